@@ -1,0 +1,113 @@
+# weir: see `make help`. Everything that is generated or compiled lives under build/ (or BUILD=dir).
+# SAN=address | thread builds with sanitizers into build-address / build-thread. CC=clang works too.
+
+SAN ?=
+BUILD ?= build$(if $(SAN),-$(SAN))
+CC ?= gcc
+PKGS := libuv libnghttp2 yaml-0.1 libprotobuf-c libdeflate
+LLHTTP_SRC := /usr/share/llhttp
+LLHTTP_INC := /usr/share/include/llhttp
+
+WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+SANFLAGS := $(if $(filter address,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined,$(if $(filter thread,$(SAN)),-fsanitize=thread))
+, := ,
+OPT ?= -O2 -g
+CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(OPT) -fno-omit-frame-pointer -fno-plt $(WARN) $(SANFLAGS) $(CFLAGS)
+STAGE_CFLAGS := $(CFLAGS_ALL) -Iinclude -I. -fPIC -fvisibility=hidden
+HOST_CFLAGS := $(CFLAGS_ALL) -Iinclude -I. -I$(BUILD)/gen -isystem $(LLHTTP_INC) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+HOST_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
+NODEFS := $(if $(and $(SAN),$(findstring clang,$(CC))),,-Wl$(,)-z$(,)defs)
+VERSION := 0.1.0
+
+.PHONY: all
+all: $(BUILD)/weir stages template
+
+# --- the program: core, plugins, pipelines, main -------------------------------------------------
+PROTOS := $(wildcard core/proto/*.proto)
+PROTO_C := $(patsubst core/proto/%.proto,$(BUILD)/gen/proto/%.pb-c.c,$(PROTOS))
+PROTO_H := $(PROTO_C:.c=.h)
+LIB_SRC := $(wildcard core/*.c plugins/*.c pipelines/*.c)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(patsubst $(BUILD)/gen/proto/%.c,$(BUILD)/obj/gen/%.o,$(filter-out %/oracle%,$(PROTO_C))) \
+  $(BUILD)/obj/llhttp/api.o $(BUILD)/obj/llhttp/http.o $(BUILD)/obj/llhttp/llhttp.o
+
+$(BUILD)/gen/proto/%.pb-c.c $(BUILD)/gen/proto/%.pb-c.h &: core/proto/%.proto
+	@mkdir -p $(BUILD)/gen/proto
+	protoc-c --proto_path=core/proto --c_out=$(BUILD)/gen/proto $<
+
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/proto/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(OPT) $(SANFLAGS) -I$(BUILD)/gen/proto -c -o $@ $<
+
+$(BUILD)/obj/llhttp/%.o: $(LLHTTP_SRC)/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(OPT) $(SANFLAGS) -I$(LLHTTP_INC) -c -o $@ $<
+
+$(BUILD)/obj/%.o: %.c | $(PROTO_H)
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) -DWEIR_VERSION='"$(VERSION)"' -MMD -MP -c -o $@ $<
+
+$(BUILD)/libweir.a: $(LIB_OBJ)
+	@rm -f $@; ar rcs $@ $^
+
+$(BUILD)/weir: $(BUILD)/obj/main.o $(BUILD)/libweir.a
+	$(CC) $(CFLAGS_ALL) -o $@ $< $(BUILD)/libweir.a $(HOST_LIBS)
+
+# --- stages: one folder or file each, one .so each, <role>_<type>.so ------------------------------
+KIT_SRC := $(wildcard plugins/kit/*.c)
+KIT_OBJ := $(KIT_SRC:%.c=$(BUILD)/obj/%.pic.o)
+STAGE_NAMES := $(foreach r,receiver processor exporter connector extension,$(patsubst $(r)s/%,$(r)_%,$(basename $(wildcard $(r)s/*.c)) $(patsubst %/,%,$(wildcard $(r)s/*/))))
+STAGE_SO := $(STAGE_NAMES:%=$(BUILD)/stages/%.so)
+.PHONY: stages
+stages: $(STAGE_SO)
+
+$(BUILD)/obj/%.pic.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(STAGE_CFLAGS) -MMD -MP -c -o $@ $<
+
+# $(call stage_rule,role,type)
+define stage_rule
+$(BUILD)/stages/$(1)_$(2).so: $$(patsubst %.c,$(BUILD)/obj/%.pic.o,$$(wildcard $(1)s/$(2).c $(1)s/$(2)/*.c)) $(KIT_OBJ)
+	@mkdir -p $$(@D)
+	$(CC) $(CFLAGS_ALL) -shared $(NODEFS) -Wl,--exclude-libs,ALL -o $$@ $$^
+endef
+$(foreach s,$(STAGE_NAMES),$(eval $(call stage_rule,$(word 1,$(subst _, ,$(s))),$(patsubst $(word 1,$(subst _, ,$(s)))_%,%,$(s)))))
+
+.PHONY: template
+template: $(BUILD)/template/my_stage.so
+$(BUILD)/template/my_stage.so: $(wildcard plugins/template/*.c) $(KIT_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(STAGE_CFLAGS) -shared $(NODEFS) -o $@ $^
+
+include tests/tests.mk
+include bench/bench.mk
+
+# --- everyday targets -----------------------------------------------------------------------------
+.PHONY: run deps fmt clean help install docs
+run: ## install what is missing, build, start the quickstart: OTLP on 4317 and 4318, output on the terminal
+	@./tests/tools/deps.sh build
+	@$(MAKE) --no-print-directory -s all
+	$(BUILD)/weir --config pipelines/quickstart.yaml
+
+deps: ## install the Debian packages that building and testing need
+	@./tests/tools/deps.sh all
+
+docs: $(BUILD)/weir stages ## write the stages' manual pages to docs/stages
+	@tests/tools/docs.sh $(BUILD)
+
+fmt: ## format the C sources
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all ## install below PREFIX (/usr/local)
+	install -D -m755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
+	install -d $(DESTDIR)$(PREFIX)/lib/weir/stages $(DESTDIR)$(PREFIX)/include/weir
+	install -m644 include/weir/*.h $(DESTDIR)$(PREFIX)/include/weir/
+	install -m755 $(STAGE_SO) $(DESTDIR)$(PREFIX)/lib/weir/stages/
+PREFIX ?= /usr/local
+
+clean: ## remove what was built
+	rm -rf build build-address build-thread
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

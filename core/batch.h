@@ -1,0 +1,91 @@
+/*
+ * core/batch.h - batch handles and acks.
+ *
+ * A batch is a list of parts plus the acks that wait for its outcome. It has one owner at a time. An ack is one waiter
+ * (a receiver's request); it counts the handles that still carry it and hears once, on its home loop in a later step,
+ * when the last of them is settled: any retry -> retry (longest delay), else rejected if any (rejected items added), else delivered.
+ * Threads: a batch belongs to the lane that holds it; acks may be settled from any lane (settling posts home).
+ */
+#ifndef CORE_BATCH_H
+#define CORE_BATCH_H
+
+#include "core/loop.h"
+#include "core/part.h"
+
+#define BATCH_MAGIC 0xba7cba7cu
+#define ACK_MAGIC 0xacacacacu
+
+struct ack {
+  uint32_t magic, pending; /* pending: handles that carry it; written on home only */
+  struct loop *home;
+  weir_ack_f *fn;
+  void *arg;
+  struct weir_verdict verdict; /* the worst so far; msg points at msg_buf */
+  char msg_buf[256];
+  struct defer step;
+};
+
+struct weir_batch {
+  uint32_t magic, signal;
+  uint32_t n_parts, cap_parts;
+  struct part **parts; /* parts_inline until it grows */
+  struct part *parts_inline[2];
+  uint32_t n_acks, cap_acks;
+  struct ack **acks;
+  struct ack *acks_inline[2];
+  struct loop *loop;      /* whose pool new memory comes from: the lane that holds it now */
+  uint64_t items;
+  int64_t deadline_ns;    /* of the running attempt */
+  struct weir_data view;  /* all parts' resources, built by batch_read */
+  struct arena scratch;   /* view, encoded bytes, batch_alloc memory */
+  struct iov_list wire;   /* cached by batch_encode */
+  size_t wire_bytes;
+  uint32_t wire_valid, view_valid;
+  int ack_delivered;      /* the pipeline's `ack: delivered` */
+  struct weir_batch *next; /* for the list of whoever holds it */
+  int64_t enqueued_ns;
+  uint32_t attempts;
+  void *holder;           /* the sender or edge that waits on it */
+};
+
+struct weir_batch *batch_new(struct loop *, uint32_t signal);
+struct weir_batch *batch_of_part(struct loop *, struct part *part); /* takes the part's reference */
+/* Frees a batch that was never given an ack or whose acks were taken over; asserts n_acks == 0. */
+void batch_free(struct weir_batch *);
+/* Settles every ack of the batch and frees it. Takes. */
+void batch_settle(struct weir_batch *, const struct weir_verdict *);
+/* Adds a waiter on the current lane. */
+void batch_on_verdict(struct weir_batch *, weir_ack_f *, void *arg);
+/* A second handle on the same parts that carries the same acks (fan-out). */
+struct weir_batch *batch_fork(struct weir_batch *);
+/* Moves from's parts and acks behind into's; takes from. With settle_now from's acks are settled as delivered instead of moved. */
+void batch_merge(struct weir_batch *into, struct weir_batch *from, int settle_now);
+struct weir_batch *batch_split(struct weir_batch *, uint64_t items);
+uint64_t batch_bytes(const struct weir_batch *);
+const struct weir_data *batch_read(struct weir_batch *, struct weir_error *);
+/* Leaves the batch with exactly one, exclusively held part; its tree. */
+struct weir_data *batch_write(struct weir_batch *, struct weir_error *);
+void *batch_alloc(struct weir_batch *, size_t n); /* from the one part after batch_write, else from scratch */
+int batch_encode(struct weir_batch *, const struct weir_iov **ret, size_t *ret_n, size_t *ret_bytes, struct weir_error *);
+/* Hands it to another lane: parts become immutable if shared, loop changes. Call before posting. */
+void batch_cross(struct weir_batch *, struct loop *to);
+void batch_attr_set(struct weir_batch *, struct weir_rec *, struct weir_str key, struct weir_value);
+void batch_attr_delete(struct weir_batch *, struct weir_rec *, struct weir_str key);
+void batch_touch(struct weir_batch *, struct weir_rec *);
+
+static inline struct weir_verdict verdict_delivered(void) {
+  struct weir_verdict v = { WEIR_DELIVERED, 0, 0, 0, NULL };
+  return v;
+}
+
+static inline struct weir_verdict verdict_retry(int64_t after_ns, const char *msg) {
+  struct weir_verdict v = { WEIR_RETRY, 0, after_ns, 0, msg };
+  return v;
+}
+
+static inline struct weir_verdict verdict_rejected(uint64_t n, const char *msg) {
+  struct weir_verdict v = { WEIR_REJECTED, 0, 0, n, msg };
+  return v;
+}
+
+#endif

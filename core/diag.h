@@ -1,0 +1,64 @@
+/*
+ * core/diag.h - everything that is wrong with a configuration, collected and shown at once.
+ *
+ * A diagnostic points at a place in a source file (kept in memory while diagnostics live) and is printed as
+ *     error: unknown key `compresion` in exporter `otlp_http/tempo`
+ *       --> gateway.yaml:41:5
+ *        |
+ *     41 |     compresion: gzip
+ *        |     ^^^^^^^^^^ did you mean `compression`?
+ *        = allowed here: compression, endpoint, ...
+ */
+#ifndef CORE_DIAG_H
+#define CORE_DIAG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <weir/error.h>
+
+#include "core/arena.h"
+
+/* A place: file index into diags.files, 1-based line and column (in bytes), length of what is underlined (0 = 1). line 0 = whole file. */
+struct pos {
+  uint32_t file, line, col, len;
+};
+
+struct diag_file {
+  const char *name, *text;
+  size_t n;
+};
+
+#define DIAG_ERROR 1
+#define DIAG_WARNING 2
+
+struct diag {
+  int level;
+  struct pos pos;
+  const char *msg;
+  const char *caret; /* text behind the carets, or NULL */
+  const char *note;  /* "allowed here: ...", or NULL */
+  struct diag *next;
+};
+
+struct diags {
+  struct arena arena;
+  struct diag_file *files;
+  size_t n_files;
+  struct diag *first, **last;
+  uint32_t n_errors, n_warnings;
+};
+
+void diags_init(struct diags *);
+void diags_done(struct diags *);
+uint32_t diags_add_file(struct diags *, const char *name, const char *text, size_t n); /* copies text; returns the index */
+/* Adds one; the newest is then decorated by diag_caret and diag_note. */
+void diag_add(struct diags *, int level, struct pos, const char *fmt, ...) WEIR_PRINTF(4, 5);
+void diag_caret(struct diags *, const char *fmt, ...) WEIR_PRINTF(2, 3);
+void diag_note(struct diags *, const char *fmt, ...) WEIR_PRINTF(2, 3);
+#define diag_error(ds, pos, ...) diag_add(ds, DIAG_ERROR, pos, __VA_ARGS__)
+#define diag_warn(ds, pos, ...) diag_add(ds, DIAG_WARNING, pos, __VA_ARGS__)
+/* All of them in source order, then "2 errors, 1 warning". malloc'ed, NUL-terminated; caller frees. No colours. */
+char *diags_render(const struct diags *);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * core/yaml.h - YAML from libyaml events into our own tree that keeps file, line and column of every node.
+ *
+ * Limits: 4 MiB of text, 100 levels, 100,000 nodes, 100 alias expansions; duplicate keys are errors. Scalars keep their text and
+ * whether they were quoted; types are decided by who reads them (a string field may receive 0123).
+ */
+#ifndef CORE_YAML_H
+#define CORE_YAML_H
+
+#include "core/arena.h"
+#include "core/diag.h"
+
+#define YAML_NULL 0 /* empty value, ~ or null (unquoted) */
+#define YAML_SCALAR 1
+#define YAML_SEQ 2
+#define YAML_MAP 3
+
+struct yaml_node {
+  int kind, quoted;
+  struct pos pos;
+  const char *text; /* scalars: NUL-terminated, after expansion; embedded NUL is an error */
+  int expanded;     /* text came (in part) from ${...}: errors show the source text and, unless secret, the value */
+  size_t n;
+  struct yaml_node **items; /* YAML_SEQ: n; YAML_MAP: n values */
+  struct yaml_node **keys;  /* YAML_MAP: n scalar keys */
+};
+
+/* Parses one document; NULL and diagnostics on failure (an empty document is an error "empty configuration file"). file: index from diags_add_file. */
+struct yaml_node *yaml_parse(struct arena *, struct diags *, uint32_t file);
+struct yaml_node *yaml_get(const struct yaml_node *map, const char *key); /* value or NULL */
+struct yaml_node *yaml_key(const struct yaml_node *map, const char *key); /* the key's node, for its position */
+/* Expands ${env:NAME}, ${env:NAME:-default}, ${NAME}, ${file:PATH}, $$ in all scalars below node, in place, as the Collector does: a whole-value
+ * expansion is parsed as YAML (types and even maps), text inside a longer string is substituted; nested up to 100 deep. */
+void yaml_expand(struct arena *, struct diags *, struct yaml_node *);
+/* Merges `over` into `base` as several --config do: maps deep, lists and scalars replaced. Returns the merged node. */
+struct yaml_node *yaml_merge(struct arena *, struct yaml_node *base, struct yaml_node *over);
+
+#endif

@@ -1,0 +1,162 @@
+/*
+ * weir/http.h - service "weir.http/1": HTTP server and client, HTTP/1.1 and HTTP/2 in cleartext (prior knowledge).
+ *
+ * Server: one listener per address for the whole process; each connection goes to the least-loaded lane that called
+ * listen with the same address and owner id, and is then served by that lane's instance. The body of a request is
+ * collected whole in a recycled buffer (limit enforced from content-length and from what arrives), then on_request is called.
+ * Client: connections per instance, kept alive. Bodies are gathered from iovecs, never copied in clear.
+ * Threads: everything here is [lane]; callbacks come on the lane, never inside the call that caused them.
+ * Rules: RFC 9110 (semantics), 9112 (HTTP/1.1), 9113 (HTTP/2). Header names reach stages in lower case.
+ */
+#ifndef WEIR_HTTP_H
+#define WEIR_HTTP_H
+
+#include <weir/stage.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEIR_HTTP_SERVICE "weir.http/1"
+
+struct weir_http_header {
+  struct weir_str name, value;
+};
+
+struct weir_http_server;
+struct weir_http_client;
+struct weir_http_exchange; /* one request being served */
+struct weir_http_call;     /* one request being made */
+
+/* A request as the server hears it; valid until the reply. Header names are lower case; pseudo-headers are in the fields. */
+struct weir_http_request {
+  uint32_t size, version; /* version: 11 or 20 (10 for HTTP/1.0) */
+  struct weir_str method, path, query, authority, peer; /* path without '?query'; peer "127.0.0.1:1234" or "unix" */
+  const struct weir_http_header *headers;
+  size_t n_headers;
+  struct weir_body *body; /* decoded per content-encoding by nobody: as received. NULL in on_headers; may be empty. See body_take */
+};
+
+/* What to answer. Body is gathered; it is kept alive by `release(release_arg)`, called once when the last byte is
+ * written or the connection is gone. release may be NULL when the memory outlives the server (literals). */
+struct weir_http_reply {
+  uint32_t status;
+  const struct weir_http_header *headers; /* borrowed for the call; content-length is added */
+  size_t n_headers;
+  const struct weir_iov *body; /* the array is borrowed for the call, what it points at until release */
+  size_t n_body;
+  const struct weir_http_header *trailers; /* HTTP/2 only; borrowed for the call */
+  size_t n_trailers;
+  weir_fn_f *release;
+  void *release_arg;
+};
+
+/* All headers are there, the body is not. Return 0 to go on, or an HTTP status (404, 405, 413, 415, 503): the server
+ * then answers it at once (filled `reply` headers and body if the handler set them) and does not hold the body. */
+typedef uint32_t weir_http_headers_f(void *self, const struct weir_http_request *, struct weir_http_reply *);
+/* The whole request is there. Answer with `reply`, now or later, exactly once. */
+typedef void weir_http_request_f(void *self, struct weir_http_exchange *, const struct weir_http_request *);
+
+struct weir_http_server_config {
+  uint32_t size, flags;
+  const char *owner;    /* instances with the same owner and endpoint share one listener; by custom the stage id */
+  const char *endpoint; /* "127.0.0.1:4318", "localhost:4318", "[::1]:4318", ":4318" (all), "unix:///path" */
+  uint64_t max_body_bytes;            /* 0 = 20 MiB */
+  uint64_t max_header_bytes;          /* 0 = 64 KiB, all header lines together */
+  uint32_t max_headers;               /* 0 = 128 lines */
+  uint32_t max_concurrent_streams;    /* HTTP/2, 0 = 100 */
+  uint32_t max_connections;           /* 0 = 10000 in the process; more are closed at accept, counted */
+  uint32_t reserved;
+  int64_t read_header_timeout_ns;     /* 0 = 60 s: from first byte (or preface) to the end of the headers */
+  int64_t body_timeout_ns;            /* 0 = 30 s: longest pause between two pieces of a body; then 408 and close */
+  int64_t idle_timeout_ns;            /* 0 = none: a connection without a request */
+  int64_t write_timeout_ns;           /* 0 = 30 s without progress while an answer is being written */
+  weir_http_headers_f *on_headers;    /* optional */
+  weir_http_request_f *on_request;
+  void *self;
+};
+
+#define WEIR_HTTP_H2_ONLY 1u /* server: refuse HTTP/1.1 with 505 and a sentence; client: HTTP/2 with prior knowledge */
+
+/* The outcome of a client call. status 0 = no answer: `err` says why; sent != 0 when the request may have reached the peer. */
+struct weir_http_response {
+  uint32_t size, status;
+  const struct weir_http_header *headers;
+  size_t n_headers;
+  const struct weir_http_header *trailers;
+  size_t n_trailers;
+  struct weir_body *body; /* capped at max_response_bytes; borrowed for the callback */
+  int32_t sent, timed_out;
+  const struct weir_error *err;
+};
+typedef void weir_http_response_f(void *arg, const struct weir_http_response *);
+
+struct weir_http_client_config {
+  uint32_t size, flags;
+  const char *endpoint; /* "host:port" */
+  uint64_t max_response_bytes; /* 0 = 4 MiB */
+  uint32_t max_connections;    /* 0 = 1 for HTTP/2, 16 for HTTP/1.1; per instance */
+  uint32_t reserved;
+  int64_t connect_timeout_ns; /* 0 = 5 s */
+  int64_t idle_timeout_ns;    /* 0 = 90 s */
+};
+
+struct weir_http_call_config {
+  const char *method; /* "POST" */
+  const char *path;   /* with query */
+  const char *authority; /* Host; NULL = the endpoint */
+  const struct weir_http_header *headers; /* borrowed for the call */
+  size_t n_headers;
+  const struct weir_iov *body; /* array borrowed for the call; what it points at must live until on_response */
+  size_t n_body;
+  int64_t deadline_ns; /* on now_mono_ns; 0 = none */
+  weir_http_response_f *on_response; /* exactly once, in a later step */
+  void *arg;
+};
+
+struct weir_http_service {
+  uint32_t size, reserved;
+  /* Listens, or joins the listener of the same owner and endpoint. Errors name the address and, where known, who holds it. */
+  int (*listen)(struct weir_stage *, const struct weir_http_server_config *, struct weir_http_server **ret, struct weir_error *);
+  /* Stops accepting, sends GOAWAY / Connection: close, lets running requests end, then calls drained(arg) in a later step.
+   * NULL server is allowed (drained is called). */
+  void (*drain)(struct weir_http_server *, weir_fn_f *drained, void *arg);
+  /* Closes what is left and frees. NULL is allowed. */
+  void (*close)(struct weir_http_server *);
+  /* Answers. The exchange is gone afterwards. A peer that left meanwhile is no error: release is called all the same. */
+  void (*reply)(struct weir_http_exchange *, const struct weir_http_reply *);
+  /* Takes the request's body away from the exchange, to be given to a batch or freed with body_free. */
+  struct weir_body *(*body_take)(struct weir_http_exchange *);
+
+  int (*client_open)(struct weir_stage *, const struct weir_http_client_config *, struct weir_http_client **ret, struct weir_error *);
+  /* Ends running calls with status 0 (each still gets its callback, in a later step), then frees itself. NULL is allowed. */
+  void (*client_close)(struct weir_http_client *);
+  void (*call)(struct weir_http_client *, const struct weir_http_call_config *);
+
+  /* Recycled buffers. body_new: n = 0, cap >= cap; NULL when the byte budget refuses. body_grow keeps the content; on
+   * failure the body is unchanged. [lane] to allocate, [any] to free. */
+  struct weir_body *(*body_new)(struct weir_stage *, size_t cap);
+  int (*body_grow)(struct weir_body **, size_t cap);
+  void (*body_free)(struct weir_body *);
+
+  /* Content-Encoding. inflate: encoding "gzip"/"" by name -> new body of at most max_bytes; WEIR_E_UNSUPPORTED for a name
+   * it does not know, WEIR_E_LIMIT when the output is larger, WEIR_E_INVALID when damaged, WEIR_E_NOMEM when the budget refuses. */
+  int (*inflate)(struct weir_stage *, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes,
+    struct weir_body **ret, struct weir_error *);
+  /* gzip at `level` (1 is the default outward: level 6 costs more than the rest of the pipeline). */
+  int (*deflate)(struct weir_stage *, const char *encoding, int level, const struct weir_iov *, size_t n, struct weir_body **ret,
+    struct weir_error *);
+};
+
+/* The value of a header by lower-case name, or an empty string with p == NULL. */
+static inline struct weir_str weir_http_find(const struct weir_http_header *h, size_t n, const char *name) {
+  struct weir_str want = weir_str_of(name), none = { NULL, 0, 0 };
+  for (size_t i = 0; i < n; i++)
+    if (weir_str_eq(h[i].name, want)) return h[i].value;
+  return none;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

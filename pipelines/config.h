@@ -1,0 +1,96 @@
+/*
+ * pipelines/config.h - the configuration document as a checked model: what components exist and how pipelines use them.
+ *
+ * config_load reads, expands and merges the sources, checks everything that can be known without opening stages (ids, references, roles, signals,
+ * cycles are the graph's) and binds every used component's own keys. All errors are collected in diags. Texts follow the Collector's where it has one.
+ * Threads: [control]. Everything lives in the config's arena until config_free.
+ */
+#ifndef PIPELINES_CONFIG_H
+#define PIPELINES_CONFIG_H
+
+#include "core/diag.h"
+#include "core/yaml.h"
+#include "plugins/registry.h"
+
+/* `receivers: {otlp/2: {...}}` */
+struct config_component {
+  uint32_t role; /* WEIR_RECEIVER ... */
+  const char *id;   /* "otlp/2" as written, halves trimmed */
+  const char *type; /* "otlp" */
+  struct pos pos;   /* of the key */
+  const struct yaml_node *body;
+  const struct stage_entry *entry; /* NULL when not used or not found */
+  const void *config;              /* the stage's bound struct; NULL when unused */
+  const struct sender_config *sender; /* WEIR_QUEUED exporters: the host's keys */
+  int used;
+  struct config_component *next;
+};
+
+/* A name in a pipeline's list. */
+struct config_ref {
+  const char *id;
+  struct pos pos;
+  struct config_component *component; /* connectors appear as exporter in one pipeline and receiver in another */
+};
+
+struct config_pipeline {
+  uint32_t signal;
+  const char *id; /* "traces/prod" */
+  struct pos pos;
+  struct config_ref *receivers, *processors, *exporters;
+  size_t n_receivers, n_processors, n_exporters;
+  int ack_delivered; /* `ack: delivered`; default queued */
+  struct config_pipeline *next;
+};
+
+/* The keys that the host adds to WEIR_QUEUED exporters; names and defaults are the Collector's exporterhelper's. */
+#define SIZER_REQUESTS 0
+#define SIZER_ITEMS 1
+#define SIZER_BYTES 2
+struct sender_config {
+  int64_t timeout_ns; /* 5s; an exporter that declares its own `timeout` field (otlp_http: 30s) has that one copied here */
+  struct {
+    int32_t enabled; /* true */
+    int64_t num_consumers; /* 10 */
+    int64_t queue_size; /* 1000 */
+    int32_t sizer; /* requests */
+    int32_t block_on_overflow, wait_for_result; /* false */
+    int32_t on_full; /* 0 refuse, 1 drop */
+    const char *storage; /* refused clearly until disk queues land */
+  } queue;
+  struct {
+    int32_t enabled; /* true */
+    int64_t initial_interval_ns, max_interval_ns, max_elapsed_time_ns; /* 5s 30s 300s (0 = for ever) */
+    double randomization_factor, multiplier; /* 0.5 1.5 */
+  } retry;
+};
+extern const struct weir_field sender_fields[]; /* its table; ends with WEIR_FIELD_END */
+
+struct config_telemetry {
+  int log_level, log_json;
+  const char *log_output; /* "stderr" */
+  int metrics_enabled;
+  const char *metrics_host; /* 127.0.0.1 */
+  int metrics_port;         /* 8888 */
+  int legacy_names;
+};
+
+struct config {
+  struct arena arena;
+  struct config_component *components;
+  struct config_pipeline *pipelines;
+  struct config_ref *extensions;
+  size_t n_extensions;
+  struct config_telemetry telemetry;
+  uint32_t lanes;             /* service.lanes; 0 = by CPU quota, at most 16 */
+  uint64_t memory_limit_bytes; /* service.memory_limit; 0 = 80 % of the cgroup or memory */
+  int64_t drain_grace_ns, drain_timeout_ns; /* service.drain {grace 0s, timeout 10s} */
+  const struct yaml_node *root;
+};
+
+/* uris: what --config got: a path, file:PATH, env:NAME, yaml:TEXT. sets: `a.b.c=v` from --set. NULL when there are errors (diags say). The registry
+ * gets service.plugins added before stages are looked up. */
+struct config *config_load(struct registry *, struct diags *, const char *const *uris, size_t n_uris, const char *const *sets, size_t n_sets);
+void config_free(struct config *);
+
+#endif

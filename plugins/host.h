@@ -1,0 +1,68 @@
+/*
+ * plugins/host.h - the host side of the ABI: `struct weir_stage` (one instance), the host table and the service tables.
+ *
+ * The host table forwards to where the idea lives: emit/done/settle/drop to the instance's ops (set by pipelines/ or by the test harness),
+ * batches to core/batch, services to core. plugins/ knows nothing of pipelines/: the graph plugs itself in through struct stage_ops.
+ */
+#ifndef PLUGINS_HOST_H
+#define PLUGINS_HOST_H
+
+#include "core/batch.h"
+#include "core/loop.h"
+#include "core/metrics.h"
+#include "plugins/registry.h"
+
+#define STAGE_MAGIC 0x57a6e57au
+
+/* What surrounds an instance: the graph, or the harness. All [lane]. */
+struct stage_ops {
+  void (*emit)(struct weir_stage *, uint32_t output, struct weir_batch *);
+  void (*done)(struct weir_stage *, struct weir_batch *, const struct weir_verdict *);
+  void (*drop)(struct weir_stage *, struct weir_batch *, const char *reason);
+  void (*drained)(struct weir_stage *);
+  void (*fail)(struct weir_stage *, const struct weir_error *, int fatal);
+};
+
+/* The law's counters of one instance, in items: in = out + dropped + held. */
+struct stage_counts {
+  struct weir_cell *in, *out, *dropped_any, *held;
+};
+
+struct weir_stage {
+  uint32_t magic, state;
+  const struct stage_entry *entry;
+  void *self;            /* what open returned */
+  const char *id;        /* "otlp/2" */
+  const char *pipeline;  /* "traces/a" for processors, else NULL */
+  uint32_t signal;       /* of this instance; 0 for extensions */
+  uint32_t out_signal;   /* connectors */
+  uint32_t lane, lanes;
+  int ack_delivered;     /* the pipeline says `ack: delivered` */
+  int downstream_need;   /* receivers: WEIR_NEED_* of what stands below */
+  int validation_seen;
+  struct loop *loop;
+  const struct stage_ops *ops;
+  void *owner;           /* the graph's node or the harness */
+  struct stage_counts counts;
+  const void *config;
+  struct otlp_limits limits;
+};
+
+#define STAGE_CLOSED 0
+#define STAGE_OPEN 1
+#define STAGE_STARTED 2
+#define STAGE_DRAINING 3
+
+/* The table given to every stage of the process. */
+const struct weir_host *host_table(void);
+/* Opens an instance that the caller filled (entry, id, signal, lane, loop, ops, config ...); registers its counters. 0 or the stage's error. */
+int stage_open(struct weir_stage *, struct weir_error *);
+int stage_start(struct weir_stage *, struct weir_error *);
+/* Hands it a batch: counts `in`, calls consume. Takes. */
+void stage_consume(struct weir_stage *, struct weir_batch *);
+void stage_drain(struct weir_stage *); /* ops->drained comes, at once in a later step when the type has no drain */
+void stage_close(struct weir_stage *);
+/* The process's health, shown by weir.health/1; set by pipelines/run. */
+void host_set_health(int state);
+
+#endif

@@ -1,0 +1,78 @@
+# Tests. Each target can be run alone; `make check` is what a change must pass.
+
+.PHONY: check check-unit check-stage check-scenario check-golden check-abi check-interop fuzz layers size symbols
+
+check: ## install what is missing, build, run every test that needs Debian packages and PyPI/npm SDKs only
+	@./tests/tools/deps.sh all
+	@$(MAKE) --no-print-directory check-quick check-scenario
+	@echo "make check: passed"
+
+.PHONY: check-quick
+check-quick: all layers size symbols check-unit check-stage check-abi check-golden check-fuzz
+
+# --- unit: tests/unit mirrors the tree; every test_*.c is one cmocka program ----------------------
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
+UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
+UNIT_HELP := $(wildcard tests/unit/support/*.c)
+UNIT_HELP_OBJ := $(UNIT_HELP:%.c=$(BUILD)/obj/%.o)
+ORACLE_OBJ := $(patsubst tests/unit/oracle/%.proto,$(BUILD)/obj/oracle/%.pb-c.o,$(wildcard tests/unit/oracle/*.proto))
+
+$(BUILD)/obj/oracle/%.pb-c.o: tests/unit/oracle/%.proto
+	@mkdir -p $(BUILD)/gen/oracle $(@D)
+	protoc-c --proto_path=tests/unit/oracle --c_out=$(BUILD)/gen/oracle $<
+	$(CC) -std=c11 $(OPT) $(SANFLAGS) -I$(BUILD)/gen/oracle -c -o $@ $(BUILD)/gen/oracle/$*.pb-c.c
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libweir.a $(UNIT_HELP_OBJ) $(ORACLE_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) -I$(BUILD)/gen/oracle -o $@ $< $(UNIT_HELP_OBJ) $(ORACLE_OBJ) $(BUILD)/libweir.a $(HOST_LIBS) -lcmocka
+
+check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
+	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)
+
+# --- stage: the real .so on the harness, with a virtual clock -------------------------------------
+STAGE_TEST_SRC := $(wildcard tests/stage/test_*.c)
+STAGE_TEST_BIN := $(STAGE_TEST_SRC:tests/stage/%.c=$(BUILD)/tests/stage/%)
+HARNESS_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/stage/harness*.c))
+
+$(BUILD)/tests/stage/%: tests/stage/%.c $(BUILD)/libweir.a $(HARNESS_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) -o $@ $< $(HARNESS_OBJ) $(BUILD)/libweir.a $(HOST_LIBS) -lcmocka
+
+check-stage: all $(STAGE_TEST_BIN) ## each stage's .so on the harness
+	@tests/tools/run_all.sh stage $(BUILD) $(STAGE_TEST_BIN)
+
+# --- fuzz: libFuzzer targets (clang); their corpora run in check with any compiler ----------------
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_RUN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
+
+$(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(BUILD)/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) -o $@ $< tests/fuzz/replay.c $(BUILD)/libweir.a $(HOST_LIBS)
+
+.PHONY: check-fuzz
+check-fuzz: all $(FUZZ_RUN) ## replay the fuzz corpora
+	@for f in $(FUZZ_RUN); do n=$$(basename $$f); $$f tests/fuzz/corpus/$$n || exit 1; done
+
+FUZZ_SECONDS ?= 60
+fuzz: ## run each libFuzzer target for FUZZ_SECONDS (needs clang)
+	@tests/tools/fuzz.sh $(FUZZ_SECONDS)
+
+# --- the other kinds --------------------------------------------------------------------------------
+check-golden: all ## bad configurations and manual pages, byte for byte
+	@tests/golden/run.sh $(BUILD)
+
+check-abi: all ## deliberately bad plugins and their messages
+	@tests/abi/run.sh $(BUILD)
+
+check-scenario: all ## the real binary on real sockets, with the official SDKs
+	@tests/scenario/run.sh $(BUILD)
+
+check-interop: all ## real back ends and peers (Go modules, cached outside the tree)
+	@tests/interop/run.sh $(BUILD)
+
+layers: ## who includes whom
+	@tests/tools/layers.sh
+size: ## functions under 80 lines, files under 600
+	@tests/tools/size.sh
+symbols: stages template ## each stage exports one symbol
+	@tests/tools/symbols.sh $(BUILD)
