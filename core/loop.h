@@ -65,6 +65,7 @@ struct loop {
   struct defer *step_head, **step_tail;
   struct timer **heap;
   size_t n_heap, cap_heap;
+  struct timer trim; /* gives idle blocks of the pool back, every 5 s */
   _Atomic(struct post *) inbox;
   _Atomic uint32_t inbox_n;
   _Atomic int stopping, running;

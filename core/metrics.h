@@ -41,7 +41,7 @@ static inline void metric_put(struct weir_cell *c, int64_t v) { atomic_store_exp
 /* Called before each rendering, for gauges that are read rather than written (queue size, memory). */
 void metrics_on_scrape(struct metrics *, weir_fn_f *, void *arg);
 /* The whole page, malloc'ed, NUL-terminated; caller frees. legacy = names without `_total`. */
-char *metrics_render(struct metrics *, size_t *ret_n);
+char *metrics_render(struct metrics *, size_t *ret_n, int legacy);
 /* Escapes a label value into buf (backslash, quote, newline). Returns buf. */
 const char *metrics_escape(const char *value, char *buf, size_t cap);
 

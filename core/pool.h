@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include <weir/batch.h>
+#include <weir/error.h>
 
 #include "core/budget.h"
 
@@ -34,9 +35,13 @@ struct block {
 
 struct pool *pool_new(struct budget *budget); /* budget may be NULL: nothing is charged */
 void pool_free(struct pool *); /* all blocks must be back; NULL allowed */
-/* A block with cap >= n, or NULL when the budget refuses it or n is over the largest class. */
+/* A block with cap >= n, or NULL when the budget refuses it. Over the largest class it is not recycled. */
 struct block *pool_get(struct pool *, size_t n);
-void pool_put(struct block *);
+/* As pool_get, and overdraws the budget rather than fail; for what must be finished after admission. Never NULL. */
+struct block *pool_take(struct pool *, size_t n);
+void pool_put(struct block *); /* NULL allowed */
+/* Says that this thread is the pool's lane from now on (its blocks go back without atomics); the loop calls it. */
+void pool_adopt(struct pool *);
 /* Gives idle blocks that were not needed since the last trim back to the system. [lane] */
 void pool_trim(struct pool *);
 

@@ -1,0 +1,188 @@
+#include "core/pool.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/assert.h"
+
+#define CLASSES (POOL_MAX_SHIFT - POOL_MIN_SHIFT + 1)
+
+struct pool {
+  struct budget *budget;
+  struct block *idle[CLASSES];
+  uint32_t n_idle[CLASSES];
+  uint32_t least_idle[CLASSES]; /* since the last trim: what was never needed */
+  size_t idle_bytes;
+  _Atomic(struct block *) returned; /* freed on other threads; the owner takes the whole list at once, so no ABA */
+};
+
+static __thread struct pool *mine; /* the pool of this thread's lane: its blocks go back without atomics */
+
+struct pool *pool_new(struct budget *budget) {
+  struct pool *p = calloc(1, sizeof *p);
+  WEIR_ASSERT(p != NULL);
+  p->budget = budget;
+  return p;
+}
+
+void pool_adopt(struct pool *p) { mine = p; }
+
+static void keep_idle(struct pool *p, struct block *b) {
+  uint32_t c = b->shift ? b->shift - POOL_MIN_SHIFT : 0;
+  if (b->shift == 0 || p->idle_bytes + b->cap > POOL_IDLE_MAX) {
+    free(b);
+    return;
+  }
+  b->next = p->idle[c];
+  p->idle[c] = b;
+  p->n_idle[c]++;
+  p->idle_bytes += b->cap;
+}
+
+static void collect_returned(struct pool *p) {
+  if (atomic_load_explicit(&p->returned, memory_order_relaxed) == NULL) return;
+  struct block *b = atomic_exchange_explicit(&p->returned, NULL, memory_order_acquire);
+  while (b) {
+    struct block *next = b->next;
+    keep_idle(p, b);
+    b = next;
+  }
+}
+
+void pool_free(struct pool *p) {
+  if (!p) return;
+  if (mine == p) mine = NULL;
+  collect_returned(p);
+  for (uint32_t c = 0; c < CLASSES; c++)
+    for (struct block *b = p->idle[c], *next; b; b = next) {
+      next = b->next;
+      free(b);
+    }
+  free(p);
+}
+
+static struct block *take(struct pool *p, size_t n) {
+  uint32_t shift = POOL_MIN_SHIFT;
+  while (shift <= POOL_MAX_SHIFT && ((size_t)1 << shift) - sizeof(struct block) < n) shift++;
+  size_t size = shift <= POOL_MAX_SHIFT ? (size_t)1 << shift : n + sizeof(struct block);
+  if (shift > POOL_MAX_SHIFT) {
+    shift = 0;
+  } else {
+    uint32_t c = shift - POOL_MIN_SHIFT;
+    if (!p->idle[c]) collect_returned(p);
+    struct block *b = p->idle[c];
+    if (b) {
+      p->idle[c] = b->next;
+      p->idle_bytes -= b->cap;
+      if (--p->n_idle[c] < p->least_idle[c]) p->least_idle[c] = p->n_idle[c];
+      return b;
+    }
+  }
+  struct block *b = malloc(size);
+  if (!b) return NULL;
+  b->home = p;
+  b->shift = shift;
+  b->cap = size - sizeof *b;
+  return b;
+}
+
+/* What a block of n bytes will pin, known before it is taken. */
+static size_t class_size(size_t n) {
+  size_t size = (size_t)1 << POOL_MIN_SHIFT;
+  while (size < n + sizeof(struct block) && size < ((size_t)1 << POOL_MAX_SHIFT)) size <<= 1;
+  return size < n + sizeof(struct block) ? n + sizeof(struct block) : size;
+}
+
+struct block *pool_get(struct pool *p, size_t n) {
+  if (n > SIZE_MAX / 2) return NULL;
+  size_t size = class_size(n);
+  if (p->budget && !budget_take(p->budget, size)) return NULL;
+  struct block *b = take(p, n);
+  if (!b) {
+    if (p->budget) budget_give(p->budget, size);
+    return NULL;
+  }
+  b->next = NULL;
+  b->charged = p->budget != NULL;
+  return b;
+}
+
+struct block *pool_take(struct pool *p, size_t n) {
+  WEIR_ASSERT(n <= SIZE_MAX / 2);
+  struct block *b = take(p, n);
+  WEIR_ASSERT(b != NULL);
+  if (p->budget) atomic_fetch_add_explicit(&p->budget->used, class_size(n), memory_order_relaxed);
+  b->next = NULL;
+  b->charged = p->budget != NULL;
+  return b;
+}
+
+void pool_put(struct block *b) {
+  if (!b) return;
+  struct pool *p = b->home;
+  if (b->charged) budget_give(p->budget, b->cap + sizeof *b);
+  b->charged = 0;
+  if (p == mine) {
+    keep_idle(p, b);
+    return;
+  }
+  struct block *head = atomic_load_explicit(&p->returned, memory_order_relaxed);
+  do b->next = head;
+  while (!atomic_compare_exchange_weak_explicit(&p->returned, &head, b, memory_order_release, memory_order_relaxed));
+}
+
+void pool_trim(struct pool *p) {
+  collect_returned(p);
+  for (uint32_t c = 0; c < CLASSES; c++) {
+    for (; p->least_idle[c] > 0 && p->idle[c]; p->least_idle[c]--) {
+      struct block *b = p->idle[c];
+      p->idle[c] = b->next;
+      p->n_idle[c]--;
+      p->idle_bytes -= b->cap;
+      free(b);
+    }
+    p->least_idle[c] = p->n_idle[c];
+  }
+}
+
+static struct block *block_of(struct weir_body *body) { return (struct block *)(void *)((char *)body - offsetof(struct block, data)); }
+
+struct weir_body *body_new(struct pool *p, size_t cap) {
+  if (cap > SIZE_MAX / 2 - sizeof(struct weir_body)) return NULL;
+  struct block *b = pool_get(p, cap + sizeof(struct weir_body));
+  if (!b) return NULL;
+  struct weir_body *body = (struct weir_body *)(void *)b->data;
+  body->p = b->data + sizeof *body;
+  body->n = 0;
+  body->cap = b->cap - sizeof *body;
+  return body;
+}
+
+int body_grow(struct weir_body **body, size_t cap) {
+  if (cap <= (*body)->cap) return 0;
+  struct weir_body *grown = body_new(block_of(*body)->home, cap);
+  if (!grown) return WEIR_E_NOMEM;
+  memcpy(grown->p, (*body)->p, (*body)->n);
+  grown->n = (*body)->n;
+  body_free(*body);
+  *body = grown;
+  return 0;
+}
+
+void body_free(struct weir_body *body) {
+  if (body) pool_put(block_of(body));
+}
+
+int body_append(struct weir_body **body, const void *p, size_t n) {
+  size_t have = (*body)->n;
+  if (n > SIZE_MAX / 4 - have) return WEIR_E_NOMEM;
+  if (n > (*body)->cap - have) {
+    size_t want = (*body)->cap * 2 > have + n ? (*body)->cap * 2 : have + n;
+    int r = body_grow(body, want);
+    if (r) return r;
+  }
+  memcpy((*body)->p + have, p, n);
+  (*body)->n += n;
+  return 0;
+}
