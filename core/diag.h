@@ -37,8 +37,14 @@ struct diag {
   struct pos pos;
   const char *msg;
   const char *caret; /* text behind the carets, or NULL */
-  const char *note;  /* "allowed here: ...", or NULL */
+  const char *note;  /* "allowed here: ...", or NULL; each line of it becomes one */
   struct diag *next;
+  int untyped; /* found before field tables were known: values behind secret-looking keys are hidden by the key's name */
+};
+
+struct diag_secret {
+  struct pos pos;
+  struct diag_secret *next;
 };
 
 struct diags {
@@ -46,8 +52,13 @@ struct diags {
   struct diag_file *files;
   size_t n_files;
   struct diag *first, **last;
-  uint32_t n_errors, n_warnings;
+  uint32_t n_errors, n_warnings; /* also those beyond DIAGS_KEPT */
+  struct diag *newest;           /* NULL when it was not kept */
+  struct diag_secret *secrets;
+  uint32_t n_kept;
 };
+
+#define DIAGS_KEPT 100 /* shown; the rest is only counted, so that a hostile file can not make a hostile report */
 
 void diags_init(struct diags *);
 void diags_done(struct diags *);
@@ -58,6 +69,8 @@ void diag_caret(struct diags *, const char *fmt, ...) WEIR_PRINTF(2, 3);
 void diag_note(struct diags *, const char *fmt, ...) WEIR_PRINTF(2, 3);
 #define diag_error(ds, pos, ...) diag_add(ds, DIAG_ERROR, pos, __VA_ARGS__)
 #define diag_warn(ds, pos, ...) diag_add(ds, DIAG_WARNING, pos, __VA_ARGS__)
+/* The place holds a secret: whatever is reported about its lines, it is shown as ***. */
+void diag_secret(struct diags *, struct pos);
 /* All of them in source order, then "2 errors, 1 warning". malloc'ed, NUL-terminated; caller frees. No colours. */
 char *diags_render(const struct diags *);
 

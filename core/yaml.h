@@ -14,6 +14,7 @@
 #define YAML_SCALAR 1
 #define YAML_SEQ 2
 #define YAML_MAP 3
+#define YAML_BROKEN 4 /* a ${...} here failed and was reported: readers pass over it in silence */
 
 struct yaml_node {
   int kind, quoted;
@@ -23,10 +24,24 @@ struct yaml_node {
   size_t n;
   struct yaml_node **items; /* YAML_SEQ: n; YAML_MAP: n values */
   struct yaml_node **keys;  /* YAML_MAP: n scalar keys */
+  const char *original;     /* what ${...} gave, when it was the whole value: a string field takes this, whatever YAML makes of it */
 };
+
+#define YAML_TEXT_MAX (4u << 20) /* bytes of one document, and of all that one document's expansions give */
+#define YAML_DEPTH_MAX 100
+#define YAML_NODES_MAX 100000
+#define YAML_ALIASES_MAX 100
+#define YAML_KEYS_MAX 10000 /* in one mapping */
 
 /* Parses one document; NULL and diagnostics on failure (an empty document is an error "empty configuration file"). file: index from diags_add_file. */
 struct yaml_node *yaml_parse(struct arena *, struct diags *, uint32_t file);
+/* As yaml_parse, for the n bytes at `from` of that file: the value in `--set a.b=VALUE`, say. Places are those in the file. */
+struct yaml_node *yaml_parse_part(struct arena *, struct diags *, uint32_t file, size_t from, size_t n);
+/* Nodes for what is built, not read. */
+struct yaml_node *yaml_new_scalar(struct arena *, struct pos, const char *text);
+struct yaml_node *yaml_new_map(struct arena *, struct pos, struct yaml_node *key, struct yaml_node *value);
+/* The text for a string field: of a scalar, or whatever a whole-value expansion gave; NULL when the node has none. */
+const char *yaml_string(const struct yaml_node *);
 struct yaml_node *yaml_get(const struct yaml_node *map, const char *key); /* value or NULL */
 struct yaml_node *yaml_key(const struct yaml_node *map, const char *key); /* the key's node, for its position */
 /* Expands ${env:NAME}, ${env:NAME:-default}, ${NAME}, ${file:PATH}, $$ in all scalars below node, in place, as the Collector does: a whole-value
