@@ -57,6 +57,11 @@ typedef uint32_t weir_http_headers_f(void *self, const struct weir_http_request 
 /* The whole request is there. Answer with `reply`, now or later, exactly once. */
 typedef void weir_http_request_f(void *self, struct weir_http_exchange *, const struct weir_http_request *);
 
+/* The server itself is about to refuse a request, with `status`: 413 (declared or received body over max_body_bytes) or 503 (the
+ * byte budget has no room for the body). `reply` holds the answer it would send; the hook may replace status, headers, body and
+ * trailers (gRPC has its own). What the hook fills in must stay valid until the hook is called again. body of the request is NULL. */
+typedef void weir_http_refuse_f(void *self, uint32_t status, const struct weir_http_request *, struct weir_http_reply *);
+
 struct weir_http_server_config {
   uint32_t size, flags;
   const char *owner;    /* instances with the same owner and endpoint share one listener; by custom the stage id */
@@ -74,6 +79,7 @@ struct weir_http_server_config {
   weir_http_headers_f *on_headers;    /* optional */
   weir_http_request_f *on_request;
   void *self;
+  weir_http_refuse_f *on_refuse; /* optional */
 };
 
 #define WEIR_HTTP_H2_ONLY 1u /* server: refuse HTTP/1.1 with 505 and a sentence; client: HTTP/2 with prior knowledge */
