@@ -34,6 +34,8 @@ void schema_bind_scalar(const struct slot *);
 void schema_wrong(const struct slot *, const struct yaml_node *, const char *expected, const char *fix);
 /* One line of the field's doc as a note. */
 void schema_note_doc(const struct slot *);
+/* Whether text, a value of the field, is outside of its min and max. */
+int schema_out_of_range(const struct weir_field *, const char *text);
 /* What the user should write instead of this text, for the field's type; NULL when nothing better is known. */
 const char *schema_fix(const struct slot *, const struct yaml_node *);
 

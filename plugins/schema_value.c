@@ -166,6 +166,11 @@ static int out_of_range(const struct weir_field *f, const union scalar *value) {
   return 0;
 }
 
+int schema_out_of_range(const struct weir_field *f, const char *text) {
+  union scalar value;
+  return schema_parse_scalar(f, text, &value) == 0 && out_of_range(f, &value);
+}
+
 static void wrong_range(const struct slot *s) {
   const struct weir_field *f = s->f;
   char buf[128];
