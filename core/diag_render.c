@@ -88,11 +88,13 @@ static void hide_secrets(struct window *w, const struct diags *ds, const struct 
   for (const struct diag_secret *s = ds->secrets; s; s = s->next)
     if (s->pos.file == d->pos.file && s->pos.line == d->pos.line && s->pos.col > 0)
       hide_range(w, s->pos.col - 1, (size_t)s->pos.col - 1 + s->pos.len);
-  const char *colon = d->untyped ? memchr(w->line, ':', w->n) : NULL;
-  if (!colon || !looks_secret(w->line, (size_t)(colon - w->line))) return;
-  size_t from = (size_t)(colon - w->line) + 1;
-  while (from < w->n && w->line[from] == ' ') from++;
-  hide_range(w, from, w->n);
+  for (size_t from = 0, i = 0; d->untyped && i < w->n; i++) {
+    if (strchr("{[,", w->line[i])) from = i;
+    if ((w->line[i] != ':' && w->line[i] != '=') || !looks_secret(w->line + from, i - from)) continue;
+    for (i++; i < w->n && w->line[i] == ' ';) i++;
+    hide_range(w, i, w->n);
+    return;
+  }
 }
 
 /* Counts into *cells the columns before and under the mark. */

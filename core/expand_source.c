@@ -66,7 +66,7 @@ static int env_fetch(struct arena *a, const struct source_io *io, const char *na
   size_t n = 0;
   while (isalnum((unsigned char)name[n]) || name[n] == '_') n++;
   if (n == 0 || name[n] || isdigit((unsigned char)name[0])) {
-    weir_hint(err, "write `$$` where a plain `$` is meant");
+    weir_hint(err, "write `$${%.40s}` if a plain `${%.40s}` is meant", name, name);
     return weir_fail(err, WEIR_E_INVALID, "environment variable \"%.100s\" has invalid name: must match regex ^[a-zA-Z_][a-zA-Z0-9_]*$", name);
   }
   const char *value = io->env(name);
@@ -102,5 +102,5 @@ int source_fetch(struct arena *a, const struct source_io *io, const char *scheme
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) nearest_offer(&near, known[i]);
   if (near.best) weir_hint(err, "did you mean `%s:`?", near.best);
   else weir_hint(err, "known are env:, file: and yaml:");
-  return weir_fail(err, WEIR_E_UNSUPPORTED, "scheme \"%.40s\" is not supported", scheme);
+  return weir_fail(err, WEIR_E_UNSUPPORTED, "scheme \"%.40s\" is not supported for uri \"%.40s:%.100s\"", scheme, scheme, rest);
 }

@@ -131,8 +131,8 @@ static struct yaml_node *read_scalar(struct yaml_reader *r, const yaml_event_t *
   check_tag(r, ev->data.scalar.tag, node);
   if (strlen(node->text) != ev->data.scalar.length)
     diag_error(r->ds, node->pos, "a value may not hold a NUL character"), diag_caret(r->ds, "remove the \\0");
-  if (plain) yaml_check_plain(r, r->from + r->start.byte, r->from + r->end.byte);
   if (!node->quoted && is_null(node->text)) node->kind = YAML_NULL;
+  if (plain && yaml_check_plain(r, r->from + r->start.byte, r->from + r->end.byte)) node->kind = YAML_BROKEN;
   return node;
 }
 
@@ -162,8 +162,8 @@ static struct yaml_node *read_alias(struct yaml_reader *r, const yaml_event_t *e
   }
   if (a && a->node) return copy_tree(r, a->node, r->depth + 1);
   if (a) diag_error(r->ds, pos, "alias `*%s` stands inside the value that it names", name);
-  else diag_error(r->ds, pos, "alias `*%s` has no anchor `&%s` above it", name, name), diag_caret(r->ds, "a value that begins with * must be in quotes");
-  return new_node(r, YAML_NULL, pos);
+  else diag_error(r->ds, pos, "alias `*%s` has no anchor `&%s` above it", name, name), diag_caret(r->ds, "a text that begins with `*` must be in quotes");
+  return new_node(r, YAML_BROKEN, pos);
 }
 
 /* --- lists and mappings ---------------------------------------------------------------------- */
@@ -187,7 +187,9 @@ static int by_text(const void *va, const void *vb) {
   return c ? c : (a->pos.col > b->pos.col) - (a->pos.col < b->pos.col);
 }
 
-static void check_duplicates(struct yaml_reader *r, const struct yaml_node *map) {
+/* The second of two equal keys is told and taken out. */
+static void check_duplicates(struct yaml_reader *r, struct yaml_node *map) {
+  size_t left = 0;
   if (map->n < 2) return;
   struct yaml_node **keys = malloc(map->n * sizeof(struct yaml_node *));
   WEIR_ASSERT(keys != NULL);
@@ -200,8 +202,15 @@ static void check_duplicates(struct yaml_reader *r, const struct yaml_node *map)
     else if (r->depth == 2) diag_caret(r->ds, "give the second one a name of its own, such as `%s/2`, or remove it", keys[i]->text);
     else diag_caret(r->ds, "keep one of the two");
     if (r->ds->newest) r->ds->newest->untyped = 1;
+    keys[i]->kind = YAML_BROKEN;
   }
   free(keys);
+  for (size_t i = 0; i < map->n; i++) {
+    if (map->keys[i]->kind == YAML_BROKEN) continue;
+    map->keys[left] = map->keys[i];
+    map->items[left++] = map->items[i];
+  }
+  map->n = left;
 }
 
 static void put(struct yaml_reader *r, struct yaml_node *map, struct yaml_node *key, struct yaml_node *value) {
@@ -233,9 +242,10 @@ static void merge_key(struct yaml_reader *r, struct yaml_node *map, const struct
 
 static struct yaml_node *read_key(struct yaml_reader *r, yaml_event_t *ev) {
   struct yaml_node *key = read_node(r, ev);
-  if (!key || key->kind == YAML_SCALAR) return key;
+  if (!key || key->kind == YAML_SCALAR || (key->kind == YAML_BROKEN && key->text)) return key;
+  if (key->kind == YAML_BROKEN) return stop(r);
+  if (yaml_check_braces(r, r->from + r->start.byte)) return stop(r);
   diag_error(r->ds, key->pos, key->kind == YAML_NULL ? "a key is missing before the `:`" : "a key must be plain text, not a list or mapping");
-  if (key->kind == YAML_MAP) diag_caret(r->ds, "put text with braces in quotes, as in \"{...}\"");
   return stop(r);
 }
 

@@ -168,6 +168,7 @@ static void bad_escape(struct yaml_reader *r, size_t at) {
 static void reader_error(struct yaml_reader *r) {
   size_t at = r->from + r->parser.problem_offset;
   if (at > r->to) at = r->to;
+  for (int back = 0; back < 3 && at > r->from && (unsigned char)r->text[at] < 0x80 && (unsigned char)r->text[at - 1] >= 0x80;) at--, back++;
   if (strstr(r->parser.problem, "control")) {
     diag_error(r->ds, yaml_pos(r, at, at + 1), "a control character (U+%04X) is not allowed here", (unsigned)r->parser.problem_value);
     diag_caret(r->ds, "remove it, or write it as an escape in double quotes");
@@ -221,6 +222,18 @@ void yaml_syntax_error(struct yaml_reader *r) {
     if (!tab_in_indent(r, first, last)) explain(r, problem, at, context);
   }
   if (r->ds->newest) r->ds->newest->untyped = 1;
+}
+
+int yaml_check_braces(struct yaml_reader *r, size_t at) {
+  struct line l = line_at(r, line_of(r, at));
+  for (size_t i = l.text; i + 1 < l.to; i++) {
+    if (r->text[i] != '{' || r->text[i + 1] != '{') continue;
+    diag_error(r->ds, yaml_pos(r, i, l.to), "`{{` can not begin a value");
+    diag_caret(r->ds, "put the value in quotes, or run the template engine over the file first");
+    if (r->ds->newest) r->ds->newest->untyped = 1;
+    return 1;
+  }
+  return 0;
 }
 
 struct lookalike {

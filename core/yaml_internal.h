@@ -48,4 +48,7 @@ void yaml_syntax_error(struct yaml_reader *);
 /* Looks at the source of an unquoted scalar for characters that look like spaces or quotes but are not; 1 when there is one. */
 int yaml_check_plain(struct yaml_reader *, size_t from, size_t to);
 
+/* Tells that `{{`, as templates have it, is not YAML, when it stands before or at `at` on its line; 1 when it does. */
+int yaml_check_braces(struct yaml_reader *, size_t at);
+
 #endif

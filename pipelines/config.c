@@ -28,8 +28,11 @@ struct config *config_load_with(const struct config_lookup *lookup, struct regis
   l->lookup = lookup;
   l->last_component = &c->components;
   l->last_pipeline = &c->pipelines;
-  c->root = config_read(l, uris, n_uris, sets, n_sets);
-  if (c->root) check(l);
+  struct yaml_node *root = config_read(l, uris, n_uris, sets, n_sets);
+  if (root) {
+    c->root = config_mend_sections(l, root);
+    check(l);
+  }
   free(l);
   if (ds->n_errors == 0) return c;
   config_free(c);

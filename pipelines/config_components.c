@@ -2,24 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/nearest.h"
-#include "core/parse.h"
 #include "pipelines/config_internal.h"
-
-const struct config_section config_sections[] = {
-  { "receivers", "receiver", WEIR_RECEIVER },
-  { "processors", "processor", WEIR_PROCESSOR },
-  { "exporters", "exporter", WEIR_EXPORTER },
-  { "connectors", "connector", WEIR_CONNECTOR },
-  { "extensions", "extension", WEIR_EXTENSION },
-  { NULL, NULL, 0 },
-};
-
-const struct config_section *config_section(uint32_t role) {
-  const struct config_section *s = config_sections;
-  while (s->key && s->role != role) s++;
-  return s;
-}
 
 /* --- the index ------------------------------------------------------------------------------- */
 
@@ -47,10 +30,16 @@ static void add(struct config_loader *l, const struct config_component *from) {
   l->last_component = &c->next;
 }
 
+const char *config_where(const struct config_loader *l, struct pos from, struct pos of) {
+  struct arena *a = &l->config->arena;
+  if (from.file == of.file || of.file >= l->ds->n_files) return arena_printf(a, "line %u", of.line);
+  return arena_printf(a, "%s:%u", l->ds->files[of.file].name, of.line);
+}
+
 /* --- ids --------------------------------------------------------------------------------------- */
 
 /* A connector stands in lists of receivers and of exporters, so its id must differ from theirs. */
-static void check_ambiguous(struct config_loader *l, const struct config_component *c) {
+static int is_ambiguous(struct config_loader *l, const struct config_component *c) {
   static const uint32_t roles[] = { WEIR_RECEIVER, WEIR_EXPORTER };
   for (size_t i = 0; c->role == WEIR_CONNECTOR && i < 2; i++) {
     const char *noun = config_section(roles[i])->noun;
@@ -60,74 +49,43 @@ static void check_ambiguous(struct config_loader *l, const struct config_compone
       "connectors::%s: ambiguous ID: Found both \"%s\" %s and \"%s\" connector. Change one of the components' IDs to eliminate ambiguity "
       "(e.g. rename \"%s\" connector to \"%s/connector\")",
       c->id, c->id, noun, c->id, c->id, c->id);
-    diag_caret(l->ds, "the %s is at line %u", noun, k->component->pos.line);
+    diag_caret(l->ds, "the %s is at %s", noun, config_where(l, c->pos, k->component->pos));
+    return 1;
   }
+  return 0;
+}
+
+static void not_a_section(struct config_loader *l, const struct config_section *s, const struct yaml_node *node) {
+  const char *first = node->kind == YAML_SCALAR ? node->text : node->n && node->items[0]->kind == YAML_SCALAR ? node->items[0]->text : NULL;
+  l->broken |= 1u << s->role;
+  diag_error(l->ds, node->pos, "`%s` must be a mapping of ids to their settings, got %s", s->key, node->kind == YAML_SEQ ? "a list" : "text");
+  if (first && strlen(first) < 40 && strcspn(first, ": ") == strlen(first)) diag_caret(l->ds, "write `%s:`", first);
+  else if (first && strchr(first, ':')) diag_caret(l->ds, "put a space after the colon");
+  else diag_caret(l->ds, "put each id on a line of its own, with a `:` behind it");
 }
 
 static void read_section(struct config_loader *l, const struct config_section *s) {
-  const struct yaml_node *key = yaml_key(l->config->root, s->key), *map = yaml_get(l->config->root, s->key);
+  const struct yaml_node *map = yaml_get(l->config->root, s->key);
+  if (map && map->kind == YAML_BROKEN) l->broken |= 1u << s->role;
   if (!map || map->kind == YAML_NULL || map->kind == YAML_BROKEN) return;
   if (map->kind != YAML_MAP) {
-    diag_error(l->ds, map->pos, "`%s` must be a mapping of ids to their settings, got %s", s->key, map->kind == YAML_SEQ ? "a list" : "text");
-    diag_caret(l->ds, map->kind == YAML_SEQ ? "write `otlp:` instead of `- otlp`" : "put each id on a line of its own, with a `:` behind it");
+    not_a_section(l, s, map);
     return;
   }
   for (size_t i = 0; i < map->n; i++) {
     struct config_component c = { .role = s->role, .pos = map->keys[i]->pos, .body = map->items[i] };
-    if (config_parse_id(l, map->keys[i], &c.id, &c.type)) continue;
+    if (config_is_section(map->keys[i]->text) || config_parse_id(l, map->keys[i], &c.id, &c.type)) continue;
     struct config_known *twin = config_find(l, c.role, c.id);
     if (twin) {
       diag_error(l->ds, c.pos, "duplicate ID \"%s\" in %s", c.id, s->key);
-      diag_caret(l->ds, "the same as in line %u", twin->component->pos.line);
+      diag_caret(l->ds, "the same as at %s", config_where(l, c.pos, twin->component->pos));
       continue;
     }
-    check_ambiguous(l, &c);
-    add(l, &c);
+    if (!is_ambiguous(l, &c)) add(l, &c);
   }
-  (void)key;
-}
-
-/* --- sections ---------------------------------------------------------------------------------- */
-
-static int is_section(const char *name) {
-  if (strcmp(name, "service") == 0) return 1;
-  for (const struct config_section *s = config_sections; s->key; s++)
-    if (strcmp(name, s->key) == 0) return 1;
-  return 0;
-}
-
-static void unknown_section(struct config_loader *l, const struct yaml_node *root, size_t i) {
-  static const char *const in_service[] = { "pipelines", "telemetry", "lanes", "memory_limit", "drain", "plugins" };
-  const char *name = root->keys[i]->text;
-  struct nearest near;
-  diag_error(l->ds, root->keys[i]->pos, "unknown section `%s` in the configuration", name);
-  nearest_init(&near, name);
-  for (const struct config_section *s = config_sections; s->key; s++) nearest_offer(&near, s->key);
-  nearest_offer(&near, "service");
-  int below_service = 0;
-  for (size_t k = 0; k < sizeof in_service / sizeof *in_service; k++) below_service |= strcmp(name, in_service[k]) == 0;
-  if (below_service) diag_caret(l->ds, "`%s` belongs below `service:`", name);
-  else if (near.best) diag_caret(l->ds, "did you mean `%s`?", near.best);
-  else if (i > 0 && root->items[i - 1]->kind == YAML_NULL && is_section(root->keys[i - 1]->text))
-    diag_caret(l->ds, "if it belongs below `%s:`, indent it", root->keys[i - 1]->text);
-  diag_note(l->ds, "allowed here: connectors, exporters, extensions, processors, receivers, service");
-}
-
-static void need_section(struct config_loader *l, const char *key, const char *msg, const char *note) {
-  const struct yaml_node *map = yaml_get(l->config->root, key), *at = yaml_key(l->config->root, key);
-  if (map && map->kind != YAML_NULL && !(map->kind == YAML_MAP && map->n == 0)) return;
-  struct pos whole = { l->config->root->pos.file, 0, 0, 0 };
-  diag_error(l->ds, at ? at->pos : whole, "%s", msg);
-  if (at) diag_caret(l->ds, "nothing stands below it");
-  diag_note(l->ds, "%s", note);
 }
 
 void config_read_components(struct config_loader *l) {
-  const struct yaml_node *root = l->config->root;
-  for (size_t i = 0; i < root->n; i++)
-    if (!is_section(root->keys[i]->text)) unknown_section(l, root, i);
-  need_section(l, "receivers", "no receiver configuration specified in config", "add `receivers:` with at least one below it, such as `otlp:`");
-  need_section(l, "exporters", "no exporter configuration specified in config", "add `exporters:` with at least one below it, such as `debug:`");
   for (const struct config_section *s = config_sections; s->key; s++) read_section(l, s);
 }
 
@@ -154,6 +112,23 @@ static int has_field(struct schema_table t, const char *name, struct weir_field 
   return 0;
 }
 
+/* Keys that slipped out of the component by their indentation, and are now taken for components beside it. */
+static int tell_fallen(struct config_loader *l, const struct config_component *c) {
+  struct schema_table own = { c->entry->type.fields, c->entry->type.field_size };
+  struct schema_table host = { c->entry->type.flags & WEIR_QUEUED ? sender_fields : NULL, sizeof(struct weir_field) };
+  struct weir_error err;
+  struct weir_field f;
+  int any = 0;
+  for (const struct config_component *next = c->next; next && !next->used && next->role == c->role; next = next->next) {
+    if (!has_field(own, next->id, &f) && !has_field(host, next->id, &f)) break;
+    if (l->lookup->find(l->registry, next->role, next->type, &err)) break;
+    diag_error(l->ds, next->pos, "`%s` stands beside `%s`, not below it", next->id, c->id);
+    diag_caret(l->ds, "`%s` is a key of %s `%s`: indent it more", next->id, config_section(c->role)->noun, c->id);
+    config_find(l, next->role, next->id)->told = any = 1;
+  }
+  return any && (!c->body || c->body->kind == YAML_NULL);
+}
+
 static void bind(struct config_loader *l, struct config_component *c) {
   struct arena *a = &l->config->arena;
   const struct weir_stage_type *t = &c->entry->type;
@@ -163,7 +138,8 @@ static void bind(struct config_loader *l, struct config_component *c) {
   struct schema_binding bindings[] = { { own, config }, { host, sender } };
   struct weir_field timeout;
   const char *what = arena_printf(a, "%s `%s`", config_section(c->role)->noun, c->id);
-  schema_bind(a, l->ds, what, c->pos, c->body, bindings, sender ? 2 : 1);
+  struct yaml_node fallen = { .kind = YAML_BROKEN };
+  schema_bind(a, l->ds, what, c->pos, tell_fallen(l, c) ? &fallen : c->body, bindings, sender ? 2 : 1);
   c->config = config;
   c->sender = sender;
   if (!sender) return;
@@ -185,33 +161,14 @@ void config_bind_components(struct config_loader *l) {
 
 /* --- unused ------------------------------------------------------------------------------------ */
 
-/* A key that slipped out of its component by its indentation: the component before it has a key of that name. */
-static int slipped_out(struct config_loader *l, const struct config_component *before, const struct config_component *c) {
-  struct weir_error err;
-  struct weir_field f;
-  if (!before || !before->entry || before->role != c->role) return 0;
-  struct schema_table own = { before->entry->type.fields, before->entry->type.field_size };
-  struct schema_table host = { before->entry->type.flags & WEIR_QUEUED ? sender_fields : NULL, sizeof(struct weir_field) };
-  if (!has_field(own, c->id, &f) && !has_field(host, c->id, &f)) return 0;
-  if (l->lookup->find(l->registry, c->role, c->type, &err)) return 0;
-  diag_error(l->ds, c->pos, "`%s` stands beside `%s`, not below it", c->id, before->id);
-  diag_caret(l->ds, "`%s` is a key of %s `%s`: indent it more", c->id, config_section(c->role)->noun, before->id);
-  return 1;
-}
-
 void config_warn_unused(struct config_loader *l) {
-  const struct config_component *before = NULL;
-  for (const struct config_component *c = l->config->components; c; before = c, c = c->next) {
+  if (!l->config->pipelines) return; /* then nothing is used, which was told */
+  for (const struct config_component *c = l->config->components; c; c = c->next) {
     const struct config_section *s = config_section(c->role);
-    if (c->used) continue;
-    if (is_section(c->id)) {
-      diag_error(l->ds, c->pos, "the section `%s` stands below `%s`", c->id, s->key);
-      diag_caret(l->ds, "move it to the beginning of the line");
-    } else if (!slipped_out(l, before, c)) {
-      diag_warn(l->ds, c->pos, "%s `%s` is defined but not used", s->noun, c->id);
-      if (c->role == WEIR_EXTENSION) diag_caret(l->ds, "list it in `extensions:` of `service`, or remove it");
-      else if (c->role == WEIR_CONNECTOR) diag_caret(l->ds, "list it as exporter of one pipeline and receiver of another, or remove it");
-      else diag_caret(l->ds, "list it in `%s:` of a pipeline, or remove it", s->key);
-    }
+    if (c->used || config_find(l, c->role, c->id)->told) continue;
+    diag_warn(l->ds, c->pos, "%s `%s` is defined but not used", s->noun, c->id);
+    if (c->role == WEIR_EXTENSION) diag_caret(l->ds, "list it in `extensions:` of `service`, or remove it");
+    else if (c->role == WEIR_CONNECTOR) diag_caret(l->ds, "list it as exporter of one pipeline and receiver of another, or remove it");
+    else diag_caret(l->ds, "list it in `%s:` of a pipeline, or remove it", s->key);
   }
 }

@@ -18,6 +18,7 @@ struct config_known {
   struct config_component *component;
   struct config_known *next;
   uint32_t listed_in; /* number of the pipeline list that named it last */
+  int told;           /* something is wrong with it: not called unused as well */
 };
 
 #define CONFIG_BUCKETS 1024
@@ -31,6 +32,7 @@ struct config_loader {
   struct config_pipeline **last_pipeline;
   struct config_known *known[CONFIG_BUCKETS];
   uint32_t lists; /* pipeline lists read so far */
+  uint32_t broken; /* bit of each role whose section could not be read: references to it are not complained about */
 };
 
 /* One of the sections receivers, processors, ... */
@@ -50,8 +52,15 @@ struct yaml_node *config_read(struct config_loader *, const char *const *uris, s
 /* config_id.c: an id as `type[/name]`, halves trimmed. 0, or -1 when reported. */
 int config_parse_id(struct config_loader *, const struct yaml_node *key, const char **ret_id, const char **ret_type);
 
+/* config_sections.c: the top level. What is misspelled or stands in the wrong place is told and then read where it belongs, so that the rest of
+ * the document is still checked. Takes and gives the root. */
+struct yaml_node *config_mend_sections(struct config_loader *, struct yaml_node *root);
+int config_is_section(const char *name);
+
 /* config_components.c */
 void config_read_components(struct config_loader *);
+/* "line 12", or "base.yaml:12" when that is another file than `from`'s. */
+const char *config_where(const struct config_loader *, struct pos from, struct pos of);
 struct config_known *config_find(const struct config_loader *, uint32_t role, const char *id);
 void config_bind_components(struct config_loader *); /* those that are used */
 void config_warn_unused(struct config_loader *);

@@ -66,15 +66,21 @@ static void unconfigured(struct config_loader *l, const struct use *u, const str
   for (const struct config_section *o = config_sections; o->key; o++) {
     struct config_known *k = o->role == u->role ? NULL : config_find(l, o->role, ref->id);
     if (!k) continue;
-    diag_caret(l->ds, "`%s` is defined as %s %s, in line %u", ref->id, strchr("aeio", o->noun[0]) ? "an" : "a", o->noun, k->component->pos.line);
+    diag_caret(l->ds, "`%s` is defined as %s %s, at %s; define it below `%s:` too", ref->id, strchr("aeio", o->noun[0]) ? "an" : "a", o->noun,
+      config_where(l, ref->pos, k->component->pos), s->key);
+    k->told = 1;
     note_defined(l, u);
     return;
   }
   nearest_init(&near, ref->id);
   offer_ids(l, u->role, &near);
   if (u->connectors) offer_ids(l, WEIR_CONNECTOR, &near);
-  if (near.best) diag_caret(l->ds, "did you mean `%s`?", near.best);
-  else diag_caret(l->ds, "define it: add `%s:` below `%s:`", ref->id, s->key);
+  if (near.best) {
+    struct config_known *k = config_find(l, u->role, near.best);
+    if (!k) k = config_find(l, WEIR_CONNECTOR, near.best);
+    k->component->used = 1; /* most likely: so its settings are checked too */
+    diag_caret(l->ds, "did you mean `%s`?", near.best);
+  } else diag_caret(l->ds, "define it: add `%s:` below `%s:`", ref->id, s->key);
   note_defined(l, u);
 }
 
@@ -82,7 +88,7 @@ static void resolve(struct config_loader *l, const struct use *u, struct config_
   struct config_known *k = config_find(l, u->role, ref->id);
   if (!k && u->connectors) k = config_find(l, WEIR_CONNECTOR, ref->id);
   if (!k) {
-    unconfigured(l, u, ref);
+    if (!(l->broken & (1u << u->role))) unconfigured(l, u, ref);
     return;
   }
   if (k->listed_in == l->lists) {
@@ -217,7 +223,7 @@ void config_read_pipelines(struct config_loader *l, const struct yaml_node *pipe
   if (!pipelines || pipelines->n == 0) {
     if (pipelines && pipelines->kind == YAML_BROKEN) return;
     diag_error(l->ds, at, "service must have at least one pipeline");
-    diag_note(l->ds, "add one below `service:`, such as  pipelines: {traces: {receivers: [otlp], exporters: [debug]}}");
+    diag_note(l->ds, "add one below `service:`, such as `pipelines: {traces: {receivers: [otlp], exporters: [debug]}}`");
     return;
   }
   for (size_t i = 0; i < pipelines->n; i++) read_pipeline(l, pipelines->keys[i], pipelines->items[i]);

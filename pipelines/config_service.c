@@ -233,5 +233,6 @@ void config_read_service(struct config_loader *l) {
   load_plugins(l, k->plugins);
   config_read_extensions(l, k->extensions);
   const struct yaml_node *pipelines_key = yaml_key(service, "pipelines");
-  if (!service || service->kind == YAML_MAP || service->kind == YAML_NULL) config_read_pipelines(l, k->pipelines, pipelines_key ? pipelines_key->pos : at);
+  int below_service = !k->pipelines && (yaml_get(service, "traces") || yaml_get(service, "metrics") || yaml_get(service, "logs")); /* told */
+  if (!below_service && (!service || service->kind == YAML_MAP || service->kind == YAML_NULL)) config_read_pipelines(l, k->pipelines, pipelines_key ? pipelines_key->pos : at);
 }

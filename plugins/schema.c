@@ -71,7 +71,7 @@ static int known_at(const struct level *l, const char *name) {
   return 0;
 }
 
-static const char *suggest(const struct level *l, const char *name) {
+static const char *suggest(const struct level *l, const char *name, int *ret_secret) {
   struct nearest near;
   struct weir_field f;
   for (const struct level *up = l->up; up; up = up->up)
@@ -82,25 +82,32 @@ static const char *suggest(const struct level *l, const char *name) {
   }
   nearest_init(&near, name);
   for (size_t b = 0; b < l->n_bindings; b++)
-    for (size_t i = 0; schema_field(l->bindings[b].table, i, &f); i++) nearest_offer(&near, f.name);
+    for (size_t i = 0; schema_field(l->bindings[b].table, i, &f); i++) {
+      const char *best = near.best;
+      nearest_offer(&near, f.name);
+      if (near.best != best) *ret_secret = (f.flags & WEIR_SECRET) != 0;
+    }
   return near.best ? arena_printf(l->arena, "did you mean `%s`?", near.best) : NULL;
 }
-
-static void unknown_key(const struct level *l, const struct yaml_node *key) {
-  diag_error(l->ds, key->pos, "unknown key `%s` in %s", key->text, level_name(l));
-  if (!l->ds->newest) return; /* not shown: save the work */
-  const char *hint = suggest(l, key->text);
-  if (hint) diag_caret(l->ds, "%s", hint);
-  note_allowed(l);
-}
-
-/* --- values -------------------------------------------------------------------------------------- */
 
 static void hide(struct diags *ds, const struct yaml_node *node) {
   int only_expansion = node->expanded && node->original; /* the line shows ${...}, not what it gives */
   if (node->kind == YAML_SCALAR && !only_expansion) diag_secret(ds, node->pos);
   for (size_t i = 0; i < node->n; i++) hide(ds, node->items[i]);
 }
+
+static void unknown_key(const struct level *l, const struct yaml_node *key, const struct yaml_node *value) {
+  diag_error(l->ds, key->pos, "unknown key `%s` in %s", key->text, level_name(l));
+  if (!l->ds->newest) return; /* not shown: save the work */
+  int secret = 0;
+  const char *hint = suggest(l, key->text, &secret);
+  if (secret) hide(l->ds, value);
+  l->ds->newest->untyped = 1;
+  if (hint) diag_caret(l->ds, "%s", hint);
+  note_allowed(l);
+}
+
+/* --- values -------------------------------------------------------------------------------------- */
 
 static void bind_string(const struct slot *s) {
   const char *text = yaml_string(s->node);
@@ -169,7 +176,11 @@ static void bind_map(const struct slot *s) {
   for (size_t i = 0; i < node->n; i++) {
     const struct yaml_node *value = node->items[i];
     v[i] = (struct weir_map_entry){ node->keys[i]->text, yaml_string(value) };
-    if (!v[i].value && value->kind != YAML_NULL && value->kind != YAML_BROKEN) schema_wrong(s, value, "a mapping of names to texts", "this value is not text");
+    if (!v[i].value && value->kind != YAML_NULL && value->kind != YAML_BROKEN) {
+      struct slot item = *s;
+      item.path = arena_printf(s->level->arena, "%s.%s", s->path, v[i].key);
+      schema_wrong(&item, value, "text", NULL);
+    }
     if (!v[i].value) v[i].value = "";
   }
   out->v = v;
@@ -185,7 +196,6 @@ static void not_map(const struct slot *s, const struct yaml_node *node, const ch
   if (node->expanded) diag_caret(s->level->ds, "what this gives is not a YAML mapping");
   else if (fix) diag_caret(s->level->ds, "%s", fix);
   if (s->level->ds->newest) s->level->ds->newest->untyped = 1;
-  schema_note_doc(s);
 }
 
 /* The level of keys in a group; out is its struct. */
@@ -197,6 +207,7 @@ static void bind_group(const struct slot *s, const struct yaml_node *node, void 
   sub.bindings = &binding;
   sub.n_bindings = 1;
   sub.depth++;
+  sub.broken |= node && node->kind == YAML_BROKEN;
   if (s->key) sub.at = s->key->pos;
   if (sub.depth > SCHEMA_DEPTH_MAX) diag_error(s->level->ds, sub.at, "`%s` of %s is nested more than %d levels deep", s->path, s->level->what, SCHEMA_DEPTH_MAX);
   else if (node && node->kind != YAML_MAP && node->kind != YAML_NULL && node->kind != YAML_BROKEN)
@@ -267,6 +278,7 @@ static void bind_default(const struct slot *s) {
 }
 
 static void missing(const struct slot *s) {
+  if (s->level->broken) return;
   diag_error(s->level->ds, s->key ? s->key->pos : s->level->at, s->key ? "`%s` of %s has no value" : "`%s` of %s is missing", s->path, s->level->what);
   if (s->key) diag_caret(s->level->ds, "a value must follow");
   else diag_caret(s->level->ds, "add `%s:` below this", s->f->name);
@@ -309,17 +321,22 @@ static void bind_level(const struct level *l, const struct yaml_node *map) {
     for (size_t i = 0; schema_field(l->bindings[b].table, i, &f); i++) bind_field(l, &f, map, l->bindings[b].out);
   if (!map || map->kind != YAML_MAP) return;
   for (size_t i = 0; i < map->n; i++)
-    if (!known_at(l, map->keys[i]->text)) unknown_key(l, map->keys[i]);
+    if (!known_at(l, map->keys[i]->text)) unknown_key(l, map->keys[i], map->items[i]);
 }
 
 void schema_bind(struct arena *a, struct diags *ds, const char *what, struct pos at, const struct yaml_node *node,
   const struct schema_binding *bindings, size_t n_bindings) {
   struct level top = { .arena = a, .ds = ds, .what = what, .path = "", .at = at, .bindings = bindings, .n_bindings = n_bindings };
+  top.broken = node && node->kind == YAML_BROKEN;
   if (node && node->kind == YAML_SCALAR) {
     const char *colon = !node->quoted && !node->expanded ? strchr(node->text, ':') : NULL;
-    diag_error(ds, node->pos, "%s: expected a mapping of its keys, got text", what);
-    if (node->expanded) diag_caret(ds, "what this gives is not a YAML mapping");
-    else if (colon && colon[1]) diag_caret(ds, "put a space after `%.*s`", (int)(colon - node->text) + 1, node->text);
+    if (colon && colon[1]) {
+      diag_error(ds, node->pos, "a space is missing after the colon");
+      diag_caret(ds, "put a space after `%.*s`", (int)(colon - node->text) + 1, node->text);
+    } else {
+      diag_error(ds, node->pos, "%s: expected a mapping of its keys, got text", what);
+      if (node->expanded) diag_caret(ds, "what this gives is not a YAML mapping");
+    }
     if (ds->newest) ds->newest->untyped = 1;
   } else if (node && node->kind == YAML_SEQ) {
     diag_error(ds, node->pos, "%s: expected a mapping of its keys, got a list", what);

@@ -17,6 +17,7 @@ struct level {
   const struct schema_binding *bindings;
   size_t n_bindings;
   int depth;
+  int broken; /* the mapping could not be read, which was told: what is missing is not */
 };
 
 /* A value being bound. */

@@ -48,7 +48,8 @@ const char *schema_describe(const struct yaml_node *node, int secret, char *buf,
   if (secret) return "something else (it is secret and not shown)";
   size_t n = strlen(node->text);
   if (n == 0) return "an empty text";
-  snprintf(buf, cap, "`%.*s%s`", n > 60 ? 60 : (int)n, node->text, n > 60 ? "..." : "");
+  const char *quote = node->quoted && !node->expanded ? "\"" : "";
+  snprintf(buf, cap, "`%s%.*s%s%s`", quote, n > 60 ? 60 : (int)n, node->text, n > 60 ? "..." : "", quote);
   return buf;
 }
 
@@ -88,8 +89,9 @@ int schema_parse_scalar(const struct weir_field *f, const char *text, void *out)
 void schema_note_doc(const struct slot *s) {
   const char *doc = s->f->doc;
   if (!doc || !*doc) return;
-  const char *end = strstr(doc, ". ");
-  diag_note(s->level->ds, "%s: %.*s", s->f->name, end ? (int)(end - doc) + 1 : (int)strlen(doc), doc);
+  const char *end = strstr(doc, ". "), *type = schema_type_name(s->f->type), *dflt = s->f->flags & WEIR_SECRET ? NULL : s->f->dflt;
+  int n = end ? (int)(end - doc) + 1 : (int)strlen(doc);
+  diag_note(s->level->ds, "%s (%s%s%s): %.*s", s->f->name, type, dflt ? ", default " : "", dflt ? *dflt ? dflt : "\"\"" : "", n, doc);
 }
 
 void schema_wrong(const struct slot *s, const struct yaml_node *node, const char *expected, const char *fix) {
@@ -136,7 +138,7 @@ const char *schema_fix(const struct slot *s, const struct yaml_node *node) {
   union scalar any;
   int64_t whole;
   const char *text = node->text, *fix;
-  if (node->kind != YAML_SCALAR) return node->kind == YAML_SEQ && node->n == 1 ? "one value is enough: no `-`, no brackets" : NULL;
+  if (node->kind != YAML_SCALAR) return node->kind == YAML_SEQ && node->n == 1 ? "write the one value alone, without `-` or brackets" : NULL;
   if (s->f->type == WEIR_T_ENUM) return nearest_choice(s, text);
   if (s->f->type == WEIR_T_BOOL) return fix_bool(s, text);
   if (node->quoted && schema_parse_scalar(s->f, text, &any) == 0) return "remove the quotes";
@@ -181,9 +183,8 @@ static void wrong_range(const struct slot *s) {
     : max                         ? arena_printf(s->level->arena, "at most %s", max)
                                   : "smaller";
   const char *got = schema_describe(s->node, (f->flags & WEIR_SECRET) != 0, buf, sizeof buf);
-  diag_error(s->level->ds, s->node->pos, "`%s` of %s must be %s%s%s, got %s", s->path, s->level->what, limits, *unit ? " " : "", unit, got);
+  diag_error(s->level->ds, s->node->pos, "`%s` of %s must be %s%s%s%s, got %s", s->path, s->level->what, limits, *unit ? " (" : "", unit, *unit ? ")" : "", got);
   if (s->node->expanded && !(f->flags & WEIR_SECRET)) diag_caret(s->level->ds, "gives `%.60s`", s->node->text);
-  else if (f->dflt) diag_caret(s->level->ds, "the default is %s", f->dflt);
   schema_note_doc(s);
 }
 
