@@ -16,7 +16,8 @@
 #define ACK_MAGIC 0xacacacacu
 
 struct ack {
-  uint32_t magic, pending; /* pending: handles that carry it; written on home only */
+  uint32_t magic;
+  _Atomic uint32_t pending; /* handles that carry it: raised by any holder, lowered on home only */
   struct loop *home;
   weir_ack_f *fn;
   void *arg;
@@ -45,7 +46,9 @@ struct weir_batch {
   struct weir_batch *next; /* for the list of whoever holds it */
   int64_t enqueued_ns;
   uint32_t attempts;
-  void *holder;           /* the sender or edge that waits on it */
+  void *holder;           /* the sender's attempt that waits on it */
+  uint32_t reserved;      /* a fan-out above reserved room for it in every queue it reaches before a stage that holds */
+  uint64_t charge;        /* what it takes of its queue, in the queue's unit */
 };
 
 struct weir_batch *batch_new(struct loop *, uint32_t signal);
@@ -54,6 +57,8 @@ struct weir_batch *batch_of_part(struct loop *, struct part *part); /* takes the
 void batch_free(struct weir_batch *);
 /* Settles every ack of the batch and frees it. Takes. */
 void batch_settle(struct weir_batch *, const struct weir_verdict *);
+/* Settles every ack now and keeps the batch, which from then on nobody waits for (`ack: queued`). */
+void batch_answer(struct weir_batch *, const struct weir_verdict *);
 /* Adds a waiter on the current lane. */
 void batch_on_verdict(struct weir_batch *, weir_ack_f *, void *arg);
 /* A second handle on the same parts that carries the same acks (fan-out). */
@@ -67,7 +72,7 @@ const struct weir_data *batch_read(struct weir_batch *, struct weir_error *);
 struct weir_data *batch_write(struct weir_batch *, struct weir_error *);
 void *batch_alloc(struct weir_batch *, size_t n); /* from the one part after batch_write, else from scratch */
 int batch_encode(struct weir_batch *, const struct weir_iov **ret, size_t *ret_n, size_t *ret_bytes, struct weir_error *);
-/* Hands it to another lane: parts become immutable if shared, loop changes. Call before posting. */
+/* Hands it to another lane: its parts become immutable, its loop changes. Call before posting. */
 void batch_cross(struct weir_batch *, struct loop *to);
 void batch_attr_set(struct weir_batch *, struct weir_rec *, struct weir_str key, struct weir_value);
 void batch_attr_delete(struct weir_batch *, struct weir_rec *, struct weir_str key);

@@ -1,0 +1,263 @@
+#include "core/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/ack.h"
+#include "core/assert.h"
+
+struct weir_batch *batch_new(struct loop *loop, uint32_t signal) {
+  struct weir_batch *b = calloc(1, sizeof *b);
+  WEIR_ASSERT(b != NULL);
+  b->magic = BATCH_MAGIC;
+  b->signal = signal;
+  b->loop = loop;
+  b->parts = b->parts_inline;
+  b->cap_parts = sizeof b->parts_inline / sizeof *b->parts_inline;
+  b->acks = b->acks_inline;
+  b->cap_acks = sizeof b->acks_inline / sizeof *b->acks_inline;
+  arena_init(&b->scratch, loop->pool, 0);
+  return b;
+}
+
+/* Room for one more pointer in a list that starts inline. */
+static void *grow(void *list, void *inline_list, uint32_t n, uint32_t *cap) {
+  if (n < *cap) return list;
+  *cap *= 2;
+  void *grown = list == inline_list ? malloc(*cap * sizeof(void *)) : realloc(list, *cap * sizeof(void *));
+  WEIR_ASSERT(grown != NULL);
+  if (list == inline_list) memcpy(grown, list, n * sizeof(void *));
+  return grown;
+}
+
+/* Parts changed: what was made from them is stale. */
+static void forget_caches(struct weir_batch *b) {
+  b->wire_valid = b->view_valid = 0;
+  b->wire.n = 0;
+}
+
+static void add_part(struct weir_batch *b, struct part *part) {
+  b->parts = grow(b->parts, b->parts_inline, b->n_parts, &b->cap_parts);
+  b->parts[b->n_parts++] = part;
+  b->items += part->items;
+  forget_caches(b);
+}
+
+static void add_ack(struct weir_batch *b, struct ack *a) {
+  b->acks = grow(b->acks, b->acks_inline, b->n_acks, &b->cap_acks);
+  b->acks[b->n_acks++] = a;
+}
+
+struct weir_batch *batch_of_part(struct loop *loop, struct part *part) {
+  struct weir_batch *b = batch_new(loop, part->signal);
+  add_part(b, part);
+  return b;
+}
+
+void batch_free(struct weir_batch *b) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  WEIR_ASSERT(b->n_acks == 0);
+  for (uint32_t i = 0; i < b->n_parts; i++) part_unref(b->parts[i]);
+  if (b->parts != b->parts_inline) free(b->parts);
+  if (b->acks != b->acks_inline) free(b->acks);
+  iov_done(&b->wire);
+  arena_done(&b->scratch);
+  b->magic = 0;
+  free(b);
+}
+
+static void settle_acks(struct weir_batch *b, const struct weir_verdict *v) {
+  struct weir_verdict w = *v;
+  if (w.code == WEIR_REJECTED && w.rejected == 0 && b->n_acks == 1) w.rejected = b->items; /* "all", in items, so that branches can be added */
+  for (uint32_t i = 0; i < b->n_acks; i++) ack_settle(b->acks[i], &w);
+  b->n_acks = 0;
+}
+
+void batch_settle(struct weir_batch *b, const struct weir_verdict *v) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  settle_acks(b, v);
+  batch_free(b);
+}
+
+void batch_answer(struct weir_batch *b, const struct weir_verdict *v) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  settle_acks(b, v);
+}
+
+void batch_on_verdict(struct weir_batch *b, weir_ack_f *fn, void *arg) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  add_ack(b, ack_new(b->loop, fn, arg));
+}
+
+static void share_acks(struct weir_batch *to, const struct weir_batch *from) {
+  for (uint32_t i = 0; i < from->n_acks; i++) {
+    ack_share(from->acks[i]);
+    add_ack(to, from->acks[i]);
+  }
+}
+
+struct weir_batch *batch_fork(struct weir_batch *b) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  struct weir_batch *f = batch_new(b->loop, b->signal);
+  for (uint32_t i = 0; i < b->n_parts; i++) add_part(f, part_ref(b->parts[i]));
+  share_acks(f, b);
+  f->ack_delivered = b->ack_delivered;
+  return f;
+}
+
+void batch_merge(struct weir_batch *into, struct weir_batch *from, int settle_now) {
+  CHECK_MAGIC(into, BATCH_MAGIC);
+  CHECK_MAGIC(from, BATCH_MAGIC);
+  WEIR_ASSERT(into->signal == from->signal);
+  for (uint32_t i = 0; i < from->n_parts; i++) add_part(into, from->parts[i]);
+  from->n_parts = 0;
+  if (settle_now) {
+    struct weir_verdict taken = verdict_delivered();
+    settle_acks(from, &taken);
+  } else {
+    for (uint32_t i = 0; i < from->n_acks; i++) add_ack(into, from->acks[i]);
+    from->n_acks = 0;
+  }
+  batch_free(from);
+}
+
+/* Cuts the part that straddles the border, if one does. Returns how many parts belong to the head. */
+static uint32_t cut_at(struct weir_batch *b, uint64_t items, struct part **ret_cut) {
+  uint32_t i = 0;
+  *ret_cut = NULL;
+  for (; i < b->n_parts && b->parts[i]->items <= items; i++) items -= b->parts[i]->items;
+  if (items == 0) return i;
+  struct weir_error err;
+  int r = part_split(b->loop->pool, &b->parts[i], items, ret_cut, &err);
+  if (r) *ret_cut = NULL; /* no memory: the head is smaller than asked for, nothing is lost */
+  return i;
+}
+
+struct weir_batch *batch_split(struct weir_batch *b, uint64_t items) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  if (items == 0 || items >= b->items) return NULL;
+  struct part *cut;
+  uint32_t whole = cut_at(b, items, &cut);
+  if (whole == 0 && !cut) return NULL;
+  struct weir_batch *head = batch_new(b->loop, b->signal);
+  for (uint32_t i = 0; i < whole; i++) add_part(head, b->parts[i]);
+  if (cut) add_part(head, cut);
+  memmove(b->parts, b->parts + whole, (b->n_parts - whole) * sizeof *b->parts);
+  b->n_parts -= whole;
+  b->items -= head->items;
+  forget_caches(b);
+  share_acks(head, b);
+  head->ack_delivered = b->ack_delivered;
+  return head;
+}
+
+uint64_t batch_bytes(const struct weir_batch *b) {
+  uint64_t n = 0;
+  for (uint32_t i = 0; i < b->n_parts; i++) n += part_bytes(b->parts[i]);
+  return n;
+}
+
+static const struct weir_data *read_part(struct weir_batch *b, uint32_t i, struct weir_error *err) {
+  const struct part *before = b->parts[i];
+  const struct weir_data *d = part_read(b->loop->pool, &b->parts[i], err);
+  if (b->parts[i] != before) b->wire_valid = 0; /* it was another lane's: the encoded form may point into what is gone */
+  return d;
+}
+
+const struct weir_data *batch_read(struct weir_batch *b, struct weir_error *err) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  if (b->n_parts == 1) return read_part(b, 0, err);
+  if (b->view_valid) return &b->view;
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < b->n_parts; i++) {
+    const struct weir_data *d = read_part(b, i, err);
+    if (!d) return NULL;
+    n += d->n_resources;
+  }
+  b->view.signal = b->signal;
+  b->view.n_resources = 0;
+  b->view.resources = arena_alloc(&b->scratch, n * sizeof *b->view.resources);
+  for (uint32_t i = 0; i < b->n_parts; i++) {
+    const struct weir_data *d = b->parts[i]->tree;
+    for (uint32_t r = 0; r < d->n_resources; r++) b->view.resources[b->view.n_resources++] = d->resources[r];
+  }
+  b->view_valid = 1;
+  return &b->view;
+}
+
+/* Strings that were made before the batch was written to must live as long as its records: their chunks go to the part. */
+static void keep_scratch(struct part *own, struct arena *scratch) {
+  struct block **tail = &own->arena.chunks;
+  while (*tail) tail = &(*tail)->next;
+  *tail = scratch->chunks;
+  scratch->chunks = NULL;
+  scratch->at = scratch->end = NULL;
+}
+
+struct weir_data *batch_write(struct weir_batch *b, struct weir_error *err) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  struct part *own = NULL;
+  int r = part_own(b->loop->pool, b->parts, b->n_parts, &own, err);
+  b->n_parts = 0; /* taken, also on failure: the batch keeps its count for whoever settles it */
+  forget_caches(b);
+  if (r) return NULL;
+  if (b->scratch.chunks) keep_scratch(own, &b->scratch);
+  b->parts[0] = own;
+  b->n_parts = 1;
+  b->items = own->items;
+  return own->tree;
+}
+
+void *batch_alloc(struct weir_batch *b, size_t n) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  int own = b->n_parts == 1 && b->parts[0]->tree && !(b->parts[0]->flags & PART_CROSSED) && atomic_load(&b->parts[0]->refs) == 1;
+  return arena_alloc(own ? &b->parts[0]->arena : &b->scratch, n);
+}
+
+int batch_encode(struct weir_batch *b, const struct weir_iov **ret, size_t *ret_n, size_t *ret_bytes, struct weir_error *err) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  if (!b->wire_valid) {
+    b->wire.n = 0;
+    b->wire_bytes = 0;
+    for (uint32_t i = 0; i < b->n_parts; i++) {
+      size_t n = 0;
+      int r = part_encode(b->parts[i], &b->scratch, &b->wire, &n, err);
+      if (r) return r;
+      b->wire_bytes += n;
+    }
+    b->wire_valid = 1;
+  }
+  *ret = b->wire.v ? b->wire.v : b->wire.inline_v;
+  *ret_n = b->wire.n;
+  *ret_bytes = b->wire_bytes;
+  return 0;
+}
+
+void batch_cross(struct weir_batch *b, struct loop *to) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  /* Also what nobody else holds: its arena takes memory from the pool of the lane it was made on. A part that crossed before is left alone, as
+   * its other holders may read it now. */
+  for (uint32_t i = 0; i < b->n_parts; i++)
+    if (!(b->parts[i]->flags & PART_CROSSED)) b->parts[i]->flags |= PART_CROSSED;
+  iov_done(&b->wire);
+  memset(&b->wire, 0, sizeof b->wire);
+  arena_done(&b->scratch);
+  arena_init(&b->scratch, to->pool, 0);
+  forget_caches(b);
+  b->loop = to;
+}
+
+static struct part *own_part(struct weir_batch *b) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  WEIR_ASSERT(b->n_parts == 1 && b->parts[0]->tree); /* editing needs batch_write first */
+  b->wire_valid = 0;
+  return b->parts[0];
+}
+
+void batch_attr_set(struct weir_batch *b, struct weir_rec *rec, struct weir_str key, struct weir_value value) {
+  part_attr_set(own_part(b), rec, key, value);
+}
+
+void batch_attr_delete(struct weir_batch *b, struct weir_rec *rec, struct weir_str key) { part_attr_delete(own_part(b), rec, key); }
+
+void batch_touch(struct weir_batch *b, struct weir_rec *rec) { part_touch(own_part(b), rec); }
