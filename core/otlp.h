@@ -12,6 +12,10 @@
 
 #include "core/part.h"
 
+/* weir_rec.dirty */
+#define RECORD_APPENDED 1u /* attributes were added behind n_raw_attrs: raw plus those is the record */
+#define RECORD_REWRITE 2u  /* raw is out of date, but for its unknown fields */
+
 struct otlp_counts {
   uint64_t items; /* spans, data points, log records */
 };

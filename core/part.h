@@ -33,7 +33,7 @@ struct part {
   const char *raw;
   size_t raw_n;
   const char *wire; /* of a dirty part: its encoded form, made once by part_encode and shared by all who send it */
-  size_t wire_n;
+  size_t wire_n, added_bytes; /* added_bytes: bound of what edits may have added to raw_n */
   uint64_t items; /* spans, data points or log records */
   struct weir_data *tree; /* NULL until decoded */
   struct arena arena;

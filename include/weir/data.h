@@ -196,6 +196,7 @@ struct weir_buckets {
   int32_t offset;
   uint32_t n;
   const uint64_t *counts;
+  uint32_t present, reserved; /* present: the message was there, even if empty */
 };
 
 struct weir_exp_histogram_point {
@@ -242,7 +243,10 @@ struct weir_log {
   uint32_t flags;
   struct weir_str severity_text, trace_id, span_id, event_name;
   struct weir_value body;
-  uint32_t has_body, reserved;
+  uint32_t has_body;
+  uint32_t body_raw_n;         /* host's */
+  const char *body_raw;        /* host's: the received AnyValue, so that unknown fields in an unchanged body survive */
+  struct weir_value body_read; /* host's */
 };
 
 static inline struct weir_str weir_str_of(const char *s) {

@@ -1,0 +1,45 @@
+/*
+ * core/otlp_walk.h - what scan and decode share: where in the message we are, limits, and errors that say so.
+ */
+#ifndef CORE_OTLP_WALK_H
+#define CORE_OTLP_WALK_H
+
+#include "core/otlp.h"
+#include "core/otlp_table.h"
+#include "core/wire.h"
+
+#define OTLP_MAX_DEPTH 100u
+#define OTLP_MAX_RECORDS 1000000u
+#define OTLP_MAX_ATTRIBUTES 10000u
+
+/* The way down to the message that is being read; lives on the C stack, whose depth max_depth bounds. */
+struct otlp_frame {
+  const struct otlp_frame *up;
+  const struct otlp_field *field;
+  uint32_t depth; /* messages above this one; the request is 0 */
+};
+
+struct otlp_walk {
+  const char *base;
+  struct otlp_limits limits; /* with the defaults filled in */
+  struct weir_error *err;
+  uint64_t items;
+};
+
+void otlp_walk_init(struct otlp_walk *, const char *base, const struct otlp_limits *, struct weir_error *);
+/* "resource_spans.scope_spans.spans: TEXT (at byte N)"; returns code. field may be NULL. */
+int otlp_walk_fail(const struct otlp_walk *, int code, const struct otlp_frame *, const struct otlp_field *, const char *at, const char *fmt, ...)
+  WEIR_PRINTF(6, 7);
+/* Says why wire_next refused what stands at p. */
+int otlp_walk_malformed(const struct otlp_walk *, const struct otlp_frame *, const char *at, const char *end);
+int otlp_walk_wrong_type(const struct otlp_walk *, const struct otlp_frame *, const struct otlp_field *, uint32_t got, const char *at);
+int otlp_walk_too_deep(const struct otlp_walk *, const struct otlp_frame *, const struct otlp_field *, const char *at);
+int otlp_walk_attributes(const struct otlp_walk *, const struct otlp_frame *, const struct otlp_field *, const char *at);
+int otlp_walk_records(const struct otlp_walk *, const struct otlp_frame *, const struct otlp_field *, const char *at);
+
+/* Whether a field may stand with this wire type: its own, or unpacked for repeated scalars. */
+static inline int otlp_type_fits(const struct otlp_field *f, uint32_t type) {
+  return f->wire == type || (f->op == OP_REP64 && type == WIRE_64) || (f->op == OP_REPVAR && type == WIRE_VARINT);
+}
+
+#endif

@@ -1,0 +1,152 @@
+#include "core/part.h"
+
+#include <stdlib.h>
+
+#include "core/assert.h"
+#include "core/otlp.h"
+#include "core/otlp_encode.h"
+
+static struct part *part_new(struct pool *pool, uint32_t signal) {
+  struct part *part = calloc(1, sizeof *part);
+  WEIR_ASSERT(part != NULL);
+  part->magic = PART_MAGIC;
+  part->signal = signal;
+  atomic_init(&part->refs, 1);
+  arena_init(&part->arena, pool, 0);
+  return part;
+}
+
+struct part *part_ref(struct part *part) {
+  CHECK_MAGIC(part, PART_MAGIC);
+  atomic_fetch_add_explicit(&part->refs, 1, memory_order_relaxed);
+  return part;
+}
+
+void part_unref(struct part *part) {
+  if (!part) return;
+  CHECK_MAGIC(part, PART_MAGIC);
+  if (atomic_fetch_sub_explicit(&part->refs, 1, memory_order_acq_rel) != 1) return;
+  for (uint32_t i = 0; i < part->n_origins; i++) part_unref(part->origins[i]);
+  free(part->origins);
+  body_free(part->body);
+  arena_done(&part->arena);
+  part->magic = 0;
+  free(part);
+}
+
+/* A tree takes about 1.7 times the bytes; one chunk of that size saves the doubling. */
+static void tree_arena(struct part *part, struct pool *pool) {
+  arena_done(&part->arena);
+  arena_init(&part->arena, pool, part->raw_n + part->raw_n / 2 + 512);
+}
+
+static int build_tree(struct part *part, const struct otlp_limits *limits, struct otlp_counts *counts, struct weir_error *err) {
+  struct weir_data *tree = arena_alloc(&part->arena, sizeof *tree);
+  int r = otlp_decode(part->signal, &part->arena, part->raw, part->raw_n, limits, tree, counts, err);
+  if (r) return r;
+  part->tree = tree;
+  return 0;
+}
+
+int part_from_otlp(struct pool *pool, uint32_t signal, struct weir_body *body, const char *p, size_t n, int validation, int decode,
+  const struct otlp_limits *limits, struct part **ret, struct weir_error *err) {
+  struct otlp_counts counts = { 0 };
+  struct part *part = part_new(pool, signal);
+  int r;
+  part->body = body;
+  part->raw = p;
+  part->raw_n = n;
+  if (n > INT32_MAX) {
+    r = weir_fail(err, WEIR_E_LIMIT, "a message of %zu bytes is over 2 GiB", n);
+  } else if (decode) {
+    tree_arena(part, pool);
+    r = build_tree(part, limits, &counts, err);
+  } else if (validation == WEIR_VALIDATE_ENVELOPE) {
+    r = otlp_count(signal, p, n, limits, &counts, err);
+  } else {
+    r = otlp_scan(signal, p, n, limits, &counts, err);
+  }
+  if (r) {
+    part_unref(part);
+    return r;
+  }
+  if (decode || validation == WEIR_VALIDATE_FULL) part->flags |= PART_CHECKED;
+  part->items = counts.items;
+  *ret = part;
+  return 0;
+}
+
+/* A part of its own whose memory stands in another one: what is decoded for a holder who may not write into the shared part. */
+static struct part *part_view(struct pool *pool, struct part *of) {
+  struct part *part = part_new(pool, of->signal);
+  part->origins = malloc(sizeof *part->origins);
+  WEIR_ASSERT(part->origins != NULL);
+  part->origins[0] = of; /* takes the caller's reference */
+  part->n_origins = 1;
+  part->raw = of->raw;
+  part->raw_n = of->raw_n;
+  part->items = of->items;
+  part->flags = of->flags & PART_CHECKED;
+  return part;
+}
+
+const struct weir_data *part_read(struct pool *pool, struct part **at, struct weir_error *err) {
+  struct part *part = *at;
+  struct otlp_counts counts;
+  CHECK_MAGIC(part, PART_MAGIC);
+  if (part->tree) return part->tree;
+  if (part->flags & PART_CROSSED) part = *at = part_view(pool, part);
+  tree_arena(part, pool);
+  return build_tree(part, NULL, &counts, err) ? NULL : part->tree;
+}
+
+size_t part_bytes(const struct part *part) {
+  if (!(part->flags & PART_DIRTY)) return part->raw_n;
+  return part->wire_valid ? part->wire_n : part->raw_n + part->added_bytes;
+}
+
+int part_encode(struct part *part, struct arena *scratch, struct iov_list *out, size_t *ret_bytes, struct weir_error *err) {
+  CHECK_MAGIC(part, PART_MAGIC);
+  const char *p = part->raw;
+  size_t n = part->raw_n;
+  if (part->flags & PART_DIRTY) {
+    if (!part->wire_valid) {
+      int keep = !(part->flags & PART_CROSSED);
+      int r = otlp_encode_sized(part->tree, keep ? &part->arena : scratch, part_bytes(part), &p, &n, err);
+      if (r) return r;
+      if (keep) {
+        part->wire = p;
+        part->wire_n = n;
+        part->wire_valid = 1;
+      }
+    } else {
+      p = part->wire;
+      n = part->wire_n;
+    }
+  }
+  if (n) iov_push(out, p, n);
+  *ret_bytes = n;
+  return 0;
+}
+
+void iov_push(struct iov_list *l, const void *p, size_t n) {
+  size_t inline_cap = sizeof l->inline_v / sizeof *l->inline_v;
+  if (!l->v && l->n == inline_cap) {
+    l->cap = inline_cap * 4;
+    l->v = malloc(l->cap * sizeof *l->v);
+    WEIR_ASSERT(l->v != NULL);
+    memcpy(l->v, l->inline_v, sizeof l->inline_v);
+  } else if (l->v && l->n == l->cap) {
+    l->cap *= 2;
+    l->v = realloc(l->v, l->cap * sizeof *l->v);
+    WEIR_ASSERT(l->v != NULL);
+  }
+  struct weir_iov *v = l->v ? l->v : l->inline_v;
+  v[l->n++] = (struct weir_iov){ p, n };
+}
+
+void iov_done(struct iov_list *l) {
+  free(l->v);
+  l->v = NULL;
+  l->n = l->cap = 0;
+}
