@@ -1,0 +1,127 @@
+/*
+ * bench/otlp_sample.h - the trace request that all benchmarks use: spans of about 400 bytes with 10 attributes and one event, two resources.
+ */
+#ifndef BENCH_OTLP_SAMPLE_H
+#define BENCH_OTLP_SAMPLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/wire.h"
+
+struct sample {
+  char *p;
+  size_t n, cap;
+};
+
+static inline void sample_bytes(struct sample *s, const void *p, size_t n) {
+  if (s->cap - s->n < n) {
+    s->cap = (s->cap + n) * 2;
+    s->p = realloc(s->p, s->cap);
+    if (!s->p) abort();
+  }
+  memcpy(s->p + s->n, p, n);
+  s->n += n;
+}
+
+static inline void sample_varint(struct sample *s, uint64_t v) {
+  char tmp[10];
+  sample_bytes(s, tmp, (size_t)(wire_put_varint(tmp, v) - tmp));
+}
+
+static inline void sample_field(struct sample *s, uint32_t number, const void *p, size_t n) {
+  sample_varint(s, number << 3 | WIRE_LEN);
+  sample_varint(s, n);
+  sample_bytes(s, p, n);
+}
+
+static inline void sample_sub(struct sample *s, uint32_t number, struct sample *inner) {
+  sample_field(s, number, inner->p, inner->n);
+  inner->n = 0;
+}
+
+static inline void sample_fixed64(struct sample *s, uint32_t number, uint64_t v) {
+  sample_varint(s, number << 3 | WIRE_64);
+  sample_bytes(s, &v, 8);
+}
+
+/* KeyValue with a string (i < 0) or an integer. */
+static inline void sample_attr(struct sample *s, uint32_t number, const char *key, const char *text, int64_t i) {
+  struct sample kv = { NULL, 0, 0 }, value = { NULL, 0, 0 };
+  sample_field(&kv, 1, key, strlen(key));
+  if (text) {
+    sample_field(&value, 1, text, strlen(text));
+  } else {
+    sample_varint(&value, 3 << 3 | WIRE_VARINT);
+    sample_varint(&value, (uint64_t)i);
+  }
+  sample_sub(&kv, 2, &value);
+  sample_sub(s, number, &kv);
+  free(kv.p);
+  free(value.p);
+}
+
+static inline void sample_span(struct sample *s, uint64_t id) {
+  static const char *const methods[] = { "GET", "POST", "PUT" };
+  struct sample event = { NULL, 0, 0 }, status = { NULL, 0, 0 };
+  uint64_t trace[2] = { id / 10 * 0x9e3779b97f4a7c15u + 1, 0x0123456789abcdefu + id / 10 }, span = id + 1, parent = id | 1;
+  uint64_t start = 1700000000000000000u + id * 1000000;
+  char path[64];
+  snprintf(path, sizeof path, "/api/v1/orders/%llu", (unsigned long long)(id % 100000));
+  sample_field(s, 1, trace, 16);
+  sample_field(s, 2, &span, 8);
+  sample_field(s, 4, &parent, 8);
+  sample_field(s, 5, "GET /api/v1/orders/:id", 22);
+  sample_varint(s, 6 << 3 | WIRE_VARINT);
+  sample_varint(s, 2);
+  sample_fixed64(s, 7, start);
+  sample_fixed64(s, 8, start + 12345678);
+  sample_attr(s, 9, "http.request.method", methods[id % 3], 0);
+  sample_attr(s, 9, "url.path", path, 0);
+  sample_attr(s, 9, "url.scheme", "https", 0);
+  sample_attr(s, 9, "server.address", "shop.example", 0);
+  sample_attr(s, 9, "http.response.status_code", NULL, 200);
+  sample_attr(s, 9, "network.protocol.version", "1.1", 0);
+  sample_attr(s, 9, "client.address", "10.1.2.3", 0);
+  sample_attr(s, 9, "server.port", NULL, 443);
+  sample_attr(s, 9, "thread.id", NULL, (int64_t)(id % 64));
+  sample_attr(s, 9, "http.route", "/api/v1/orders/:id", 0);
+  sample_fixed64(&event, 1, start + 1000);
+  sample_field(&event, 2, "db.query", 8);
+  sample_sub(s, 11, &event);
+  sample_varint(&status, 3 << 3 | WIRE_VARINT);
+  sample_varint(&status, 1);
+  sample_sub(s, 15, &status);
+  free(event.p);
+  free(status.p);
+}
+
+/* An ExportTraceServiceRequest of n spans whose ids begin at first. The caller frees p. */
+static inline struct sample sample_request(uint64_t first, uint64_t n) {
+  struct sample req = { NULL, 0, 0 }, rs = { NULL, 0, 0 }, ss = { NULL, 0, 0 }, tmp = { NULL, 0, 0 };
+  for (uint64_t half = 0; half < 2; half++) {
+    uint64_t from = half ? n / 2 : 0, to = half ? n : n / 2;
+    if (from == to) continue;
+    sample_attr(&tmp, 1, "service.name", half ? "checkout" : "frontend", 0);
+    sample_attr(&tmp, 1, "k8s.pod.name", "checkout-7d4b9c6f5-x2x9z", 0);
+    sample_sub(&rs, 1, &tmp);
+    sample_field(&tmp, 1, "io.opentelemetry.http", 21);
+    sample_field(&tmp, 2, "1.27.0", 6);
+    sample_sub(&ss, 1, &tmp);
+    for (uint64_t i = from; i < to; i++) {
+      sample_span(&tmp, first + i);
+      sample_sub(&ss, 2, &tmp);
+    }
+    sample_sub(&rs, 2, &ss);
+    sample_sub(&req, 1, &rs);
+  }
+  free(rs.p);
+  free(ss.p);
+  free(tmp.p);
+  return req;
+}
+
+#endif
