@@ -36,6 +36,15 @@ void *arena_slow(struct arena *a, size_t n) {
   return b->data;
 }
 
+void arena_reserve(struct arena *a) {
+  struct block *b = chunk_new(a, a->next_size);
+  b->next = a->chunks;
+  a->chunks = b;
+  a->at = b->data;
+  a->end = b->data + b->cap;
+  a->next_size = a->next_size / 8 > ARENA_FIRST ? a->next_size / 8 : ARENA_FIRST;
+}
+
 void arena_done(struct arena *a) {
   for (struct block *b = a->chunks, *next; b; b = next) {
     next = b->next;

@@ -27,6 +27,8 @@ struct arena {
 
 void arena_init(struct arena *, struct pool *pool, size_t first_chunk);
 void arena_done(struct arena *); /* frees all; the arena may be used again */
+/* Takes the first chunk now; later ones start at an eighth of it. For an arena whose size is known beforehand. */
+void arena_reserve(struct arena *);
 void *arena_slow(struct arena *, size_t n);
 
 /* n bytes, 8-aligned, not cleared. */

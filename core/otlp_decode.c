@@ -155,6 +155,10 @@ static const char *concatenate(struct decode *d, const char *p, const char *end,
 }
 
 static int decode_attr(struct decode *d, const char *p, const char *end, const struct otlp_frame *frame) {
+  if (d->n_attrs < d->cap_attrs && frame->depth < d->w.limits.max_depth && otlp_plain_attr(&d->attrs[d->n_attrs], p, (size_t)(end - p))) {
+    d->n_attrs++;
+    return 0;
+  }
   struct weir_attr attr = { { p, 0, (uint32_t)(end - p) }, { WEIR_V_EMPTY, 0, { NULL } }, p };
   const char *start = p, *value = NULL;
   size_t value_n = 0;

@@ -194,19 +194,27 @@ static int put_unchanged(struct encode *e, const struct otlp_msg *msg, const str
   return 1;
 }
 
-/* A record one level down (event, link, point, exemplar) may be dirty while its parent is not. */
-static int has_dirty_child(const struct otlp_msg *msg, const char *obj) {
-  for (uint32_t i = 1; i < msg->n_fields; i++) {
-    const struct otlp_field *f = &msg->fields[i];
-    if (f->op == OP_ONEOF_SUB && ((const struct weir_metric *)(const void *)obj)->type == f->arg && has_dirty_child(f->msg, obj)) return 1;
-    if (f->op != OP_CHILD) continue;
-    uint32_t n;
-    struct weir_rec *const *kids;
-    memcpy(&n, obj + f->count, sizeof n);
-    memcpy(&kids, obj + f->offset, sizeof kids);
-    for (uint32_t k = 0; k < n; k++)
-      if (kids[k]->dirty || has_dirty_child(f->msg, (const char *)kids[k])) return 1;
+static int any_dirty(struct weir_rec *const *recs, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++)
+    if (recs[i]->dirty) return 1;
+  return 0;
+}
+
+/* A record below this one (event, link, point, exemplar) may be dirty while this one is not. */
+static int has_dirty_child(const struct weir_rec *rec) {
+  const void *obj = rec;
+  if (rec->kind == WEIR_R_SPAN) {
+    const struct weir_span *s = obj;
+    return any_dirty((struct weir_rec *const *)(void *)s->events, s->n_events) || any_dirty((struct weir_rec *const *)(void *)s->links, s->n_links);
   }
+  if (rec->kind == WEIR_R_POINT) {
+    const struct weir_point *pt = obj;
+    return any_dirty((struct weir_rec *const *)(void *)pt->exemplars, pt->n_exemplars);
+  }
+  if (rec->kind != WEIR_R_METRIC) return 0;
+  const struct weir_metric *m = obj;
+  for (uint32_t i = 0; i < m->n_points; i++)
+    if (m->points.any[i]->rec.dirty || has_dirty_child(&m->points.any[i]->rec)) return 1;
   return 0;
 }
 
@@ -222,7 +230,7 @@ static void put_child(struct encode *e, uint32_t number, const struct otlp_msg *
     src.raw_n = ((const struct weir_scope *)(const void *)obj)->envelope_n;
   }
   int container = msg->kind == WEIR_R_RESOURCE || msg->kind == WEIR_R_SCOPE;
-  if (container || has_dirty_child(msg, obj) || !put_unchanged(e, msg, rec)) put_message(e, msg, obj, &src);
+  if (container || has_dirty_child(rec) || !put_unchanged(e, msg, rec)) put_message(e, msg, obj, &src);
   put_header(e, number, from);
 }
 

@@ -29,6 +29,8 @@ static int skips(const struct scan *s, const struct otlp_field *field) {
 static int scan_child(struct scan *s, const struct otlp_field *field, const struct wire_field *f, const char *at, const struct otlp_frame *frame) {
   if (field->msg->is_record && ++s->w.items > s->w.limits.max_records) return otlp_walk_records(&s->w, frame, field, at);
   if (skips(s, field)) return 0;
+  struct weir_attr plain;
+  if (field->op == OP_ATTR && frame->depth + 2 <= s->w.limits.max_depth && otlp_plain_attr(&plain, f->p, f->v)) return 0;
   struct otlp_frame down = { frame, field, frame->depth + 1 };
   if (down.depth > s->w.limits.max_depth) return otlp_walk_too_deep(&s->w, frame, field, at);
   return scan_message(s, field->msg, f->p, f->p + f->v, &down);

@@ -6,7 +6,9 @@
 
 #include "core/assert.h"
 
-#define CLASSES (POOL_MAX_SHIFT - POOL_MIN_SHIFT + 1)
+#define STEPS 4u /* classes per doubling: a block wastes at most a fifth of itself */
+#define CLASSES ((POOL_MAX_SHIFT - POOL_MIN_SHIFT) * STEPS + 1)
+#define NO_CLASS UINT32_MAX
 
 struct pool {
   struct budget *budget;
@@ -28,9 +30,27 @@ struct pool *pool_new(struct budget *budget) {
 
 void pool_adopt(struct pool *p) { mine = p; }
 
+static size_t class_bytes(uint32_t c) { return ((size_t)1 << (POOL_MIN_SHIFT + c / STEPS)) / STEPS * (STEPS + c % STEPS); }
+
+/* The smallest class that holds n bytes behind the header, or NO_CLASS. */
+static uint32_t class_of(size_t n) {
+  size_t size = n + sizeof(struct block);
+  if (size <= (size_t)1 << POOL_MIN_SHIFT) return 0;
+  uint32_t shift = 63u - (uint32_t)__builtin_clzll(size - 1); /* the largest power of two below size */
+  uint32_t c = (shift - POOL_MIN_SHIFT) * STEPS;
+  while (class_bytes(c) < size) c++;
+  return c < CLASSES ? c : NO_CLASS;
+}
+
+/* What a block for n bytes pins. */
+static size_t block_bytes(size_t n) {
+  uint32_t c = class_of(n);
+  return c == NO_CLASS ? n + sizeof(struct block) : class_bytes(c);
+}
+
 static void keep_idle(struct pool *p, struct block *b) {
-  uint32_t c = b->shift ? b->shift - POOL_MIN_SHIFT : 0;
-  if (b->shift == 0 || p->idle_bytes + b->cap > POOL_IDLE_MAX) {
+  uint32_t c = b->class;
+  if (c == NO_CLASS || p->idle_bytes + b->cap > POOL_IDLE_MAX) {
     free(b);
     return;
   }
@@ -63,13 +83,8 @@ void pool_free(struct pool *p) {
 }
 
 static struct block *take(struct pool *p, size_t n) {
-  uint32_t shift = POOL_MIN_SHIFT;
-  while (shift <= POOL_MAX_SHIFT && ((size_t)1 << shift) - sizeof(struct block) < n) shift++;
-  size_t size = shift <= POOL_MAX_SHIFT ? (size_t)1 << shift : n + sizeof(struct block);
-  if (shift > POOL_MAX_SHIFT) {
-    shift = 0;
-  } else {
-    uint32_t c = shift - POOL_MIN_SHIFT;
+  uint32_t c = class_of(n);
+  if (c != NO_CLASS) {
     if (!p->idle[c]) collect_returned(p);
     struct block *b = p->idle[c];
     if (b) {
@@ -79,24 +94,18 @@ static struct block *take(struct pool *p, size_t n) {
       return b;
     }
   }
+  size_t size = block_bytes(n);
   struct block *b = malloc(size);
   if (!b) return NULL;
   b->home = p;
-  b->shift = shift;
+  b->class = c;
   b->cap = size - sizeof *b;
   return b;
 }
 
-/* What a block of n bytes will pin, known before it is taken. */
-static size_t class_size(size_t n) {
-  size_t size = (size_t)1 << POOL_MIN_SHIFT;
-  while (size < n + sizeof(struct block) && size < ((size_t)1 << POOL_MAX_SHIFT)) size <<= 1;
-  return size < n + sizeof(struct block) ? n + sizeof(struct block) : size;
-}
-
 struct block *pool_get(struct pool *p, size_t n) {
   if (n > SIZE_MAX / 2) return NULL;
-  size_t size = class_size(n);
+  size_t size = block_bytes(n);
   if (p->budget && !budget_take(p->budget, size)) return NULL;
   struct block *b = take(p, n);
   if (!b) {
@@ -112,7 +121,7 @@ struct block *pool_take(struct pool *p, size_t n) {
   WEIR_ASSERT(n <= SIZE_MAX / 2);
   struct block *b = take(p, n);
   WEIR_ASSERT(b != NULL);
-  if (p->budget) atomic_fetch_add_explicit(&p->budget->used, class_size(n), memory_order_relaxed);
+  if (p->budget) atomic_fetch_add_explicit(&p->budget->used, block_bytes(n), memory_order_relaxed);
   b->next = NULL;
   b->charged = p->budget != NULL;
   return b;

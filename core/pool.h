@@ -2,7 +2,7 @@
  * core/pool.h - recycled memory blocks, one pool per lane.
  *
  * malloc/free of bodies of some hundred KB costs 3-4x the CPU of recycling them (page faults), so request bodies and
- * arena chunks come from here. Blocks have power-of-two sizes (4 KiB .. 64 MiB); what is freed goes back to the pool
+ * arena chunks come from here. Blocks have sizes in steps of a quarter of a power of two (4 KiB .. 64 MiB); what is freed goes back to the pool
  * it came from, from any thread; idle blocks are bounded (POOL_IDLE_MAX) and given back to the system when unused.
  * Charged blocks count against the process's byte budget while they are out.
  * Threads: pool_get [lane]; pool_put [any].
@@ -29,7 +29,7 @@ struct block {
   struct pool *home;
   struct block *next; /* for the owner's own lists while it is out */
   size_t cap;
-  uint32_t shift, charged;
+  uint32_t class, charged; /* class: the size class, the pool's */
   char data[];
 };
 
