@@ -106,11 +106,27 @@ static void bad_colon(struct yaml_reader *r, size_t at) {
   diag_caret(r->ds, "check the indentation and the quotes of the lines above");
 }
 
-static void bad_indent(struct yaml_reader *r, size_t at, size_t context) {
+/* The two columns that a line between them may have meant: those of the lines above that are indented more and less. */
+static void hint_columns(struct yaml_reader *r, size_t number) {
+  struct line l = line_at(r, number), above;
+  size_t indent = l.text - l.from, deeper = 0, deeper_line = 0;
+  while (line_above(r, number, &above)) {
+    size_t i = above.text - above.from;
+    number = line_of(r, above.from);
+    if (i > indent && (deeper == 0 || i < deeper)) deeper = i, deeper_line = number;
+    if (i >= indent) continue;
+    if (deeper) diag_caret(r->ds, "begin it in column %zu as line %zu, or in column %zu as line %zu", i + 1, number + 1, deeper + 1, deeper_line + 1);
+    else diag_caret(r->ds, "begin it in column %zu as line %zu", i + 1, number + 1);
+    return;
+  }
+}
+
+static void bad_indent(struct yaml_reader *r, size_t at) {
   size_t number = line_of(r, at);
   struct line l = line_at(r, number);
-  struct pos start = yaml_pos(r, context, context);
-  if (at > l.text) {
+  if (at < l.to && r->text[at] == ':') {
+    say(r, at, at + 1, "a key is missing before the `:`");
+  } else if (at > l.text) {
     say(r, at, l.to, "unexpected text behind a value");
     diag_caret(r->ds, "put the whole value in quotes, or begin a new line");
   } else if (l.to - l.text >= 2 && r->text[l.text] == '-' && r->text[l.text + 1] == ' ') {
@@ -118,7 +134,7 @@ static void bad_indent(struct yaml_reader *r, size_t at, size_t context) {
     diag_caret(r->ds, "indent it below the key that it belongs to");
   } else {
     say(r, l.text, l.to, "the indentation of this line fits nothing above it");
-    diag_caret(r->ds, "the keys above, from line %u on, begin in column %u", start.line, start.col);
+    hint_columns(r, number);
   }
 }
 
@@ -132,6 +148,11 @@ static void bad_item(struct yaml_reader *r, size_t at, size_t context) {
 
 static void not_closed(struct yaml_reader *r, size_t at, size_t context, char closing) {
   char open = r->text[context];
+  if (at > r->from && r->text[at] == '{' && r->text[at - 1] == '$') {
+    diag_error(r->ds, yaml_pos(r, at - 1, line_at(r, line_of(r, at)).to), "`${...}` between `%c` and `%c` must be in quotes", open, closing);
+    diag_caret(r->ds, "as in \"${env:NAME}\"");
+    return;
+  }
   if (line_of(r, at) == line_of(r, context) && at < r->to) {
     diag_error(r->ds, yaml_pos(r, at, at + 1), "expected `,` or `%c`", closing);
     diag_caret(r->ds, "`%c` is opened in column %u", open, yaml_pos(r, context, context).col);
@@ -183,7 +204,7 @@ static void explain(struct yaml_reader *r, const char *problem, size_t at, size_
   if (strstr(problem, "mapping values are not allowed")) bad_colon(r, at);
   else if (strstr(problem, "',' or ']'")) not_closed(r, at, context, ']');
   else if (strstr(problem, "',' or '}'")) not_closed(r, at, context, '}');
-  else if (strstr(problem, "expected key")) bad_indent(r, at, context);
+  else if (strstr(problem, "expected key") || strstr(problem, "<document start>")) bad_indent(r, at);
   else if (strstr(problem, "'-' indicator")) bad_item(r, at, context);
   else if (strstr(problem, "cannot start any token")) bad_start(r, at);
   else if (strstr(problem, "expected ':'")) no_colon(r, context);
@@ -197,9 +218,6 @@ static void explain(struct yaml_reader *r, const char *problem, size_t at, size_
   } else if (strstr(problem, "alphabetic or numeric")) {
     diag_error(r->ds, yaml_pos(r, context, line_at(r, line_of(r, context)).to), "a value can not begin with `%c`", r->text[context]);
     diag_caret(r->ds, "put it in quotes: '...'");
-  } else if (strstr(problem, "<document start>")) {
-    say(r, at, line_at(r, line_of(r, at)).to, "the indentation of this line fits nothing above it");
-    diag_caret(r->ds, "all sections of the file must begin in the same column");
   } else if (strstr(problem, "node content")) {
     say(r, at, at + 1, "expected a value");
     diag_caret(r->ds, "put text with brackets, braces or commas in quotes");
