@@ -1,0 +1,31 @@
+/*
+ * core/listener.h - listening sockets, one per address for the whole process.
+ *
+ * Lanes of one owner join the same listener; the first one's loop accepts, and each connection is handed to the lane with the fewest connections. No
+ * SO_REUSEPORT: it leaves lanes idle and lets two processes share a port silently. Joining and leaving happen on the control thread before the lanes run, or
+ * on the lane itself; the registry has a lock for that.
+ */
+#ifndef CORE_LISTENER_H
+#define CORE_LISTENER_H
+
+#include <weir/error.h>
+
+#include "core/loop.h"
+
+struct listeners;
+struct listener_member;
+
+/* A new connection's socket, on the member's lane. Takes fd. */
+typedef void listener_conn_f(void *arg, int fd);
+
+struct listeners *listeners_new(void);
+void listeners_free(struct listeners *); /* NULL allowed; all members must have left */
+/* Joins the listener of (owner, endpoint), or makes it. The sentence in err says who holds a busy address, where /proc tells. */
+int listener_join(struct listeners *, struct loop *, const char *owner, const char *endpoint, listener_conn_f *, void *arg, struct listener_member **ret,
+  struct weir_error *);
+/* The port that was bound (for endpoints with port 0); -1 for unix sockets. */
+int listener_port(const struct listener_member *);
+/* No more connections for this member; the socket closes with the first one that leaves, as a drain concerns them all. NULL allowed. [lane] */
+void listener_leave(struct listener_member *);
+
+#endif
