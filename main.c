@@ -1,0 +1,131 @@
+/*
+ * weir: the whole program on one page. Arguments (pipelines/command), the stages that can be loaded (plugins/registry), the configuration
+ * (pipelines/config), and then either a look at it or its life (pipelines/run): build the graph, open, start, run, drain, close.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/nearest.h"
+#include "pipelines/command.h"
+#include "pipelines/config.h"
+#include "pipelines/run.h"
+#include "plugins/manual.h"
+
+/* Stages stand beside the program (build/stages), or where `make install` puts them (../lib/weir/stages). */
+static void add_stage_dirs(struct registry *registry) {
+  char exe[3000], dir[3100];
+  ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+  if (n <= 0) return;
+  exe[n] = 0;
+  *strrchr(exe, '/') = 0;
+  static const char *const places[] = { "stages", "../lib/weir/stages" };
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    struct weir_error err = { 0 };
+    snprintf(dir, sizeof dir, "%s/%s", exe, places[i]);
+    if (access(dir, R_OK | X_OK)) continue;
+    if (registry_add_dir(registry, dir, &err)) log_warn("weir", "%s", err.msg);
+  }
+}
+
+/* Standard error is where logs go unless the configuration names a file. Returns 0 or an exit code. */
+static int set_up_log(const struct config_telemetry *t) {
+  struct log_config c = { t->log_level, t->log_json, 2, 0 };
+  if (t->log_output && !strcmp(t->log_output, "stdout")) {
+    c.fd = 1;
+  } else if (t->log_output && strcmp(t->log_output, "stderr") != 0) {
+    FILE *f = fopen(t->log_output, "ae"); /* open for the life of the process */
+    if (!f) {
+      fprintf(stderr, "weir: cannot open the log file %s: %m\n", t->log_output);
+      return EXIT_FAILED;
+    }
+    c.fd = fileno(f);
+  }
+  log_setup(&c);
+  return EXIT_OK;
+}
+
+static void show(const struct diags *ds) {
+  if (!ds->first) return;
+  char *text = diags_render(ds);
+  fputs(text, stderr);
+  free(text);
+}
+
+static int run_command(const struct command *c, struct registry *registry) {
+  struct diags ds;
+  struct run *run = NULL;
+  int code = EXIT_CONFIG;
+  diags_init(&ds);
+  struct config *config = config_load(registry, &ds, c->configs, c->n_configs, c->sets, c->n_sets);
+  if (config) code = c->verb == COMMAND_RUN ? set_up_log(&config->telemetry) : EXIT_OK;
+  if (code == EXIT_OK) run = run_open(config, &ds, &code);
+  show(&ds);
+  if (run && c->verb == COMMAND_RUN) code = run_until_stopped(run);
+  run_close(run);
+  config_free(config);
+  diags_done(&ds);
+  return code;
+}
+
+/* --- looking at stages -------------------------------------------------------------------------------------- */
+
+static void on_refused(void *arg, const char *path, const struct weir_error *err) {
+  (void)arg;
+  fprintf(stderr, "weir: %s: %s%s%s\n", path, err->msg, *err->hint ? "\n  " : "", err->hint);
+}
+
+static int has_name(const struct weir_stage_type *t, const char *name) {
+  size_t n = strlen(name);
+  if (!strcmp(t->name, name)) return 1;
+  for (const char *at = t->aliases; at && *at; at += strcspn(at, "|") + (at[strcspn(at, "|")] == '|'))
+    if (strcspn(at, "|") == n && !strncmp(at, name, n)) return 1;
+  return 0;
+}
+
+/* Pages of all stages of that name: `otlp` is a receiver and an exporter; `exporter/otlp` is one of them. */
+static int doc_command(const char *wanted, struct registry *registry) {
+  const char *slash = strchr(wanted, '/'), *name = slash ? slash + 1 : wanted;
+  struct nearest near;
+  int shown = 0;
+  nearest_init(&near, name);
+  registry_load_all(registry, on_refused, NULL);
+  for (const struct stage_entry *e = registry_first(registry); e; e = e->next) {
+    const char *role = role_name(e->type.role);
+    nearest_offer(&near, e->type.name);
+    if (!has_name(&e->type, name) || (slash && (strlen(role) != (size_t)(slash - wanted) || strncmp(role, wanted, strlen(role)) != 0))) continue;
+    if (shown++) fputs("\n", stdout);
+    manual_page(stdout, e, (struct schema_table){ sender_fields, sizeof *sender_fields });
+  }
+  if (shown) return EXIT_OK;
+  fprintf(stderr, "weir: no stage `%s`\n", wanted);
+  if (near.best) fprintf(stderr, "  did you mean `%s`?\n", near.best);
+  fprintf(stderr, "  `weir components` lists them all\n");
+  return EXIT_USAGE;
+}
+
+static int components_command(struct registry *registry) {
+  registry_load_all(registry, on_refused, NULL);
+  manual_components(stdout, registry);
+  return EXIT_OK;
+}
+
+int main(int argc, char **argv) {
+  struct command command;
+  int code = EXIT_USAGE;
+  if (command_parse(&command, argc, argv, stderr) == 0) {
+    struct registry *registry = registry_new();
+    add_stage_dirs(registry);
+    code = EXIT_OK;
+    if (command.verb == COMMAND_HELP) command_help(stdout);
+    else if (command.verb == COMMAND_VERSION) puts("weir " WEIR_VERSION);
+    else if (command.verb == COMMAND_COMPONENTS) code = components_command(registry);
+    else if (command.verb == COMMAND_DOC) code = doc_command(command.stage, registry);
+    else code = run_command(&command, registry);
+    registry_free(registry);
+  }
+  command_done(&command);
+  return code;
+}

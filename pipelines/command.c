@@ -1,0 +1,175 @@
+#include "pipelines/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/assert.h"
+#include "core/nearest.h"
+
+struct verb {
+  const char *name;
+  int verb, takes_config;
+};
+
+static const struct verb verbs[] = {
+  { "run", COMMAND_RUN, 1 },
+  { "validate", COMMAND_VALIDATE, 1 },
+  { "components", COMMAND_COMPONENTS, 0 },
+  { "doc", COMMAND_DOC, 0 },
+  { "version", COMMAND_VERSION, 0 },
+  { "help", COMMAND_HELP, 0 },
+};
+#define N_VERBS (sizeof verbs / sizeof *verbs)
+
+void command_help(FILE *out) {
+  fputs("weir: a telemetry collector\n"
+        "\n"
+        "  weir run --config FILE       receive, process and export until SIGTERM; also: weir --config FILE\n"
+        "  weir validate --config FILE  check a configuration and say everything that is wrong with it\n"
+        "  weir components              list the stages that are there\n"
+        "  weir doc STAGE               the manual page of a stage: otlp, exporter/otlp\n"
+        "  weir version\n"
+        "  weir help\n"
+        "\n"
+        "  --config FILE   a path, file:PATH, env:NAME or yaml:TEXT; several are merged, the later wins\n"
+        "  --set a.b=c     sets one value after all files\n"
+        "\n"
+        "Exit codes: 0 ok, 1 failure, 2 wrong usage, 78 bad configuration.\n",
+    out);
+}
+
+static int usage(FILE *out, const char *what, const char *about) {
+  fprintf(out, "weir: %s%s%s%s\n", what, about ? " `" : "", about ? about : "", about ? "`" : "");
+  return -1;
+}
+
+static int hint(FILE *out, const char *text) {
+  fprintf(out, "  %s\n", text);
+  return -1;
+}
+
+static const struct verb *find_verb(const char *name) {
+  for (size_t i = 0; i < N_VERBS; i++)
+    if (!strcmp(verbs[i].name, name)) return &verbs[i];
+  return NULL;
+}
+
+static int unknown_verb(FILE *out, const char *name) {
+  struct nearest near;
+  nearest_init(&near, name);
+  for (size_t i = 0; i < N_VERBS; i++) nearest_offer(&near, verbs[i].name);
+  usage(out, "unknown command", name);
+  if (near.best) fprintf(out, "  did you mean `weir %s`?\n", near.best);
+  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, components, doc, version, help");
+}
+
+static int unknown_option(FILE *out, const char *arg) {
+  char name[64];
+  struct nearest near;
+  snprintf(name, sizeof name, "%.*s", (int)strcspn(arg, "="), arg);
+  nearest_init(&near, name);
+  nearest_offer(&near, "--config");
+  nearest_offer(&near, "--set");
+  nearest_offer(&near, "--help");
+  nearest_offer(&near, "--version");
+  usage(out, "unknown option", name);
+  if (near.best) fprintf(out, "  did you mean `%s`?\n", near.best);
+  return hint(out, "options: --config FILE, --set a.b=c");
+}
+
+/* `--name=value` or `--name value`; 1 when arg is that option, -1 when its value is missing. */
+static int option(const char *name, int argc, char **argv, int *i, const char **ret, FILE *out) {
+  size_t n = strlen(name);
+  if (strncmp(argv[*i], name, n) != 0) return 0;
+  if (argv[*i][n] == '=') {
+    *ret = argv[*i] + n + 1;
+  } else if (argv[*i][n]) {
+    return 0;
+  } else if (*i + 1 < argc) {
+    *ret = argv[++*i];
+  } else {
+    usage(out, "a value is missing after", name);
+    return -1;
+  }
+  if (**ret) return 1;
+  usage(out, "an empty value was given to", name);
+  return -1;
+}
+
+static int take_option(struct command *c, int argc, char **argv, int *i, FILE *out) {
+  const char *value;
+  int r = option("--config", argc, argv, i, &value, out);
+  if (r > 0) c->configs[c->n_configs++] = value;
+  if (r) return r > 0 ? 0 : -1;
+  r = option("--set", argc, argv, i, &value, out);
+  if (r < 0) return -1;
+  if (r == 0) return unknown_option(out, argv[*i]);
+  if (!strchr(value, '=')) {
+    usage(out, "missing equal sign in --set", value);
+    return hint(out, "write --set a.b=value");
+  }
+  c->sets[c->n_sets++] = value;
+  return 0;
+}
+
+static int take_word(struct command *c, const char *arg, FILE *out) {
+  if (c->verb == COMMAND_DOC && !c->stage) {
+    c->stage = arg;
+    return 0;
+  }
+  if (c->verb) {
+    usage(out, "unexpected argument", arg);
+    return hint(out, c->verb == COMMAND_RUN || c->verb == COMMAND_VALIDATE ? "files are named with --config FILE" : "see `weir help`");
+  }
+  const struct verb *v = find_verb(arg);
+  if (!v) return unknown_verb(out, arg);
+  c->verb = v->verb;
+  return 0;
+}
+
+static int check(const struct command *c, FILE *out) {
+  const struct verb *v = verbs;
+  while (v->verb != c->verb) v++;
+  if (v->takes_config && !c->n_configs) {
+    usage(out, "which configuration?", NULL);
+    fprintf(out, "  weir %s --config FILE\n", v->name);
+    return -1;
+  }
+  if (!v->takes_config && (c->n_configs || c->n_sets)) {
+    usage(out, "this command reads no configuration:", v->name);
+    return hint(out, "leave --config and --set out");
+  }
+  if (c->verb == COMMAND_DOC && !c->stage) {
+    usage(out, "which stage?", NULL);
+    return hint(out, "weir doc otlp; `weir components` lists them");
+  }
+  return 0;
+}
+
+int command_parse(struct command *c, int argc, char **argv, FILE *out) {
+  memset(c, 0, sizeof *c);
+  c->configs = calloc((size_t)argc + 1, sizeof *c->configs);
+  c->sets = calloc((size_t)argc + 1, sizeof *c->sets);
+  WEIR_ASSERT(c->configs != NULL && c->sets != NULL);
+  for (int i = 1; i < argc; i++) {
+    if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+      c->verb = COMMAND_HELP;
+      return 0;
+    }
+    if (!strcmp(argv[i], "--version")) {
+      c->verb = COMMAND_VERSION;
+      return 0;
+    }
+    int r = argv[i][0] == '-' && argv[i][1] ? take_option(c, argc, argv, &i, out) : take_word(c, argv[i], out);
+    if (r) return r;
+  }
+  if (!c->verb && c->n_configs) c->verb = COMMAND_RUN;
+  if (c->verb) return check(c, out);
+  command_help(out);
+  return -1;
+}
+
+void command_done(struct command *c) {
+  free((void *)c->configs);
+  free((void *)c->sets);
+}

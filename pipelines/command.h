@@ -1,0 +1,33 @@
+/*
+ * pipelines/command.h - the command line.
+ *
+ *     weir run --config FILE ... [--set a.b=c ...]     also: weir --config FILE
+ *     weir validate --config FILE ...
+ *     weir components | doc STAGE | version | help
+ */
+#ifndef PIPELINES_COMMAND_H
+#define PIPELINES_COMMAND_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#define COMMAND_RUN 1
+#define COMMAND_VALIDATE 2
+#define COMMAND_COMPONENTS 3
+#define COMMAND_DOC 4
+#define COMMAND_VERSION 5
+#define COMMAND_HELP 6
+
+struct command {
+  int verb;
+  const char **configs, **sets; /* borrowed from argv; the arrays are ours */
+  size_t n_configs, n_sets;
+  const char *stage; /* doc: "otlp", "exporter/otlp" */
+};
+
+/* 0, or -1 after one sentence and how to go on were written to `out`. */
+int command_parse(struct command *, int argc, char **argv, FILE *out);
+void command_done(struct command *);
+void command_help(FILE *out);
+
+#endif

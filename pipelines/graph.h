@@ -1,0 +1,95 @@
+/*
+ * pipelines/graph.h - the running graph: every stage instance on every lane, and the edges between them.
+ *
+ * A site is a place in the configuration's graph; a node is its instance on one lane:
+ *   receiver   one site per id, for all its signals (they share ports); one node per lane
+ *   processor  one site per id and pipeline; one node per lane
+ *   exporter   one site per id and signal, with a sender in front when the type is WEIR_QUEUED; one node per lane
+ *   connector  one site per id, signal in and signal out; one node per lane
+ *   extension  one site and one node, on the control loop
+ * A type with WEIR_ONE_LANE has one node, on lane 0. Sites stand in `sites` consumers first, extensions before them all.
+ * Threads: [control], but for what edges and ops do on the lanes.
+ */
+#ifndef PIPELINES_GRAPH_H
+#define PIPELINES_GRAPH_H
+
+#include <weir/health.h>
+
+#include "core/diag.h"
+#include "core/loop.h"
+#include "pipelines/config.h"
+#include "pipelines/edge.h"
+#include "plugins/host.h"
+
+struct graph;
+struct site;
+struct sender;
+
+#define GRAPH_SIGNALS 3 /* traces, metrics, logs */
+
+/* From a site to one below it, in a pipeline. */
+struct link {
+  struct site *to;
+  int ack_delivered;
+};
+
+struct links {
+  struct link *v;
+  size_t n, cap;
+};
+
+struct node {
+  struct weir_stage stage;
+  struct graph *graph;
+  struct site *site;
+  struct edge out[GRAPH_SIGNALS];
+  struct sender_lane *sender; /* exporters */
+};
+
+struct site {
+  uint32_t role, signal, out_signal; /* receivers: signal is the OR of all */
+  const struct config_component *component;
+  const struct config_pipeline *pipeline; /* processors */
+  struct links next[GRAPH_SIGNALS];
+  struct node *nodes;
+  uint32_t n_nodes;
+  struct sender *sender;
+  struct sender_lane **sender_lanes; /* one per lane */
+  int need;                          /* the most that it or anything below it reads; set by graph_open */
+  int mark;
+  uint32_t drain_left;
+  struct site *made_after; /* all sites, newest first */
+};
+
+struct graph {
+  const struct config *config;
+  struct env *env;
+  struct loop *control, *lanes;
+  uint32_t n_lanes;
+  struct site **sites; /* consumers first */
+  size_t n_sites;
+  struct site *newest;
+  size_t n_made;
+  void (*on_fatal)(void *arg);         /* a stage failed for good: [any] */
+  void (*on_drained)(void *arg, struct site *); /* a site's last instance has drained: [control] */
+  void *arg;
+};
+
+/* Builds the sites; problems (a cycle, nothing else so far) go to diags. NULL when there are any. */
+struct graph *graph_new(const struct config *, struct env *, struct loop *control, struct loop *lanes, uint32_t n_lanes, struct diags *);
+/* Opens all instances, consumers first; what a stage refuses is shown at its place in the configuration. 0, or WEIR_E_CONFIG. */
+int graph_open(struct graph *, struct diags *);
+/* Starts them, consumers first. The first failure is logged and returned. */
+int graph_start(struct graph *, struct weir_error *);
+/* Asks all instances of a site to drain; on_drained comes once, in a later step. The lanes may run. */
+void graph_drain_site(struct graph *, struct site *);
+/* Closes every instance on its lane: exporters and their senders first, receivers last, so that every waiter has heard. Lanes may run. */
+void graph_close(struct graph *);
+void graph_free(struct graph *); /* after graph_close and after the lanes have stopped */
+
+/* graph_sites.c: from pipelines to linked sites, consumers first. 0, or -1 when diags have an error. */
+int graph_build_sites(struct graph *, struct diags *);
+static inline uint32_t graph_signal_index(uint32_t signal) { return signal == WEIR_TRACES ? 0 : signal == WEIR_METRICS ? 1 : 2; }
+const char *graph_signal_name(uint32_t signal);
+
+#endif

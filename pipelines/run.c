@@ -1,0 +1,168 @@
+#include "pipelines/run_internal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/assert.h"
+#include "core/clock.h"
+#include "core/listener.h"
+#include "core/log.h"
+
+#define LOGGER "weir"
+
+/* --- loops ------------------------------------------------------------------------------------------------- */
+
+static int open_loops(struct run *r, struct weir_error *err) {
+  r->env.metrics = metrics_new();
+  r->env.listeners = listeners_new();
+  budget_init(&r->env.budget, r->config->memory_limit_bytes ? r->config->memory_limit_bytes : budget_default_limit());
+  r->n_lanes = r->config->lanes ? r->config->lanes : run_default_lanes();
+  r->lanes = calloc(r->n_lanes, sizeof *r->lanes);
+  WEIR_ASSERT(r->lanes != NULL);
+  int e = loop_init(&r->control, UINT32_MAX, &r->env, err);
+  if (e) return e;
+  r->control_inited = 1;
+  for (; r->lanes_inited < r->n_lanes; r->lanes_inited++) {
+    e = loop_init(&r->lanes[r->lanes_inited], r->lanes_inited, &r->env, err);
+    if (e) return e;
+  }
+  return 0;
+}
+
+static int start_lanes(struct run *r, struct weir_error *err) {
+  for (; r->lanes_running < r->n_lanes; r->lanes_running++) {
+    int e = loop_start_thread(&r->lanes[r->lanes_running], err);
+    if (e) return e;
+  }
+  return 0;
+}
+
+/* Everything is closed on its lane while all lanes still run, so that answers reach receivers on other lanes. */
+static void close_all(struct run *r) {
+  if (r->graph) graph_close(r->graph);
+  for (uint32_t i = 0; i < r->lanes_running; i++) loop_stop(&r->lanes[i]);
+  for (uint32_t i = 0; i < r->lanes_running; i++) loop_join(&r->lanes[i]);
+  telemetry_stop(r->telemetry);
+  for (int i = 0; i < r->n_signals; i++) uv_close((uv_handle_t *)&r->signals[i], NULL);
+}
+
+/* All pools stay until the last block that any lane holds is back. */
+static void free_all(struct run *r) {
+  graph_free(r->graph);
+  for (uint32_t i = 0; i < r->lanes_inited; i++) loop_done(&r->lanes[i]);
+  if (r->control_inited) loop_done(&r->control);
+  free(r->lanes);
+  listeners_free(r->env.listeners);
+  metrics_free(r->env.metrics);
+}
+
+/* --- signals ----------------------------------------------------------------------------------------------- */
+
+static void on_signal(uv_signal_t *h, int number) {
+  struct run *r = h->data;
+  if (number == SIGHUP) {
+    log_warn(LOGGER, "SIGHUP: the configuration is not read again while running; restart weir to apply changes");
+    return;
+  }
+  if (r->drain.phase) {
+    log_warn(LOGGER, "second signal: ending at once, what is queued is lost");
+    log_flush();
+    _exit(128 + number);
+  }
+  log_info(LOGGER, "%s: draining", number == SIGINT ? "SIGINT" : "SIGTERM");
+  drain_begin(r);
+}
+
+static void watch_signals(struct run *r) {
+  static const int numbers[N_SIGNALS] = { SIGTERM, SIGINT, SIGHUP };
+  signal(SIGPIPE, SIG_IGN);
+  for (int i = 0; i < N_SIGNALS; i++) {
+    uv_signal_init(&r->control.uv, &r->signals[i]);
+    r->signals[i].data = r;
+    uv_signal_start(&r->signals[i], on_signal, numbers[i]);
+  }
+  r->n_signals = N_SIGNALS;
+}
+
+static void stop_failed(void *arg) {
+  struct run *r = arg;
+  r->exit_code = EXIT_FAILED;
+  drain_begin(r);
+}
+
+static void on_fatal(void *arg) {
+  struct run *r = arg;
+  loop_post(&r->control, stop_failed, r);
+}
+
+static void every_second(void *arg) {
+  struct run *r = arg;
+  log_flush();
+  timer_set(&r->control, &r->second, NS_PER_S);
+}
+
+/* --- open, run, close -------------------------------------------------------------------------------------- */
+
+static int build(struct run *r, struct diags *ds) {
+  struct weir_error err = { 0 };
+  if (open_loops(r, &err)) {
+    log_error(LOGGER, "%s", err.msg);
+    return EXIT_FAILED;
+  }
+  r->graph = graph_new(r->config, &r->env, &r->control, r->lanes, r->n_lanes, ds);
+  if (!r->graph || graph_open(r->graph, ds)) return EXIT_CONFIG;
+  r->graph->on_fatal = on_fatal;
+  r->graph->on_drained = drain_progress;
+  r->graph->arg = r;
+  return EXIT_OK;
+}
+
+struct run *run_open(const struct config *config, struct diags *ds, int *ret_code) {
+  struct run *r = calloc(1, sizeof *r);
+  WEIR_ASSERT(r != NULL);
+  r->config = config;
+  *ret_code = build(r, ds);
+  if (*ret_code == EXIT_OK) return r;
+  run_close(r);
+  return NULL;
+}
+
+static void log_start_error(const struct weir_error *err) { log_error(LOGGER, "%s%s%s", err->msg, *err->hint ? "; " : "", err->hint); }
+
+static int start(struct run *r) {
+  struct weir_error err = { 0 };
+  if (telemetry_start(&r->control, &r->config->telemetry, r->n_lanes, &r->telemetry, &err)) {
+    log_start_error(&err);
+    return EXIT_FAILED;
+  }
+  if (graph_start(r->graph, &err)) return EXIT_FAILED; /* logged under the stage's name */
+  if (start_lanes(r, &err)) {
+    log_start_error(&err);
+    return EXIT_FAILED;
+  }
+  return EXIT_OK;
+}
+
+int run_until_stopped(struct run *r) {
+  watch_signals(r);
+  r->exit_code = start(r);
+  if (r->exit_code != EXIT_OK) return r->exit_code;
+  r->second.fn = every_second;
+  r->second.arg = r;
+  every_second(r);
+  host_set_health(WEIR_HEALTH_READY);
+  log_info(LOGGER, "Everything is ready. Begin running and processing data.");
+  loop_run(&r->control);
+  return r->exit_code;
+}
+
+void run_close(struct run *r) {
+  if (!r) return;
+  close_all(r);
+  if (r->drain.phase) drain_report(r);
+  free_all(r);
+  log_flush();
+  free(r);
+}

@@ -1,0 +1,35 @@
+/*
+ * pipelines/run.h - the life of the process: loops, graph, ready, signals, drain, exit.
+ *
+ * The control thread builds, opens and starts everything on behalf of the lanes, then each lane gets its thread and the control loop waits for
+ * signals. SIGTERM and SIGINT drain (drain.c); a second one ends at once with 128 + its number. SIGHUP is logged only. Exit codes: 0 after a
+ * drain, 1 when something could not start or a stage failed for good, 78 when the configuration can not work.
+ */
+#ifndef PIPELINES_RUN_H
+#define PIPELINES_RUN_H
+
+#include "core/diag.h"
+#include "pipelines/config.h"
+
+#define EXIT_OK 0
+#define EXIT_FAILED 1
+#define EXIT_USAGE 2
+#define EXIT_CONFIG 78
+
+#define RUN_LANES_MAX 16u
+
+struct run;
+
+/* Builds the graph and opens every stage; starts nothing, binds no port. NULL on failure: *ret_code is EXIT_CONFIG (diags say why) or EXIT_FAILED (logged). */
+struct run *run_open(const struct config *, struct diags *, int *ret_code);
+/* Starts everything, runs until told to stop, drains. Returns the exit code. At most once. */
+int run_until_stopped(struct run *);
+/* Closes and frees it all. NULL allowed. */
+void run_close(struct run *);
+
+/* How many lanes when the user does not say: the CPU quota of the cgroup, rounded up, else the CPUs this process may use; 1 .. RUN_LANES_MAX. */
+uint32_t run_default_lanes(void);
+/* CPUs in the text of cgroup v2's cpu.max ("150000 100000", "max 100000"); 0 = no quota. */
+uint32_t run_quota_cpus(const char *cpu_max);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * pipelines/run_internal.h - shared by pipelines/run*.c, drain.c only: the process while it runs.
+ */
+#ifndef PIPELINES_RUN_INTERNAL_H
+#define PIPELINES_RUN_INTERNAL_H
+
+#include "pipelines/graph.h"
+#include "pipelines/run.h"
+#include "pipelines/telemetry.h"
+
+#define N_SIGNALS 3
+
+/* Where a drain stands; see drain.c. */
+struct drain {
+  int phase;
+  size_t next_site, left;
+  struct timer timer;
+  int64_t began_ns;
+  uint64_t sent_before, lost_before, held_lost;
+};
+
+struct run {
+  const struct config *config;
+  struct env env;
+  struct loop control, *lanes;
+  uint32_t n_lanes, lanes_inited, lanes_running;
+  int control_inited;
+  struct graph *graph;
+  struct telemetry *telemetry;
+  uv_signal_t signals[N_SIGNALS];
+  int n_signals;
+  struct timer second; /* tells held-back log repeats */
+  struct drain drain;
+  int exit_code;
+};
+
+/* Begins the drain, once; the control loop stops when it is over. [control] */
+void drain_begin(struct run *);
+/* A site's last instance has drained (graph.on_drained). [control] */
+void drain_progress(void *run, struct site *);
+/* The one line about what was sent and lost; after everything was closed. */
+void drain_report(struct run *);
+
+#endif

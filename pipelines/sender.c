@@ -1,0 +1,331 @@
+#include "pipelines/sender_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/assert.h"
+#include "core/clock.h"
+#include "core/log.h"
+
+static const char *const reasons[N_REASONS] = { "permanent", "partial_success", "too_large", "retries_exhausted", "queue_full", "shutdown" };
+
+/* --- metrics ------------------------------------------------------------------------------------------ */
+
+/* What the Collector calls the items, in metric names. */
+static const char *metric_items(uint32_t signal) {
+  return signal == WEIR_TRACES ? "spans" : signal == WEIR_METRICS ? "metric_points" : "log_records";
+}
+
+static const char *signal_name(uint32_t signal) { return signal == WEIR_TRACES ? "traces" : signal == WEIR_METRICS ? "metrics" : "logs"; }
+
+static struct weir_cell *items_counter(struct sender *s, const char *what, const char *labels, const char *help) {
+  char name[96];
+  snprintf(name, sizeof name, "otelcol_exporter_%s_%s_total", what, metric_items(s->signal));
+  return metrics_cell(s->metrics, METRIC_COUNTER, name, labels, help, NULL, 0);
+}
+
+static struct weir_cell *cell(struct sender *s, int type, const char *name, const char *labels, const char *help) {
+  return metrics_cell(s->metrics, type, name, labels, help, NULL, 0);
+}
+
+static void open_cells(struct sender *s, struct sender_cells *c) {
+  char id[200], exporter[256], typed[320], labels[320];
+  metrics_escape(s->id, id, sizeof id);
+  snprintf(exporter, sizeof exporter, "exporter=\"%s\"", id);
+  snprintf(typed, sizeof typed, "data_type=\"%s\",exporter=\"%s\"", signal_name(s->signal), id);
+  snprintf(labels, sizeof labels, "exporter=\"%s\",signal=\"%s\"", id, signal_name(s->signal));
+  c->sent = items_counter(s, "sent", exporter, "Items that reached the back end.");
+  c->send_failed = items_counter(s, "send_failed", exporter, "Items that were given up after trying to send them.");
+  c->enqueue_failed = items_counter(s, "enqueue_failed", exporter, "Items that found no room in the sending queue.");
+  c->queue_size = cell(s, METRIC_GAUGE, "otelcol_exporter_queue_size", typed, "Room taken in the sending queue, in the unit of its sizer.");
+  c->in_flight_requests = cell(s, METRIC_GAUGE, "otelcol_exporter_in_flight_requests", typed, "Requests that hold a consumer.");
+  c->enqueued = cell(s, METRIC_COUNTER, "weir_sender_items_enqueued_total", labels, "Items that a sender took: sent + rejected + queued + in flight.");
+  c->items_sent = cell(s, METRIC_COUNTER, "weir_sender_items_sent_total", labels, "Items that the back end took.");
+  c->queued = cell(s, METRIC_GAUGE, "weir_sender_items_queued", labels, "Items that wait in a sender's queue.");
+  c->in_flight = cell(s, METRIC_GAUGE, "weir_sender_items_in_flight", labels, "Items being sent or waiting for their next try.");
+  for (int i = 0; i < N_REASONS; i++) {
+    char with_reason[400];
+    snprintf(with_reason, sizeof with_reason, "%s,reason=\"%s\"", labels, reasons[i]);
+    c->rejected[i] = cell(s, METRIC_COUNTER, "weir_sender_items_rejected_total", with_reason, "Items that were given up, by reason.");
+  }
+}
+
+static void release_cells(struct metrics *m, struct sender_cells *c) {
+  struct weir_cell *all[] = { c->sent, c->send_failed, c->enqueue_failed, c->queue_size, c->in_flight_requests, c->enqueued, c->items_sent, c->queued,
+    c->in_flight };
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) metrics_release(m, all[i]);
+  for (int i = 0; i < N_REASONS; i++) metrics_release(m, c->rejected[i]);
+}
+
+/* --- life --------------------------------------------------------------------------------------------- */
+
+static const char *sizer_unit(const struct sender *s) {
+  static const char *const units[] = { "requests", "items", "bytes" };
+  return s->config->queue.sizer == SIZER_ITEMS ? s->items_name : units[s->config->queue.sizer];
+}
+
+struct sender *sender_new(const struct sender_config *config, const char *id, uint32_t signal, uint32_t n_lanes, struct metrics *metrics) {
+  WEIR_ASSERT(n_lanes > 0);
+  struct sender *s = calloc(1, sizeof *s);
+  WEIR_ASSERT(s != NULL);
+  s->config = config;
+  s->id = id;
+  s->signal = signal;
+  s->items_name = signal == WEIR_TRACES ? "spans" : signal == WEIR_METRICS ? "data points" : "log records";
+  s->max_lanes = n_lanes;
+  s->metrics = metrics;
+  s->lanes = calloc(n_lanes, sizeof(struct sender_lane *));
+  WEIR_ASSERT(s->lanes != NULL);
+  snprintf(s->full_msg, sizeof s->full_msg, "sending queue of exporter `%s` is full", id);
+  snprintf(s->large_msg, sizeof s->large_msg, "request is larger than the whole sending queue of exporter `%s` (queue_size: %lld %s)", id,
+    (long long)config->queue.queue_size, sizer_unit(s));
+  if (config->queue.enabled) {
+    char escaped[200], labels[320];
+    snprintf(labels, sizeof labels, "data_type=\"%s\",exporter=\"%s\"", signal_name(signal), metrics_escape(id, escaped, sizeof escaped));
+    s->capacity = cell(s, METRIC_GAUGE, "otelcol_exporter_queue_capacity", labels, "Size of the sending queue, in the unit of its sizer.");
+    metric_put(s->capacity, config->queue.queue_size);
+  }
+  return s;
+}
+
+/* Consumers are divided among the lanes that send, at least one each. */
+static uint32_t consumers_of(const struct sender *s, uint32_t lane) {
+  if (!s->config->queue.enabled) return UINT32_MAX;
+  uint32_t all = (uint32_t)s->config->queue.num_consumers, n = s->max_lanes;
+  uint32_t share = all / n + (lane < all % n);
+  return share ? share : 1;
+}
+
+static void lane_step(void *arg);
+
+struct sender_lane *sender_add_lane(struct sender *s, struct loop *loop, struct weir_stage *exporter) {
+  WEIR_ASSERT(s->n_lanes < s->max_lanes);
+  WEIR_ASSERT(exporter || s->home);
+  struct sender_lane *l = calloc(1, sizeof *l);
+  WEIR_ASSERT(l != NULL);
+  l->sender = s;
+  l->loop = loop;
+  l->exporter = exporter;
+  l->queue.tail = &l->queue.head;
+  l->parked.tail = &l->parked.head;
+  l->done_tail = &l->done;
+  l->step.fn = lane_step;
+  l->step.arg = l;
+  l->random = (uint64_t)clock_unix_ns() ^ ((uint64_t)(uintptr_t)l << 16) ^ 0x9e3779b97f4a7c15u;
+  int alone = exporter && exporter->lanes == 1; /* a one-lane exporter has all the consumers */
+  l->max_active = alone && s->config->queue.enabled ? (uint32_t)s->config->queue.num_consumers : consumers_of(s, s->n_lanes);
+  open_cells(s, &l->cells);
+  if (exporter && !s->home) s->home = l;
+  s->lanes[s->n_lanes++] = l;
+  return l;
+}
+
+static void lane_free(struct sender_lane *l) {
+  WEIR_ASSERT(!l->queue.head && !l->parked.head && !l->active);
+  for (struct attempt *a = l->spare, *next; a; a = next) {
+    next = a->next;
+    free(a);
+  }
+  release_cells(l->sender->metrics, &l->cells);
+  free(l);
+}
+
+void sender_free(struct sender *s) {
+  if (!s) return;
+  for (uint32_t i = 0; i < s->n_lanes; i++) lane_free(s->lanes[i]);
+  metrics_release(s->metrics, s->capacity);
+  free(s->lanes);
+  free(s);
+}
+
+/* --- taking batches ------------------------------------------------------------------------------------- */
+
+static int can_never_fit(const struct sender *s, uint64_t n) { return s->config->queue.enabled && n > (uint64_t)s->config->queue.queue_size; }
+
+int sender_reserve(struct sender_lane *l, const struct weir_batch *b, struct weir_verdict *ret) {
+  struct sender *s = l->sender;
+  const struct sender_config *c = s->config;
+  if (!c->queue.enabled || b->items == 0) return 0;
+  uint64_t n = queue_unit(s, b);
+  int best_effort = c->queue.on_full != 0 || c->queue.block_on_overflow;
+  if (can_never_fit(s, n)) {
+    if (best_effort && !c->queue.block_on_overflow) return 0;
+    *ret = verdict_rejected(0, s->large_msg);
+  } else if (best_effort) {
+    return 0; /* it drops or parks by itself: it never refuses */
+  } else if (queue_take_room(s, n) == 0) {
+    l->reserved += n;
+    return 0;
+  } else {
+    *ret = verdict_retry(0, s->full_msg);
+  }
+  metric_add(l->cells.enqueue_failed, (int64_t)b->items);
+  return WEIR_E_LIMIT;
+}
+
+uint64_t sender_reserved(const struct sender_lane *l) { return l->reserved; }
+
+void sender_unreserve(struct sender_lane *l, uint64_t level) {
+  if (l->reserved <= level) return;
+  uint64_t unused = l->reserved - level;
+  l->reserved = level;
+  queue_give_room(l, unused);
+}
+
+/* No room. Takes. */
+static void overflow(struct sender_lane *l, struct weir_batch *b) {
+  struct sender *s = l->sender;
+  int never = can_never_fit(s, b->charge);
+  if (s->config->queue.block_on_overflow && !never) {
+    queue_park(l, b);
+    return;
+  }
+  metric_add(l->cells.enqueue_failed, (int64_t)b->items);
+  struct weir_verdict v = never ? verdict_rejected(0, s->large_msg) : verdict_retry(0, s->full_msg);
+  if (s->config->queue.on_full) { /* best effort: whoever sent it is not held up by this exporter */
+    metric_add(l->cells.enqueued, (int64_t)b->items);
+    metric_add(l->cells.rejected[REASON_QUEUE_FULL], (int64_t)b->items);
+    log_warn(s->id, "dropping %s: the sending queue is full (on_full: drop)", s->items_name);
+    v = verdict_delivered();
+  }
+  batch_settle(b, &v);
+}
+
+/* What a fan-out reserved. An edit on the way may have made the batch larger: that much is overdrawn, as it was admitted. */
+static void use_reserved(struct sender_lane *l, uint64_t n) {
+  uint64_t use = n < l->reserved ? n : l->reserved;
+  l->reserved -= use;
+  if (n > use) atomic_fetch_add(&l->sender->used, n - use);
+}
+
+void sender_put(struct sender_lane *l, struct weir_batch *b) {
+  struct sender *s = l->sender;
+  if (b->items == 0) { /* OTLP lets empty envelopes be dropped */
+    struct weir_verdict v = verdict_delivered();
+    batch_settle(b, &v);
+    return;
+  }
+  if (l->abandoned) {
+    struct weir_verdict v = verdict_retry(0, "weir is shutting down");
+    batch_settle(b, &v);
+    return;
+  }
+  b->charge = s->config->queue.enabled ? queue_unit(s, b) : 0;
+  int was_reserved = b->reserved && l->reserved > 0;
+  b->reserved = 0;
+  if (s->config->queue.enabled) {
+    if (was_reserved) {
+      use_reserved(l, b->charge);
+    } else if (l->parked.head && s->config->queue.block_on_overflow) { /* first come, first served */
+      overflow(l, b);
+      return;
+    } else if (queue_take_room(s, b->charge)) {
+      overflow(l, b);
+      return;
+    }
+  }
+  queue_enter(l, b);
+}
+
+void sender_done(struct sender_lane *l, struct weir_batch *b, const struct weir_verdict *v) {
+  struct attempt *a = b->holder;
+  WEIR_ASSERT(a != NULL && a->batch == b && a->lane == l && a->state == ATTEMPT_SENDING); /* else the exporter answered twice */
+  a->state = ATTEMPT_DONE;
+  a->verdict = *v;
+  a->verdict.msg = NULL;
+  if (v->msg && *v->msg) {
+    snprintf(a->msg, sizeof a->msg, "%s", v->msg);
+    a->verdict.msg = a->msg;
+  }
+  a->next_done = NULL;
+  *l->done_tail = a;
+  l->done_tail = &a->next_done;
+  loop_defer(l->loop, &l->step);
+}
+
+void sender_give_up(struct sender_lane *l, struct weir_batch *b, int reason, const struct weir_verdict *v) {
+  metric_add(l->cells.rejected[reason], (int64_t)b->items);
+  metric_add(l->cells.send_failed, (int64_t)b->items);
+  if (b->n_acks == 0) atomic_fetch_add_explicit(&l->sender->lost, b->items, memory_order_relaxed);
+  batch_settle(b, v);
+}
+
+/* --- the lane's step ------------------------------------------------------------------------------------ */
+
+static void handle_answers(struct sender_lane *l) {
+  struct attempt *a = l->done;
+  l->done = NULL;
+  l->done_tail = &l->done;
+  for (struct attempt *next; a; a = next) {
+    next = a->next_done;
+    attempt_handle(a);
+  }
+}
+
+static void tell_drained(struct sender_lane *l) {
+  if (!l->drained || l->queue.head || l->parked.head || l->active) return;
+  weir_fn_f *fn = l->drained;
+  l->drained = NULL;
+  fn(l->drained_arg);
+}
+
+static void lane_step(void *arg) {
+  struct sender_lane *l = arg;
+  atomic_store(&l->waking, 0);
+  handle_answers(l);
+  queue_unpark(l);
+  while (l->queue.head && l->n_active < l->max_active && !l->abandoned) {
+    struct weir_batch *b = queue_pop(&l->queue);
+    metric_add(l->cells.queued, -(int64_t)b->items);
+    attempt_begin(l, b);
+  }
+  tell_drained(l);
+}
+
+void sender_wake(struct sender_lane *l) { loop_defer(l->loop, &l->step); }
+
+/* --- the end -------------------------------------------------------------------------------------------- */
+
+void sender_drain(struct sender_lane *l, weir_fn_f *fn, void *arg) {
+  l->draining = 1;
+  l->drained = fn;
+  l->drained_arg = arg;
+  for (struct attempt *a = l->active, *next; a; a = next) {
+    next = a->next;
+    attempt_hurry(a);
+  }
+  sender_wake(l);
+}
+
+void sender_abandon(struct sender_lane *l) {
+  l->abandoned = l->draining = 1;
+  struct weir_verdict v = verdict_retry(0, "weir is shutting down");
+  struct weir_batch *b;
+  while ((b = queue_pop(&l->parked))) batch_settle(b, &v);
+  if (atomic_exchange(&l->has_parked, 0)) atomic_fetch_sub(&l->sender->parking, 1);
+  while ((b = queue_pop(&l->queue))) {
+    metric_add(l->cells.queued, -(int64_t)b->items);
+    queue_give_room(l, b->charge);
+    sender_give_up(l, b, REASON_SHUTDOWN, &v);
+  }
+  for (struct attempt *a = l->active, *next; a; a = next) {
+    next = a->next;
+    if (a->state == ATTEMPT_WAITING) attempt_abandon(a);
+  }
+}
+
+void sender_close(struct sender_lane *l) {
+  if (!l->abandoned) sender_abandon(l);
+  handle_answers(l);
+  while (l->active) attempt_abandon(l->active);
+  loop_cancel(l->loop, &l->step);
+}
+
+uint64_t sender_items_sent(const struct sender *s) {
+  uint64_t n = 0;
+  for (uint32_t i = 0; i < s->n_lanes; i++) n += (uint64_t)atomic_load_explicit(&s->lanes[i]->cells.items_sent->value, memory_order_relaxed);
+  return n;
+}
+
+uint64_t sender_items_lost(const struct sender *s) { return atomic_load_explicit(&((struct sender *)(uintptr_t)s)->lost, memory_order_relaxed); }

@@ -1,0 +1,103 @@
+/*
+ * pipelines/sender_internal.h - shared by pipelines/sender*.c only: a sender, its part on one lane, and one request being sent.
+ */
+#ifndef PIPELINES_SENDER_INTERNAL_H
+#define PIPELINES_SENDER_INTERNAL_H
+
+#include "pipelines/sender.h"
+
+#define SENDER_WATCH_NS (1000000000LL)      /* how long after the time-out an exporter's silence is logged */
+#define SENDER_DRAIN_WAIT_NS (1000000000LL) /* longest delay between retries while draining */
+
+/* Why items were given up: the label `reason`. */
+#define REASON_PERMANENT 0
+#define REASON_PARTIAL 1
+#define REASON_TOO_LARGE 2
+#define REASON_RETRIES 3
+#define REASON_QUEUE_FULL 4
+#define REASON_SHUTDOWN 5
+#define N_REASONS 6
+
+struct sender_cells {
+  struct weir_cell *sent, *send_failed, *enqueue_failed, *queue_size, *in_flight_requests; /* the Collector's */
+  struct weir_cell *enqueued, *items_sent, *queued, *in_flight, *rejected[N_REASONS];      /* the law's */
+};
+
+struct batch_list {
+  struct weir_batch *head, **tail;
+};
+
+#define ATTEMPT_SENDING 1 /* in the exporter's hands */
+#define ATTEMPT_DONE 2    /* answered; handled in the next step */
+#define ATTEMPT_WAITING 3 /* until the next try */
+
+/* One request that holds a consumer, from its first try to its end; split ones end when their last piece does. */
+struct attempt {
+  uint32_t state, tries;
+  struct sender_lane *lane;
+  struct weir_batch *batch, *pieces; /* pieces: the rest of a split request, in order */
+  struct weir_verdict verdict;
+  char msg[256];
+  struct timer timer; /* the next try, or the watch over this one */
+  int64_t give_up_ns; /* on the mono clock; 0 = never */
+  int64_t interval_ns;
+  uint64_t charge;
+  struct attempt *next, **prev_next; /* of lane->active */
+  struct attempt *next_done;
+};
+
+struct sender_lane {
+  struct sender *sender;
+  struct loop *loop;
+  struct weir_stage *exporter; /* NULL: the home lane has it */
+  struct batch_list queue, parked;
+  struct attempt *active, *spare;
+  struct attempt *done, **done_tail;
+  uint32_t n_active, max_active, n_spare;
+  uint64_t reserved;
+  struct defer step;
+  _Atomic int waking, has_parked;
+  int draining, abandoned;
+  weir_fn_f *drained;
+  void *drained_arg;
+  uint64_t random;
+  struct sender_cells cells;
+};
+
+struct sender {
+  const struct sender_config *config;
+  const char *id, *items_name; /* "spans" */
+  uint32_t signal, n_lanes, max_lanes;
+  struct sender_lane **lanes;
+  struct sender_lane *home; /* the lane with the exporter, for those without */
+  struct metrics *metrics;
+  struct weir_cell *capacity;
+  _Atomic uint64_t used;    /* room taken, in the sizer's unit */
+  _Atomic uint32_t parking; /* lanes with parked batches */
+  _Atomic uint64_t lost;
+  char full_msg[192], large_msg[256];
+};
+
+/* sender_queue.c: room, FIFO, parking */
+uint64_t queue_unit(const struct sender *, const struct weir_batch *);
+int queue_take_room(struct sender *, uint64_t n);
+void queue_give_room(struct sender_lane *, uint64_t n);
+void queue_push(struct batch_list *, struct weir_batch *);
+struct weir_batch *queue_pop(struct batch_list *);
+void queue_enter(struct sender_lane *, struct weir_batch *); /* it has its room: count, answer, line up. Takes */
+void queue_park(struct sender_lane *, struct weir_batch *);
+void queue_unpark(struct sender_lane *);
+
+/* sender_retry.c: one request's tries */
+void attempt_begin(struct sender_lane *, struct weir_batch *);
+void attempt_handle(struct attempt *); /* its answer is there */
+void attempt_hurry(struct attempt *);  /* draining: do not wait on */
+void attempt_abandon(struct attempt *);
+int64_t retry_delay_ns(const struct sender_config *, int64_t *interval_ns, int64_t server_ns, double random01);
+
+/* sender.c */
+void sender_wake(struct sender_lane *); /* its step runs soon */
+/* Items that will not be sent: counts them, tells whoever waits with this verdict, frees the batch. Takes. */
+void sender_give_up(struct sender_lane *, struct weir_batch *, int reason, const struct weir_verdict *);
+
+#endif

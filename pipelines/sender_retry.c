@@ -1,0 +1,243 @@
+#include "pipelines/sender_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/assert.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/parse.h"
+
+/* One request from its first try to its end: time-out, backoff, the server's own delay, splitting what is too large. */
+
+static void try_once(struct attempt *a);
+
+static double random01(struct sender_lane *l) {
+  l->random ^= l->random << 13;
+  l->random ^= l->random >> 7;
+  l->random ^= l->random << 17;
+  return (double)(l->random >> 11) / 9007199254740992.0; /* 2^53 */
+}
+
+/* The Collector's: the interval, spread evenly by randomization_factor to both sides; then it grows up to max_interval. What the server asks for
+ * is the least that is waited. */
+int64_t retry_delay_ns(const struct sender_config *c, int64_t *interval_ns, int64_t server_ns, double r) {
+  double now = (double)*interval_ns, spread = c->retry.randomization_factor * now;
+  double delay = now - spread + r * (2 * spread);
+  double max = (double)c->retry.max_interval_ns, next = now * c->retry.multiplier;
+  *interval_ns = next >= max ? c->retry.max_interval_ns : (int64_t)next;
+  int64_t ns = (int64_t)delay;
+  return ns > server_ns ? ns : server_ns;
+}
+
+/* --- one consumer's place --------------------------------------------------------------------------------- */
+
+static struct attempt *attempt_new(struct sender_lane *l) {
+  struct attempt *a = l->spare;
+  if (a) {
+    l->spare = a->next;
+    l->n_spare--;
+    memset(a, 0, sizeof *a);
+  } else {
+    a = calloc(1, sizeof *a);
+    WEIR_ASSERT(a != NULL);
+  }
+  a->lane = l;
+  a->timer.arg = a;
+  a->next = l->active;
+  a->prev_next = &l->active;
+  if (a->next) a->next->prev_next = &a->next;
+  l->active = a;
+  l->n_active++;
+  metric_add(l->cells.in_flight_requests, 1);
+  return a;
+}
+
+static void attempt_end(struct attempt *a) {
+  struct sender_lane *l = a->lane;
+  timer_cancel(l->loop, &a->timer);
+  *a->prev_next = a->next;
+  if (a->next) a->next->prev_next = a->prev_next;
+  l->n_active--;
+  metric_add(l->cells.in_flight_requests, -1);
+  metric_add(l->cells.queue_size, -(int64_t)a->charge);
+  queue_give_room(l, a->charge);
+  if (l->n_spare < 16) {
+    a->next = l->spare;
+    l->spare = a;
+    l->n_spare++;
+  } else {
+    free(a);
+  }
+  sender_wake(l);
+}
+
+static void start_batch(struct attempt *a, struct weir_batch *b) {
+  const struct sender_config *c = a->lane->sender->config;
+  a->batch = b;
+  a->tries = 0;
+  a->interval_ns = c->retry.initial_interval_ns;
+  try_once(a);
+}
+
+/* The batch is settled: the next piece of a split request, or the end. */
+static void next_piece(struct attempt *a) {
+  struct weir_batch *b = a->pieces;
+  a->batch = NULL;
+  if (!b) {
+    attempt_end(a);
+    return;
+  }
+  if (a->lane->abandoned) {
+    attempt_abandon(a);
+    return;
+  }
+  a->pieces = b->next;
+  b->next = NULL;
+  start_batch(a, b);
+}
+
+void attempt_begin(struct sender_lane *l, struct weir_batch *b) {
+  struct attempt *a = attempt_new(l);
+  const struct sender_config *c = l->sender->config;
+  a->charge = b->charge;
+  a->give_up_ns = c->retry.max_elapsed_time_ns > 0 ? clock_mono_ns() + c->retry.max_elapsed_time_ns : 0;
+  metric_add(l->cells.in_flight, (int64_t)b->items);
+  start_batch(a, b);
+}
+
+/* --- a try -------------------------------------------------------------------------------------------------- */
+
+static void watch(void *arg) {
+  struct attempt *a = arg;
+  char late[32], timeout[32];
+  log_warn(a->lane->sender->id, "no answer from the exporter %s after its timeout of %s: it does not keep the deadline it is given",
+    parse_format_duration(SENDER_WATCH_NS, late, sizeof late),
+    parse_format_duration(a->lane->sender->config->timeout_ns, timeout, sizeof timeout));
+}
+
+static void try_once(struct attempt *a) {
+  struct sender_lane *l = a->lane;
+  int64_t timeout_ns = l->sender->config->timeout_ns;
+  a->state = ATTEMPT_SENDING;
+  a->tries++;
+  a->batch->holder = a;
+  a->batch->attempts = a->tries;
+  a->batch->deadline_ns = timeout_ns > 0 ? clock_mono_ns() + timeout_ns : 0;
+  if (timeout_ns > 0) {
+    a->timer.fn = watch;
+    timer_set(l->loop, &a->timer, timeout_ns + SENDER_WATCH_NS);
+  }
+  stage_consume(l->exporter, a->batch);
+}
+
+static void try_again(void *arg) { try_once(arg); }
+
+/* --- what came of it ------------------------------------------------------------------------------------------ */
+
+static const char *text_of(const struct weir_verdict *v) { return v->msg ? v->msg : "no reason given"; }
+
+static void give_up(struct attempt *a, int reason, const struct weir_verdict *v) {
+  metric_add(a->lane->cells.in_flight, -(int64_t)a->batch->items);
+  sender_give_up(a->lane, a->batch, reason, v);
+  next_piece(a);
+}
+
+static void delivered(struct attempt *a) {
+  struct sender_lane *l = a->lane;
+  const struct weir_verdict *v = &a->verdict;
+  uint64_t refused = v->rejected < a->batch->items ? v->rejected : a->batch->items;
+  if (v->rejected || v->msg)
+    log_warn(l->sender->id, "partial success: %llu of %llu %s refused: %s", (unsigned long long)refused, (unsigned long long)a->batch->items,
+      l->sender->items_name, text_of(v));
+  metric_add(l->cells.in_flight, -(int64_t)a->batch->items);
+  metric_add(l->cells.sent, (int64_t)(a->batch->items - refused));
+  metric_add(l->cells.items_sent, (int64_t)(a->batch->items - refused));
+  if (refused) {
+    metric_add(l->cells.send_failed, (int64_t)refused);
+    metric_add(l->cells.rejected[REASON_PARTIAL], (int64_t)refused);
+  }
+  batch_settle(a->batch, v);
+  next_piece(a);
+}
+
+static void refused(struct attempt *a, int reason) {
+  log_error(a->lane->sender->id, "refused for good, dropping %llu %s: %s", (unsigned long long)a->batch->items, a->lane->sender->items_name,
+    text_of(&a->verdict));
+  give_up(a, reason, &a->verdict);
+}
+
+static void no_more_tries(struct attempt *a, const char *why) {
+  log_error(a->lane->sender->id, "exporting failed, giving up %llu %s after %u %s (%s): %s", (unsigned long long)a->batch->items,
+    a->lane->sender->items_name, a->tries, a->tries == 1 ? "try" : "tries", why, text_of(&a->verdict));
+  give_up(a, REASON_RETRIES, &a->verdict);
+}
+
+static void wait_and_retry(struct attempt *a) {
+  struct sender_lane *l = a->lane;
+  const struct sender_config *c = l->sender->config;
+  if (!c->retry.enabled) {
+    no_more_tries(a, "retry_on_failure is off");
+    return;
+  }
+  int64_t delay = retry_delay_ns(c, &a->interval_ns, a->verdict.retry_after_ns, random01(l));
+  if (l->draining && delay > SENDER_DRAIN_WAIT_NS && a->verdict.retry_after_ns < SENDER_DRAIN_WAIT_NS) delay = SENDER_DRAIN_WAIT_NS;
+  if (a->give_up_ns && clock_mono_ns() + delay > a->give_up_ns) {
+    no_more_tries(a, "max_elapsed_time has passed");
+    return;
+  }
+  char text[32];
+  log_info(l->sender->id, "exporting failed, next try in %s: %s", parse_format_duration(delay / NS_PER_MS * NS_PER_MS, text, sizeof text),
+    text_of(&a->verdict));
+  a->state = ATTEMPT_WAITING;
+  a->timer.fn = try_again;
+  timer_set(l->loop, &a->timer, delay);
+}
+
+/* Too large for the back end: both halves go out one after the other, in the place of the whole. */
+static void split(struct attempt *a) {
+  struct weir_batch *whole = a->batch;
+  struct weir_batch *head = whole->items > 1 ? batch_split(whole, whole->items / 2) : NULL;
+  if (!head) {
+    refused(a, REASON_TOO_LARGE);
+    return;
+  }
+  log_info(a->lane->sender->id, "request refused as too large: sending it again in two halves (%s)", text_of(&a->verdict));
+  whole->holder = NULL;
+  whole->next = a->pieces;
+  a->pieces = whole;
+  start_batch(a, head);
+}
+
+void attempt_handle(struct attempt *a) {
+  timer_cancel(a->lane->loop, &a->timer);
+  a->batch->holder = NULL;
+  if (a->verdict.code == WEIR_DELIVERED) delivered(a);
+  else if (a->verdict.code == WEIR_REJECTED && a->verdict.too_large) split(a);
+  else if (a->verdict.code == WEIR_REJECTED) refused(a, REASON_PERMANENT);
+  else if (a->lane->abandoned) attempt_abandon(a);
+  else wait_and_retry(a);
+}
+
+/* --- the end -------------------------------------------------------------------------------------------------- */
+
+void attempt_hurry(struct attempt *a) {
+  if (a->state != ATTEMPT_WAITING) return;
+  if (a->verdict.retry_after_ns < SENDER_DRAIN_WAIT_NS) timer_set(a->lane->loop, &a->timer, 0);
+}
+
+void attempt_abandon(struct attempt *a) {
+  struct sender_lane *l = a->lane;
+  struct weir_verdict v = verdict_retry(0, "weir is shutting down");
+  if (a->batch) { /* the pieces stand behind it */
+    a->batch->next = a->pieces;
+    a->pieces = a->batch;
+  }
+  for (struct weir_batch *b = a->pieces, *next; b; b = next) {
+    next = b->next;
+    b->holder = NULL;
+    metric_add(l->cells.in_flight, -(int64_t)b->items);
+    sender_give_up(l, b, REASON_SHUTDOWN, &v);
+  }
+  attempt_end(a);
+}

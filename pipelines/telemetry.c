@@ -1,0 +1,124 @@
+#include "pipelines/telemetry.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/assert.h"
+#include "core/clock.h"
+#include "core/http_server.h"
+#include "core/log.h"
+#include "core/metrics.h"
+
+struct telemetry {
+  struct loop *loop;
+  struct weir_http_server *server;
+  int legacy_names;
+  int64_t began_ns;
+  struct weir_cell *uptime, *cpu, *rss, *budget_used, *budget_limit, *budget_refused, *info;
+};
+
+/* --- the process ------------------------------------------------------------------------------------------ */
+
+static int64_t rss_bytes(void) {
+  long total = 0, resident = 0;
+  FILE *f = fopen("/proc/self/statm", "re");
+  if (!f) return 0;
+  if (fscanf(f, "%ld %ld", &total, &resident) != 2) resident = 0;
+  fclose(f);
+  return (int64_t)resident * sysconf(_SC_PAGESIZE);
+}
+
+static int64_t cpu_ns(void) {
+  struct timespec t;
+  if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t)) return 0;
+  return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+static void on_scrape(void *arg) {
+  struct telemetry *t = arg;
+  struct budget *b = &t->loop->env->budget;
+  metric_put(t->uptime, clock_mono_ns() - t->began_ns);
+  metric_put(t->cpu, cpu_ns());
+  metric_put(t->rss, rss_bytes());
+  metric_put(t->budget_used, (int64_t)atomic_load_explicit(&b->used, memory_order_relaxed));
+  metric_put(t->budget_limit, (int64_t)b->limit);
+  metric_put(t->budget_refused, (int64_t)atomic_load_explicit(&b->refused, memory_order_relaxed));
+}
+
+static void register_process(struct telemetry *t, uint32_t lanes) {
+  struct metrics *m = t->loop->env->metrics;
+  char labels[128];
+  t->uptime = metrics_cell(m, METRIC_COUNTER, "otelcol_process_uptime_seconds_total", NULL, "Seconds since the process started.", NULL, 0);
+  t->cpu = metrics_cell(m, METRIC_COUNTER, "otelcol_process_cpu_seconds_total", NULL, "CPU time, user and system.", NULL, 0);
+  t->uptime->scale = t->cpu->scale = 1e-9;
+  t->rss = metrics_cell(m, METRIC_GAUGE, "otelcol_process_memory_rss_bytes", NULL, "Resident memory.", NULL, 0);
+  t->budget_used = metrics_cell(m, METRIC_GAUGE, "weir_budget_used_bytes", NULL, "Bytes that bodies, trees and queues pin.", NULL, 0);
+  t->budget_limit = metrics_cell(m, METRIC_GAUGE, "weir_budget_limit_bytes", NULL, "The byte budget: over it requests are refused. 0 = none.", NULL, 0);
+  t->budget_refused = metrics_cell(m, METRIC_COUNTER, "weir_budget_refused_total", NULL, "Times that the byte budget had no room.", NULL, 0);
+  snprintf(labels, sizeof labels, "version=\"%s\",lanes=\"%u\"", WEIR_VERSION, lanes);
+  t->info = metrics_cell(m, METRIC_GAUGE, "weir_build_info", labels, "Always 1; the labels tell.", NULL, 0);
+  metric_put(t->info, 1);
+  metrics_on_scrape(m, on_scrape, t);
+}
+
+/* --- the page ----------------------------------------------------------------------------------------------- */
+
+static int is(struct weir_str s, const char *text) { return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0; }
+
+static void reply_text(struct weir_http_exchange *x, uint32_t status, const char *type, const char *body, size_t n, weir_fn_f *release, void *arg) {
+  struct weir_http_header header = { weir_str_of("content-type"), weir_str_of(type) };
+  struct weir_iov iov = { body, n };
+  struct weir_http_reply r = { .status = status, .headers = &header, .n_headers = 1, .body = &iov, .n_body = 1, .release = release, .release_arg = arg };
+  http_reply(x, &r);
+}
+
+static void on_request(void *self, struct weir_http_exchange *x, const struct weir_http_request *q) {
+  struct telemetry *t = self;
+  static const char elsewhere[] = "404: weir's own metrics are at /metrics\n", method[] = "405: ask with GET\n";
+  if (!is(q->path, "/metrics")) {
+    reply_text(x, 404, "text/plain; charset=utf-8", elsewhere, sizeof elsewhere - 1, NULL, NULL);
+  } else if (!is(q->method, "GET") && !is(q->method, "HEAD")) {
+    reply_text(x, 405, "text/plain; charset=utf-8", method, sizeof method - 1, NULL, NULL);
+  } else {
+    size_t n = 0;
+    char *page = metrics_render(t->loop->env->metrics, &n, t->legacy_names);
+    reply_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", page, n, free, page);
+  }
+}
+
+static int listen_on(struct telemetry *t, const struct config_telemetry *c, struct weir_error *err) {
+  char endpoint[300];
+  int bare_v6 = strchr(c->metrics_host, ':') && c->metrics_host[0] != '[';
+  snprintf(endpoint, sizeof endpoint, bare_v6 ? "[%s]:%d" : "%s:%d", c->metrics_host, c->metrics_port);
+  struct weir_http_server_config s = { .size = sizeof s,
+    .owner = "service::telemetry::metrics",
+    .endpoint = endpoint,
+    .max_body_bytes = 4096,
+    .max_connections = 100,
+    .idle_timeout_ns = 120 * NS_PER_S,
+    .on_request = on_request,
+    .self = t };
+  int r = http_listen(t->loop, &s, &t->server, err);
+  if (r && !*err->hint) weir_hint(err, "own metrics: set service::telemetry::metrics to another port, or to level: none");
+  return r;
+}
+
+int telemetry_start(struct loop *control, const struct config_telemetry *c, uint32_t lanes, struct telemetry **ret, struct weir_error *err) {
+  struct telemetry *t = calloc(1, sizeof *t);
+  WEIR_ASSERT(t != NULL);
+  t->loop = control;
+  t->legacy_names = c->legacy_names;
+  t->began_ns = clock_mono_ns();
+  register_process(t, lanes);
+  *ret = t;
+  return c->metrics_enabled ? listen_on(t, c, err) : 0;
+}
+
+void telemetry_stop(struct telemetry *t) {
+  if (!t) return;
+  http_server_close(t->server);
+  free(t); /* its cells and the scrape hook go with the process's metrics, which are rendered no more */
+}

@@ -1,0 +1,19 @@
+/*
+ * pipelines/telemetry.h - the process's own metrics: a page in Prometheus text on http://host:port/metrics, and the figures of the process itself.
+ *
+ * Names are the Collector's (otelcol_process_*) and weir_*. The server runs on the control loop, so a scrape costs no lane anything.
+ * Threads: [control].
+ */
+#ifndef PIPELINES_TELEMETRY_H
+#define PIPELINES_TELEMETRY_H
+
+#include "core/loop.h"
+#include "pipelines/config.h"
+
+struct telemetry;
+
+/* Registers the process's figures and, where metrics are enabled, listens. 0, or an error that names the address. */
+int telemetry_start(struct loop *control, const struct config_telemetry *, uint32_t lanes, struct telemetry **ret, struct weir_error *);
+void telemetry_stop(struct telemetry *); /* NULL allowed */
+
+#endif
