@@ -1,0 +1,147 @@
+"""Shows that the test tools themselves can fail: comparison, sink faults, laws, metrics parser, generated bodies. Needs no weir."""
+import copy
+import unittest
+
+import check
+import drive
+import items
+import payload
+import sink
+import weir_process
+
+
+class Comparison(unittest.TestCase):
+    def changed(self, signal, change):
+        sent = payload.message(signal, 3)
+        got = copy.deepcopy(sent)
+        change(got)
+        return items.difference(signal, items.collect(signal, [sent]), items.collect(signal, [got]))
+
+    def test_equal(self):
+        for signal in items.REQUEST:
+            self.assertIsNone(self.changed(signal, lambda r: None))
+            self.assertEqual(items.count(signal, payload.message(signal, 7, scopes=2)), 7)
+
+    def test_one_attribute(self):
+        def change(r):
+            r.resource_spans[0].scope_spans[0].spans[1].attributes[0].value.int_value += 1
+        self.assertIn("attributes[0].value.intValue", self.changed("traces", change))
+
+    def test_resource_and_scope(self):
+        self.assertIn("resource.attributes[0]", self.changed("logs", lambda r: r.resource_logs[0].resource.attributes.pop(0)) or "")
+        self.assertIn("scope.name", self.changed("metrics", lambda r: setattr(r.resource_metrics[0].scope_metrics[0].scope, "name", "x")))
+
+    def test_point_and_metric(self):
+        def point(r):
+            r.resource_metrics[0].scope_metrics[0].metrics[0].sum.data_points[2].as_int = 0
+        self.assertIsNotNone(self.changed("metrics", point))
+
+        def metric(r):
+            r.resource_metrics[0].scope_metrics[0].metrics[0].unit = "s"
+        self.assertIn("metric.unit", self.changed("metrics", metric))
+
+    def test_lost_and_doubled(self):
+        def lose(r):
+            del r.resource_logs[0].scope_logs[0].log_records[0]
+        self.assertIn("1 items missing, 0 unexpected", self.changed("logs", lose))
+
+        def double(r):
+            spans = r.resource_spans[0].scope_spans[0].spans
+            spans.add().CopyFrom(spans[0])
+        self.assertIn("0 items missing, 1 unexpected", self.changed("traces", double))
+
+    def test_grouping_does_not_matter(self):
+        def regroup(r):
+            spans = r.resource_spans[0].scope_spans[0].spans
+            again = r.resource_spans.add()
+            again.CopyFrom(r.resource_spans[0])
+            del again.scope_spans[0].spans[:2], spans[2:]
+        self.assertIsNone(self.changed("traces", regroup))
+
+    def test_unknown_fields_count(self):
+        sent = payload.message("traces", 1)
+        span = sent.resource_spans[0].scope_spans[0].spans[0]
+        more = type(span).FromString(span.SerializeToString() + b"\xd2\x06\x03new")
+        got = copy.deepcopy(sent)
+        got.resource_spans[0].scope_spans[0].spans[0].CopyFrom(more)
+        self.assertIsNotNone(items.difference("traces", items.collect("traces", [sent]), items.collect("traces", [got])))
+
+
+class Faults(unittest.TestCase):
+    def setUp(self):
+        self.sink = sink.Sink()
+        self.clients = [drive.GrpcClient(self.sink.grpc_port), drive.HttpClient(self.sink.http_port, "gzip")]
+
+    def tearDown(self):
+        for c in self.clients:
+            c.close()
+        self.sink.down()
+
+    def answers(self, fault, timeout=5):
+        self.sink.store.set_fault(fault)
+        return [c.export("traces", payload.message("traces", 2).SerializeToString(), timeout) for c in self.clients]
+
+    def test_ok_and_partial(self):
+        self.assertEqual([a.kind for a in self.answers({"mode": "ok"})], ["ok", "ok"])
+        for a in self.answers({"mode": "partial", "rejected": 1}):
+            response = items.RESPONSE["traces"].FromString(a.body)
+            self.assertEqual((a.kind, response.partial_success.rejected_spans), ("ok", 1))
+        self.assertEqual(self.sink.store.counts()["spans"], 8)
+
+    def test_delays(self):
+        for mode in ("unavailable", "exhausted"):
+            for a in self.answers({"mode": mode, "delay": 2}):
+                self.assertEqual((a.kind, a.delay), ("retry", 2))
+        grpc_answer, http_answer = self.answers({"mode": "exhausted"})
+        self.assertEqual((grpc_answer.kind, http_answer.kind), ("refused", "retry"))
+        self.assertEqual(self.sink.store.counts()["spans"], 0)
+
+    def test_permanent(self):
+        self.assertEqual([a.kind for a in self.answers({"mode": "invalid"})], ["refused", "refused"])
+        self.assertEqual([a.kind for a in self.answers({"mode": "too_large", "limit": 10})], ["refused", "refused"])
+        self.assertEqual([a.kind for a in self.answers({"mode": "too_large", "limit": 10000})], ["ok", "ok"])
+
+    def test_hang_reset_times(self):
+        self.assertEqual([a.kind for a in self.answers({"mode": "hang"}, 0.3)], ["retry", "lost"])
+        self.assertEqual([a.kind for a in self.answers({"mode": "reset"})][1], "lost")
+        self.assertEqual([a.kind for a in self.answers({"mode": "unavailable", "times": 1})], ["retry", "ok"])
+
+    def test_down_and_up(self):
+        self.sink.down()
+        self.assertEqual([a.kind for a in self.answers({"mode": "ok"}, 0.5)], ["retry", "lost"])
+        self.sink.up()
+        self.assertEqual(self.clients[1].export("logs", b"", 5).kind, "ok")
+
+
+class Pages(unittest.TestCase):
+    PAGE = '# HELP a b\nweir_stage_items_in_total{stage="otlp"} 5\nweir_stage_items_out_total{stage="otlp"} 3\n'
+
+    def test_laws(self):
+        self.assertTrue(check.broken_laws(weir_process.parse_metrics(self.PAGE)))
+        fixed = self.PAGE + 'weir_stage_items_dropped_total{stage="otlp",reason="x y"} 2\n'
+        self.assertEqual(check.broken_laws(weir_process.parse_metrics(fixed)), [])
+        self.assertTrue(check.broken_laws([]))
+
+    def test_sum_and_comparison(self):
+        page = weir_process.parse_metrics(self.PAGE + 'weir_stage_items_in_total{stage="b"} 4\n')
+        self.assertEqual(weir_process.metric_sum(page, "weir_stage_items_in_total"), 9)
+        self.assertEqual(weir_process.metric_sum(page, 'weir_stage_items_in_total{stage="b"}'), 4)
+        self.assertIsNone(weir_process.metric_sum(page, "other"))
+        self.assertTrue(check.compare(3, ">= 3") and not check.compare(2, ">= 3") and not check.compare(None, 0))
+        with self.assertRaises(weir_process.Failure):
+            weir_process.parse_metrics("not a sample")
+
+
+class Bodies(unittest.TestCase):
+    def test_nested(self):
+        for kind in ("array", "map"):
+            request = items.parse("traces", payload.nested(20, kind))
+            value, depth = request.resource_spans[0].scope_spans[0].spans[0].attributes[0].value, 0
+            while value.WhichOneof("value"):
+                value = value.array_value.values[0] if kind == "array" else value.kvlist_value.values[0].value
+                depth += 1
+            self.assertEqual(depth, 20)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=0, argv=["selftest", "-q"])
