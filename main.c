@@ -2,6 +2,8 @@
  * weir: the whole program on one page. Arguments (pipelines/command), the stages that can be loaded (plugins/registry), the configuration
  * (pipelines/config), and then either a look at it or its life (pipelines/run): build the graph, open, start, run, drain, close.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +38,11 @@ static int set_up_log(const struct config_telemetry *t) {
   if (t->log_output && !strcmp(t->log_output, "stdout")) {
     c.fd = 1;
   } else if (t->log_output && strcmp(t->log_output, "stderr") != 0) {
-    FILE *f = fopen(t->log_output, "ae"); /* open for the life of the process */
-    if (!f) {
-      fprintf(stderr, "weir: cannot open the log file %s: %m\n", t->log_output);
+    c.fd = open(t->log_output, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644); /* for the life of the process */
+    if (c.fd < 0) {
+      fprintf(stderr, "weir: cannot open the log file %s: %s\n", t->log_output, strerror(errno));
       return EXIT_FAILED;
     }
-    c.fd = fileno(f);
   }
   log_setup(&c);
   return EXIT_OK;
