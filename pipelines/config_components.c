@@ -139,7 +139,9 @@ static void bind(struct config_loader *l, struct config_component *c) {
   struct weir_field timeout;
   const char *what = arena_printf(a, "%s `%s`", config_section(c->role)->noun, c->id);
   struct yaml_node fallen = { .kind = YAML_BROKEN };
+  uint32_t errors = l->ds->n_errors;
   schema_bind(a, l->ds, what, c->pos, tell_fallen(l, c) ? &fallen : c->body, bindings, sender ? 2 : 1);
+  if (l->ds->n_errors > errors) diag_note(l->ds, "all its keys: weir doc %s/%s", config_section(c->role)->noun, t->name);
   c->config = config;
   c->sender = sender;
   if (!sender) return;

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Messages and manual pages, byte for byte. Usage: run.sh BUILD [--update]
+#   bad/X.yaml    `weir validate --config X.yaml` says X.txt and exits 78
+#   good/X.yaml   says X.txt (warnings, or nothing) and exits 0
+#   pages/R_S.md  is what `weir doc R/S` prints
+# --update writes what the program says now; read the difference before it is committed.
+build=$(cd "$1" && pwd) || exit 1
+here=$(cd "$(dirname "$0")" && pwd)
+update=$2 failed=0 n=0
+weir=$build/weir
+out=$(mktemp) && trap 'rm -f "$out"' EXIT
+unset WEIR_TEST_ENDPOINT WEIR_TEST_TIMEOUT WEIR_TEST_UNSET
+export LC_ALL=C.UTF-8 WEIR_TEST_TOKEN=hunter2
+
+# compare NAME EXPECTED STATUS WANTED_STATUS
+compare() {
+  n=$((n + 1))
+  if [ "$3" -ne "$4" ]; then
+    failed=$((failed + 1)); echo "FAILED: $1: exit code $3, expected $4"; cat "$out"
+  elif [ "$update" = --update ]; then
+    cp "$out" "$2"
+  elif ! diff -u "$2" "$out"; then
+    failed=$((failed + 1)); echo "FAILED: $1"
+  fi
+}
+
+for kind in bad:78 good:0; do
+  cd "$here/${kind%:*}" || exit 1
+  for f in *.yaml; do
+    timeout 20 "$weir" validate --config "$f" >"$out" 2>&1
+    compare "${kind%:*}/$f" "${f%.yaml}.txt" $? "${kind#*:}"
+    if grep -q hunter2 "$out"; then
+      failed=$((failed + 1)); echo "FAILED: $f: a secret is shown"
+    fi
+  done
+done
+
+cd "$here/pages" || exit 1
+for so in "$build"/stages/*.so; do
+  page=$(basename "$so" .so)
+  timeout 20 "$weir" doc "$(echo "$page" | sed 's,_,/,')" >"$out" 2>&1
+  compare "pages/$page.md" "$page.md" $? 0
+done
+
+[ "$n" -gt 30 ] || { echo "check-golden: only $n comparisons: something is missing"; exit 1; }
+echo "check-golden: $n compared, $failed failed"
+[ "$failed" -eq 0 ]
