@@ -39,8 +39,10 @@ static char *vprint(struct arena *a, const char *fmt, va_list ap) {
 }
 
 void diag_add(struct diags *ds, int level, struct pos pos, const char *fmt, ...) {
-  if (level == DIAG_ERROR) ds->n_errors++;
-  else ds->n_warnings++;
+  if (level == DIAG_ERROR)
+    ds->n_errors++;
+  else
+    ds->n_warnings++;
   ds->newest = NULL;
   if (ds->n_kept >= DIAGS_KEPT) return;
   struct diag *d = arena_zalloc(&ds->arena, sizeof *d);

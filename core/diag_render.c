@@ -1,4 +1,4 @@
-/* Diagnostics as text: message, place, the source line with carets, notes. Everything that comes from the user is cleaned for the terminal. */
+/* Diagnostics as text: message, place, the source line with carets, notes. What comes from the user is cleaned for the terminal. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,9 +33,12 @@ static int unprintable(const char *p, size_t len) {
 /* One character to out, cleaned; returns the bytes taken from p. A tab becomes an arrow, so that it is seen. */
 static size_t put_char(FILE *out, const char *p, size_t n) {
   size_t len = utf8_len(p, n);
-  if (*p == '\t') fputs("\xe2\x86\x92", out);
-  else if (len == 0 || unprintable(p, len)) fputs(REPLACEMENT, out);
-  else fwrite(p, 1, len, out);
+  if (*p == '\t')
+    fputs("\xe2\x86\x92", out);
+  else if (len == 0 || unprintable(p, len))
+    fputs(REPLACEMENT, out);
+  else
+    fwrite(p, 1, len, out);
   return len ? len : 1;
 }
 
@@ -64,8 +67,8 @@ static int find_line(const struct diag_file *f, uint32_t line, const char **ret_
 }
 
 static int looks_secret(const char *key, size_t n) {
-  static const char *const words[] = { "password", "passwd", "secret", "token", "api_key", "apikey", "api-key", "credential", "authorization", "_pem",
-    "private" };
+  static const char *const words[] = { "password", "passwd", "secret", "token", "api_key", "apikey", "api-key", "credential",
+    "authorization", "_pem", "private" };
   for (size_t w = 0; w < sizeof words / sizeof *words; w++)
     for (size_t i = 0, len = strlen(words[w]); i + len <= n; i++)
       if (strncasecmp(key + i, words[w], len) == 0) return 1;
@@ -104,11 +107,16 @@ static void put_window(FILE *out, const struct window *w, size_t cells[2]) {
     int hide = w->hide[i - w->from];
     size_t len = utf8_len(w->line + i, w->n - i), width = 1;
     stars = hide ? stars + 1 : 0;
-    if (stars > 3) width = 0;
-    else if (hide) fputc('*', out);
-    else put_char(out, w->line + i, w->n - i);
-    if (i < w->mark) cells[0] += width;
-    else if (i < w->mark_end) cells[1] += width;
+    if (stars > 3)
+      width = 0;
+    else if (hide)
+      fputc('*', out);
+    else
+      put_char(out, w->line + i, w->n - i);
+    if (i < w->mark)
+      cells[0] += width;
+    else if (i < w->mark_end)
+      cells[1] += width;
     i += len ? len : 1;
   }
 }
@@ -166,8 +174,10 @@ static void put_diag(FILE *out, const struct diags *ds, const struct diag *d) {
     if (in_line) fprintf(out, ":%u:%u", d->pos.line, d->pos.col ? d->pos.col : 1);
     fputc('\n', out);
   }
-  if (in_line) put_source(out, ds, d, gutter);
-  else if (d->caret) put_notes(out, d->caret, gutter);
+  if (in_line)
+    put_source(out, ds, d, gutter);
+  else if (d->caret)
+    put_notes(out, d->caret, gutter);
   if (d->note) put_notes(out, d->note, gutter);
 }
 
@@ -210,8 +220,10 @@ char *diags_render(const struct diags *ds) {
   for (const struct diag *d = ds->first; d; d = d->next, n++) all[n] = (struct sorted){ d, n };
   qsort(all, n, sizeof *all, by_place);
   for (size_t i = 0; i < n; i++)
-    if (i > 0 && same(all[i].d, all[i - 1].d)) twice[all[i].d->level]++;
-    else put_diag(out, ds, all[i].d);
+    if (i > 0 && same(all[i].d, all[i - 1].d))
+      twice[all[i].d->level]++;
+    else
+      put_diag(out, ds, all[i].d);
   put_counts(out, ds, twice);
   free(all);
   fclose(out);

@@ -74,8 +74,10 @@ static int over_limit(struct expand *x, const char *what) {
 static size_t closing(const char *p, size_t n) {
   size_t open = 0;
   for (size_t i = 0; i < n; i++)
-    if (p[i] == '$' && i + 1 < n && p[i + 1] == '{') open++, i++;
-    else if (p[i] == '}' && --open == 0) return i;
+    if (p[i] == '$' && i + 1 < n && p[i + 1] == '{')
+      open++, i++;
+    else if (p[i] == '}' && --open == 0)
+      return i;
   return n;
 }
 
@@ -83,9 +85,12 @@ static size_t closing(const char *p, size_t n) {
 static size_t default_at(const char *p, size_t n) {
   size_t open = 0;
   for (size_t i = 0; i + 1 < n; i++)
-    if (p[i] == '$' && p[i + 1] == '{') open++, i++;
-    else if (p[i] == '}' && open > 0) open--;
-    else if (p[i] == ':' && p[i + 1] == '-' && open == 0) return i;
+    if (p[i] == '$' && p[i + 1] == '{')
+      open++, i++;
+    else if (p[i] == '}' && open > 0)
+      open--;
+    else if (p[i] == ':' && p[i + 1] == '-' && open == 0)
+      return i;
   return n;
 }
 
@@ -159,8 +164,10 @@ static int expand_text(struct expand *x, const char *p, size_t n, int depth, str
     append(out, p + i, at - i);
     if (at == n) break;
     i = at + 1;
-    if (i < n && p[i] == '$') append(out, "$", 1), i++;
-    else if (i >= n || p[i] != '{') append(out, "$", 1);
+    if (i < n && p[i] == '$')
+      append(out, "$", 1), i++;
+    else if (i >= n || p[i] != '{')
+      append(out, "$", 1);
     else if ((end = at + closing(p + at, n - at)) == n) {
       diag_error(x->ds, place(x, p + at, 2), "`${` is never closed");
       diag_caret(x->ds, "add the `}`, or write `$$` where a plain `$` is meant");
@@ -202,8 +209,10 @@ static struct yaml_node *parse_value(struct expand *x, const struct source_text 
 static void keep_original(struct expand *x, struct yaml_node *node, const struct source_text *got, int nested) {
   const char *original = arena_strndup(x->arena, got->p, got->n);
   struct text plain = { 0 };
-  if (strstr(original, "${")) original = node->kind == YAML_SCALAR ? node->text : NULL;
-  else if (strchr(original, '$') && expand_text(x, got->p, got->n, nested, &plain)) original = take(x, &plain);
+  if (strstr(original, "${"))
+    original = node->kind == YAML_SCALAR ? node->text : NULL;
+  else if (strchr(original, '$') && expand_text(x, got->p, got->n, nested, &plain))
+    original = take(x, &plain);
   if (!node->original && original && *original) node->original = original;
 }
 
@@ -220,8 +229,10 @@ static void expand_whole(struct expand *x, struct yaml_node *node, int nested, i
     over_limit(x, "the expansions of ${...} give more than 100000 values, keys and lists");
     return;
   }
-  if (value) *node = *value;
-  else node->kind = got.set ? YAML_SCALAR : YAML_NULL, node->text = arena_strndup(x->arena, got.p, got.n), node->quoted = 0;
+  if (value)
+    *node = *value;
+  else
+    node->kind = got.set ? YAML_SCALAR : YAML_NULL, node->text = arena_strndup(x->arena, got.p, got.n), node->quoted = 0;
   if (node->kind == YAML_SCALAR || node->kind == YAML_NULL) node->pos = site.pos;
   expand_node(x, node, nested + 1, depth);
   if (got.set) keep_original(x, node, &got, nested + 1);
@@ -254,7 +265,8 @@ static void expand_node(struct expand *x, struct yaml_node *node, int nested, in
     x->stopped = 1;
     return;
   }
-  if (node->kind == YAML_SCALAR) expand_scalar(x, node, nested, depth);
+  if (node->kind == YAML_SCALAR)
+    expand_scalar(x, node, nested, depth);
   else
     for (size_t i = 0; i < node->n; i++) expand_node(x, node->items[i], nested, depth + 1);
 }

@@ -21,8 +21,10 @@ static int read_all(int fd, struct arena *a, const char *path, char **ret, size_
   WEIR_ASSERT(buf != NULL);
   while (got > 0 && n <= YAML_TEXT_MAX) {
     got = read(fd, buf + n, YAML_TEXT_MAX + 1 - n);
-    if (got < 0 && errno == EINTR) got = 1;
-    else if (got > 0) n += (size_t)got;
+    if (got < 0 && errno == EINTR)
+      got = 1;
+    else if (got > 0)
+      n += (size_t)got;
   }
   int e = errno;
   if (got >= 0 && n <= YAML_TEXT_MAX) *ret = arena_strndup(a, buf, n), *ret_n = n;
@@ -39,14 +41,17 @@ static int file_read(struct arena *a, const char *path, char **ret, size_t *ret_
     int e = errno;
     if (e == ENOENT && path[0] != '/') {
       char cwd[200];
-      weir_hint(err, "relative paths start at the working directory%s%s", getcwd(cwd, sizeof cwd) ? ", " : "", getcwd(cwd, sizeof cwd) ? cwd : "");
+      weir_hint(
+        err, "relative paths start at the working directory%s%s", getcwd(cwd, sizeof cwd) ? ", " : "", getcwd(cwd, sizeof cwd) ? cwd : "");
     } else if (e == EACCES)
       weir_hint(err, "the user that weir runs as must be allowed to read it");
     return weir_fail(err, WEIR_E_IO, "cannot open %s: %s", path, strerror(e));
   }
   int rc;
-  if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) rc = weir_fail(err, WEIR_E_IO, "%s is a directory, not a file", path);
-  else rc = read_all(fd, a, path, ret, ret_n, err);
+  if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+    rc = weir_fail(err, WEIR_E_IO, "%s is a directory, not a file", path);
+  else
+    rc = read_all(fd, a, path, ret, ret_n, err);
   close(fd);
   return rc;
 }
@@ -67,7 +72,8 @@ static int env_fetch(struct arena *a, const struct source_io *io, const char *na
   while (isalnum((unsigned char)name[n]) || name[n] == '_') n++;
   if (n == 0 || name[n] || isdigit((unsigned char)name[0])) {
     weir_hint(err, "write `$${%.40s}` if a plain `${%.40s}` is meant", name, name);
-    return weir_fail(err, WEIR_E_INVALID, "environment variable \"%.100s\" has invalid name: must match regex ^[a-zA-Z_][a-zA-Z0-9_]*$", name);
+    return weir_fail(
+      err, WEIR_E_INVALID, "environment variable \"%.100s\" has invalid name: must match regex ^[a-zA-Z_][a-zA-Z0-9_]*$", name);
   }
   const char *value = io->env(name);
   ret->set = value != NULL;
@@ -88,7 +94,8 @@ static int file_fetch(struct arena *a, const struct source_io *io, const char *p
   return 0;
 }
 
-int source_fetch(struct arena *a, const struct source_io *io, const char *scheme, const char *rest, struct source_text *ret, struct weir_error *err) {
+int source_fetch(
+  struct arena *a, const struct source_io *io, const char *scheme, const char *rest, struct source_text *ret, struct weir_error *err) {
   static const char *const known[] = { "env", "file", "yaml" };
   *ret = (struct source_text){ .p = "", .name = rest };
   if (strcmp(scheme, "env") == 0) return env_fetch(a, io, rest, ret, err);
@@ -100,7 +107,9 @@ int source_fetch(struct arena *a, const struct source_io *io, const char *scheme
   struct nearest near;
   nearest_init(&near, scheme);
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) nearest_offer(&near, known[i]);
-  if (near.best) weir_hint(err, "did you mean `%s:`?", near.best);
-  else weir_hint(err, "known are env:, file: and yaml:");
+  if (near.best)
+    weir_hint(err, "did you mean `%s:`?", near.best);
+  else
+    weir_hint(err, "known are env:, file: and yaml:");
   return weir_fail(err, WEIR_E_UNSUPPORTED, "scheme \"%.40s\" is not supported for uri \"%.40s:%.100s\"", scheme, scheme, rest);
 }

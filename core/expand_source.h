@@ -10,7 +10,7 @@
 #include "core/yaml.h"
 
 struct source_io {
-  const char *(*env)(const char *name);                                                           /* NULL = unset */
+  const char *(*env)(const char *name);                                                               /* NULL = unset */
   int (*read_file)(struct arena *, const char *path, char **ret, size_t *ret_n, struct weir_error *); /* at most YAML_TEXT_MAX bytes */
 };
 extern const struct source_io source_system;
@@ -26,7 +26,8 @@ struct source_text {
 /* "scheme:rest" -> the two halves; no scheme (or one letter before the colon, C:\...): `dflt`. rest points into uri. */
 const char *source_split(struct arena *, const char *uri, const char *dflt, const char **ret_rest);
 /* Fetches scheme:rest. 0, or a negative code and one sentence in err->msg (and err->hint). */
-int source_fetch(struct arena *, const struct source_io *, const char *scheme, const char *rest, struct source_text *ret, struct weir_error *);
+int source_fetch(
+  struct arena *, const struct source_io *, const char *scheme, const char *rest, struct source_text *ret, struct weir_error *);
 /* As yaml_expand, on another system. */
 void yaml_expand_with(struct arena *, struct diags *, struct yaml_node *, const struct source_io *);
 

@@ -24,8 +24,10 @@ struct pos yaml_pos(const struct yaml_reader *r, size_t from, size_t to) {
   size_t lo = 0, hi = r->n_lines;
   while (hi - lo > 1) {
     size_t mid = lo + (hi - lo) / 2;
-    if (r->lines[mid] <= from) lo = mid;
-    else hi = mid;
+    if (r->lines[mid] <= from)
+      lo = mid;
+    else
+      hi = mid;
   }
   size_t end = lo + 1 < r->n_lines ? r->lines[lo + 1] - 1u : r->text_n;
   if (to > end) to = end;
@@ -54,8 +56,10 @@ size_t yaml_byte(struct yaml_reader *r, struct cursor *c, size_t index) {
 
 static struct pos event_pos(struct yaml_reader *r, const yaml_event_t *ev) {
   size_t from = yaml_byte(r, &r->start, ev->start_mark.index), to = from;
-  if (ev->type == YAML_SCALAR_EVENT || ev->type == YAML_ALIAS_EVENT) to = yaml_byte(r, &r->end, ev->end_mark.index);
-  else if (r->text[from] == '[' || r->text[from] == '{') to = from + 1;
+  if (ev->type == YAML_SCALAR_EVENT || ev->type == YAML_ALIAS_EVENT)
+    to = yaml_byte(r, &r->end, ev->end_mark.index);
+  else if (r->text[from] == '[' || r->text[from] == '{')
+    to = from + 1;
   return yaml_pos(r, from, to);
 }
 
@@ -113,9 +117,11 @@ static void set_anchor(struct yaml_reader *r, const char *name, struct anchor **
 static void check_tag(struct yaml_reader *r, const yaml_char_t *tag, struct yaml_node *node) {
   static const char core[] = "tag:yaml.org,2002:";
   if (!tag || strcmp((const char *)tag, "!") == 0) return;
-  if (strcmp((const char *)tag, "tag:yaml.org,2002:str") == 0) node->quoted = 1;
+  if (strcmp((const char *)tag, "tag:yaml.org,2002:str") == 0)
+    node->quoted = 1;
   else if (strncmp((const char *)tag, core, sizeof core - 1) != 0)
-    diag_error(r->ds, node->pos, "the YAML tag `%s` is not supported", (const char *)tag), diag_caret(r->ds, "remove the tag, or put the value in quotes");
+    diag_error(r->ds, node->pos, "the YAML tag `%s` is not supported", (const char *)tag),
+      diag_caret(r->ds, "remove the tag, or put the value in quotes");
 }
 
 static struct yaml_node *read_scalar(struct yaml_reader *r, const yaml_event_t *ev) {
@@ -161,8 +167,11 @@ static struct yaml_node *read_alias(struct yaml_reader *r, const yaml_event_t *e
     return stop(r);
   }
   if (a && a->node) return copy_tree(r, a->node, r->depth + 1);
-  if (a) diag_error(r->ds, pos, "alias `*%s` stands inside the value that it names", name);
-  else diag_error(r->ds, pos, "alias `*%s` has no anchor `&%s` above it", name, name), diag_caret(r->ds, "a text that begins with `*` must be in quotes");
+  if (a)
+    diag_error(r->ds, pos, "alias `*%s` stands inside the value that it names", name);
+  else
+    diag_error(r->ds, pos, "alias `*%s` has no anchor `&%s` above it", name, name),
+      diag_caret(r->ds, "a text that begins with `*` must be in quotes");
   return new_node(r, YAML_BROKEN, pos);
 }
 
@@ -198,9 +207,12 @@ static void check_duplicates(struct yaml_reader *r, struct yaml_node *map) {
   for (size_t i = 1; i < map->n; i++) {
     if (strcmp(keys[i]->text, keys[i - 1]->text) != 0) continue;
     diag_error(r->ds, keys[i]->pos, "mapping key `%s` already defined at line %u", keys[i]->text, keys[i - 1]->pos.line);
-    if (r->depth == 1) diag_caret(r->ds, "put everything below one `%s:`", keys[i]->text);
-    else if (r->depth == 2) diag_caret(r->ds, "give the second one a name of its own, such as `%s/2`, or remove it", keys[i]->text);
-    else diag_caret(r->ds, "keep one of the two");
+    if (r->depth == 1)
+      diag_caret(r->ds, "put everything below one `%s:`", keys[i]->text);
+    else if (r->depth == 2)
+      diag_caret(r->ds, "give the second one a name of its own, such as `%s/2`, or remove it", keys[i]->text);
+    else
+      diag_caret(r->ds, "keep one of the two");
     if (r->ds->newest) r->ds->newest->untyped = 1;
     keys[i]->kind = YAML_BROKEN;
   }
@@ -245,7 +257,8 @@ static struct yaml_node *read_key(struct yaml_reader *r, yaml_event_t *ev) {
   if (!key || key->kind == YAML_SCALAR || (key->kind == YAML_BROKEN && key->text)) return key;
   if (key->kind == YAML_BROKEN) return stop(r);
   if (yaml_check_braces(r, r->from + r->start.byte)) return stop(r);
-  diag_error(r->ds, key->pos, key->kind == YAML_NULL ? "a key is missing before the `:`" : "a key must be plain text, not a list or mapping");
+  diag_error(
+    r->ds, key->pos, key->kind == YAML_NULL ? "a key is missing before the `:`" : "a key must be plain text, not a list or mapping");
   return stop(r);
 }
 
@@ -282,8 +295,10 @@ static struct yaml_node *read_container(struct yaml_reader *r, const yaml_event_
   }
   set_anchor(r, (const char *)(map ? ev->data.mapping_start.anchor : ev->data.sequence_start.anchor), &anchor);
   check_tag(r, map ? ev->data.mapping_start.tag : ev->data.sequence_start.tag, node);
-  if (map) read_pairs(r, node);
-  else read_items(r, node);
+  if (map)
+    read_pairs(r, node);
+  else
+    read_items(r, node);
   r->depth--;
   if (anchor) anchor->node = node;
   return r->failed ? NULL : node;
@@ -306,7 +321,8 @@ static struct yaml_node *read_document(struct yaml_reader *r) {
       diag_error(r->ds, event_pos(r, &ev), "a second YAML document begins here");
       diag_caret(r->ds, "one file holds one configuration: remove the `---`, or use several --config");
       r->failed = 1;
-    } else if (ev.type == YAML_SCALAR_EVENT || ev.type == YAML_ALIAS_EVENT || ev.type == YAML_SEQUENCE_START_EVENT || ev.type == YAML_MAPPING_START_EVENT)
+    } else if (ev.type == YAML_SCALAR_EVENT || ev.type == YAML_ALIAS_EVENT || ev.type == YAML_SEQUENCE_START_EVENT ||
+               ev.type == YAML_MAPPING_START_EVENT)
       root = read_node(r, &ev);
     done = ev.type == YAML_STREAM_END_EVENT;
     yaml_event_delete(&ev);
@@ -319,16 +335,21 @@ static int check_text(struct yaml_reader *r) {
   const unsigned char *p = (const unsigned char *)r->text + r->from;
   size_t n = r->to - r->from;
   struct pos whole = { r->file, 0, 0, 0 };
-  if (n > YAML_TEXT_MAX) diag_error(r->ds, whole, "the file is larger than %u MiB", YAML_TEXT_MAX >> 20);
+  if (n > YAML_TEXT_MAX)
+    diag_error(r->ds, whole, "the file is larger than %u MiB", YAML_TEXT_MAX >> 20);
   else if (n >= 2 && ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff)))
     diag_error(r->ds, whole, "the file is UTF-16"), diag_note(r->ds, "save it as UTF-8, as in: iconv -f UTF-16 -t UTF-8");
-  else if (n >= 4 && memcmp(p, "\177ELF", 4) == 0) diag_error(r->ds, whole, "this is a program, not a configuration file");
-  else return 1;
+  else if (n >= 4 && memcmp(p, "\177ELF", 4) == 0)
+    diag_error(r->ds, whole, "this is a program, not a configuration file");
+  else
+    return 1;
   return 0;
 }
 
 struct yaml_node *yaml_parse_counted(struct arena *a, struct diags *ds, uint32_t file, size_t from, size_t n, uint32_t *nodes) {
-  struct yaml_reader r = { .arena = a, .ds = ds, .file = file, .text = ds->files[file].text, .text_n = ds->files[file].n, .from = from, .to = from + n };
+  struct yaml_reader r = {
+    .arena = a, .ds = ds, .file = file, .text = ds->files[file].text, .text_n = ds->files[file].n, .from = from, .to = from + n
+  };
   r.nodes = *nodes;
   if (!check_text(&r)) return NULL;
   if (r.to - r.from >= 3 && memcmp(r.text + r.from, "\xef\xbb\xbf", 3) == 0) r.from += 3; /* byte order mark */

@@ -33,7 +33,8 @@ struct yaml_node {
 #define YAML_ALIASES_MAX 100
 #define YAML_KEYS_MAX 10000 /* in one mapping */
 
-/* Parses one document; NULL and diagnostics on failure (an empty document is an error "empty configuration file"). file: index from diags_add_file. */
+/* Parses one document; NULL and diagnostics on failure (an empty document is an error "empty configuration file"). Where reading can go on
+ * after an error, the tree comes and ds->n_errors tells. file: index from diags_add_file. */
 struct yaml_node *yaml_parse(struct arena *, struct diags *, uint32_t file);
 /* As yaml_parse, for the n bytes at `from` of that file: the value in `--set a.b=VALUE`, say. Places are those in the file. */
 struct yaml_node *yaml_parse_part(struct arena *, struct diags *, uint32_t file, size_t from, size_t n);
@@ -44,8 +45,8 @@ struct yaml_node *yaml_new_map(struct arena *, struct pos, struct yaml_node *key
 const char *yaml_string(const struct yaml_node *);
 struct yaml_node *yaml_get(const struct yaml_node *map, const char *key); /* value or NULL */
 struct yaml_node *yaml_key(const struct yaml_node *map, const char *key); /* the key's node, for its position */
-/* Expands ${env:NAME}, ${env:NAME:-default}, ${NAME}, ${file:PATH}, $$ in all scalars below node, in place, as the Collector does: a whole-value
- * expansion is parsed as YAML (types and even maps), text inside a longer string is substituted; nested up to 100 deep. */
+/* Expands ${env:NAME}, ${env:NAME:-default}, ${NAME}, ${file:PATH}, $$ in all scalars below node, in place, as the Collector does: a
+ * whole-value expansion is parsed as YAML (types and even maps), text inside a longer string is substituted; nested up to 100 deep. */
 void yaml_expand(struct arena *, struct diags *, struct yaml_node *);
 /* Merges `over` into `base` as several --config do: maps deep, lists and scalars replaced. Returns the merged node. */
 struct yaml_node *yaml_merge(struct arena *, struct yaml_node *base, struct yaml_node *over);

@@ -1,4 +1,5 @@
-/* What libyaml refuses, told in terms of what the user most likely did. Found on the source lines around the place, as libyaml only knows tokens. */
+/* What libyaml refuses, told in terms of what the user most likely did. That is found on the source lines around the place, as libyaml
+ * only knows tokens. */
 #include <stdio.h>
 #include <string.h>
 
@@ -57,7 +58,8 @@ static int missing_space(struct yaml_reader *r, struct line l) {
 
 static int missing_colon(struct yaml_reader *r, struct line l) {
   if (memchr(r->text + l.text, ':', l.to - l.text)) return 0;
-  diag_error(r->ds, yaml_pos(r, l.text, l.to), "a colon is missing after the key `%.*s`", l.to - l.text > 60 ? 60 : (int)(l.to - l.text), r->text + l.text);
+  diag_error(r->ds, yaml_pos(r, l.text, l.to), "a colon is missing after the key `%.*s`", l.to - l.text > 60 ? 60 : (int)(l.to - l.text),
+    r->text + l.text);
   diag_caret(r->ds, "every key needs a `:` behind it");
   return 1;
 }
@@ -115,8 +117,10 @@ static void hint_columns(struct yaml_reader *r, size_t number) {
     number = line_of(r, above.from);
     if (i > indent && (deeper == 0 || i < deeper)) deeper = i, deeper_line = number;
     if (i >= indent) continue;
-    if (deeper) diag_caret(r->ds, "begin it in column %zu as line %zu, or in column %zu as line %zu", i + 1, number + 1, deeper + 1, deeper_line + 1);
-    else diag_caret(r->ds, "begin it in column %zu as line %zu", i + 1, number + 1);
+    if (deeper)
+      diag_caret(r->ds, "begin it in column %zu as line %zu, or in column %zu as line %zu", i + 1, number + 1, deeper + 1, deeper_line + 1);
+    else
+      diag_caret(r->ds, "begin it in column %zu as line %zu", i + 1, number + 1);
     return;
   }
 }
@@ -149,7 +153,8 @@ static void bad_item(struct yaml_reader *r, size_t at, size_t context) {
 static void not_closed(struct yaml_reader *r, size_t at, size_t context, char closing) {
   char open = r->text[context];
   if (at > r->from && r->text[at] == '{' && r->text[at - 1] == '$') {
-    diag_error(r->ds, yaml_pos(r, at - 1, line_at(r, line_of(r, at)).to), "`${...}` between `%c` and `%c` must be in quotes", open, closing);
+    diag_error(
+      r->ds, yaml_pos(r, at - 1, line_at(r, line_of(r, at)).to), "`${...}` between `%c` and `%c` must be in quotes", open, closing);
     diag_caret(r->ds, "as in \"${env:NAME}\"");
     return;
   }
@@ -194,21 +199,30 @@ static void reader_error(struct yaml_reader *r) {
     diag_error(r->ds, yaml_pos(r, at, at + 1), "a control character (U+%04X) is not allowed here", (unsigned)r->parser.problem_value);
     diag_caret(r->ds, "remove it, or write it as an escape in double quotes");
   } else {
-    diag_error(r->ds, yaml_pos(r, at, at + 1), "the file is not UTF-8: byte 0x%02X is not part of a character", (unsigned)(unsigned char)r->text[at]);
+    diag_error(r->ds, yaml_pos(r, at, at + 1), "the file is not UTF-8: byte 0x%02X is not part of a character",
+      (unsigned)(unsigned char)r->text[at]);
     diag_caret(r->ds, "save the file as UTF-8");
   }
 }
 
 /* What libyaml says, and who explains it. at: the problem's place; context: where what is being read began. */
 static void explain(struct yaml_reader *r, const char *problem, size_t at, size_t context) {
-  if (strstr(problem, "mapping values are not allowed")) bad_colon(r, at);
-  else if (strstr(problem, "',' or ']'")) not_closed(r, at, context, ']');
-  else if (strstr(problem, "',' or '}'")) not_closed(r, at, context, '}');
-  else if (strstr(problem, "expected key") || strstr(problem, "<document start>")) bad_indent(r, at);
-  else if (strstr(problem, "'-' indicator")) bad_item(r, at, context);
-  else if (strstr(problem, "cannot start any token")) bad_start(r, at);
-  else if (strstr(problem, "expected ':'")) no_colon(r, context);
-  else if (strstr(problem, "unknown escape")) bad_escape(r, at);
+  if (strstr(problem, "mapping values are not allowed"))
+    bad_colon(r, at);
+  else if (strstr(problem, "',' or ']'"))
+    not_closed(r, at, context, ']');
+  else if (strstr(problem, "',' or '}'"))
+    not_closed(r, at, context, '}');
+  else if (strstr(problem, "expected key") || strstr(problem, "<document start>"))
+    bad_indent(r, at);
+  else if (strstr(problem, "'-' indicator"))
+    bad_item(r, at, context);
+  else if (strstr(problem, "cannot start any token"))
+    bad_start(r, at);
+  else if (strstr(problem, "expected ':'"))
+    no_colon(r, context);
+  else if (strstr(problem, "unknown escape"))
+    bad_escape(r, at);
   else if (strstr(problem, "end of stream") || strstr(problem, "unexpected document indicator")) {
     say(r, context, context + 1, "a quote is opened here and never closed");
     diag_caret(r->ds, "add the closing `%c`", r->text[context]);
@@ -264,7 +278,8 @@ static int stands_at_edge(const struct yaml_reader *r, size_t from, size_t to, s
 }
 
 int yaml_check_plain(struct yaml_reader *r, size_t from, size_t to) {
-  static const char space[] = "replace it by a plain space, or put the value in quotes to keep it", quote[] = "use the plain quotes \" or '";
+  static const char space[] = "replace it by a plain space, or put the value in quotes to keep it",
+                    quote[] = "use the plain quotes \" or '";
   static const struct lookalike all[] = {
     { "\xc2\xa0", "a no-break space (U+00A0) stands here", space },
     { "\xe2\x80\xaf", "a narrow no-break space (U+202F) stands here", space },

@@ -1,7 +1,7 @@
 /*
  * core/yaml_internal.h - shared by the files of core/yaml*.c and core/expand*.c only: the reader's state and places.
  *
- * libyaml counts characters and takes NEL, LS and PS for line ends; editors show bytes or columns of lines that end in \n. So places are made
+ * libyaml counts characters and takes NEL, LS and PS for line ends; editors show columns of lines that end in \n. So places are made
  * from the character index: to a byte by a cursor (marks hardly go back, so this is linear), to line and column by a table of line starts.
  */
 #ifndef CORE_YAML_INTERNAL_H
@@ -28,7 +28,7 @@ struct yaml_reader {
   uint32_t file;
   const char *text; /* the whole file */
   size_t text_n;
-  size_t from, to;  /* what is parsed of it */
+  size_t from, to; /* what is parsed of it */
   struct cursor start, end;
   uint32_t *lines; /* byte offsets of line starts */
   size_t n_lines;

@@ -16,8 +16,8 @@ static void check(struct config_loader *l) {
   config_warn_unused(l);
 }
 
-struct config *config_load_with(const struct config_lookup *lookup, struct registry *registry, struct diags *ds, const char *const *uris, size_t n_uris,
-  const char *const *sets, size_t n_sets) {
+struct config *config_load_with(const struct config_lookup *lookup, struct registry *registry, struct diags *ds, const char *const *uris,
+  size_t n_uris, const char *const *sets, size_t n_sets) {
   struct config *c = calloc(1, sizeof *c);
   struct config_loader *l = calloc(1, sizeof *l);
   WEIR_ASSERT(c != NULL && l != NULL);
@@ -39,7 +39,8 @@ struct config *config_load_with(const struct config_lookup *lookup, struct regis
   return NULL;
 }
 
-struct config *config_load(struct registry *registry, struct diags *ds, const char *const *uris, size_t n_uris, const char *const *sets, size_t n_sets) {
+struct config *config_load(
+  struct registry *registry, struct diags *ds, const char *const *uris, size_t n_uris, const char *const *sets, size_t n_sets) {
   return config_load_with(&from_registry, registry, ds, uris, n_uris, sets, n_sets);
 }
 

@@ -58,10 +58,14 @@ static int is_ambiguous(struct config_loader *l, const struct config_component *
 static void not_a_section(struct config_loader *l, const struct config_section *s, const struct yaml_node *node) {
   const char *first = node->kind == YAML_SCALAR ? node->text : node->n && node->items[0]->kind == YAML_SCALAR ? node->items[0]->text : NULL;
   l->broken |= 1u << s->role;
-  diag_error(l->ds, node->pos, "`%s` must be a mapping of ids to their settings, got %s", s->key, node->kind == YAML_SEQ ? "a list" : "text");
-  if (first && strlen(first) < 40 && strcspn(first, ": ") == strlen(first)) diag_caret(l->ds, "write `%s:`", first);
-  else if (first && strchr(first, ':')) diag_caret(l->ds, "put a space after the colon");
-  else diag_caret(l->ds, "put each id on a line of its own, with a `:` behind it");
+  diag_error(
+    l->ds, node->pos, "`%s` must be a mapping of ids to their settings, got %s", s->key, node->kind == YAML_SEQ ? "a list" : "text");
+  if (first && strlen(first) < 40 && strcspn(first, ": ") == strlen(first))
+    diag_caret(l->ds, "write `%s:`", first);
+  else if (first && strchr(first, ':'))
+    diag_caret(l->ds, "put a space after the colon");
+  else
+    diag_caret(l->ds, "put each id on a line of its own, with a `:` behind it");
 }
 
 static void read_section(struct config_loader *l, const struct config_section *s) {
@@ -102,7 +106,8 @@ static void not_loaded(struct config_loader *l, const struct config_component *c
   diag_error(l->ds, c->pos, "%s: unknown type: \"%s\" for id: \"%s\"", s->key, c->type, c->id);
   if (err->hint[0]) diag_caret(l->ds, "%s", err->hint);
   for (const struct config_section *o = config_sections; o->key && l->ds->newest; o++)
-    if (o != s && l->lookup->find(l->registry, o->role, c->type, &other)) diag_note(l->ds, "there is %s %s `%s`: it belongs below `%s:`", strchr("aeio", o->noun[0]) ? "an" : "a", o->noun, c->type, o->key);
+    if (o != s && l->lookup->find(l->registry, o->role, c->type, &other))
+      diag_note(l->ds, "there is %s %s `%s`: it belongs below `%s:`", strchr("aeio", o->noun[0]) ? "an" : "a", o->noun, c->type, o->key);
   diag_note(l->ds, "`weir components` lists what there is");
 }
 
@@ -145,9 +150,11 @@ static void bind(struct config_loader *l, struct config_component *c) {
   c->config = config;
   c->sender = sender;
   if (!sender) return;
-  if (has_field(own, "timeout", &timeout) && timeout.type == WEIR_T_DURATION) memcpy(&sender->timeout_ns, (char *)config + timeout.offset, sizeof sender->timeout_ns);
+  if (has_field(own, "timeout", &timeout) && timeout.type == WEIR_T_DURATION)
+    memcpy(&sender->timeout_ns, (char *)config + timeout.offset, sizeof sender->timeout_ns);
   if (!sender->queue.storage) return;
-  diag_error(l->ds, schema_find(c->body, c->pos, "sending_queue.storage"), "`sending_queue.storage` of %s: queues on disk are not available yet", what);
+  diag_error(l->ds, schema_find(c->body, c->pos, "sending_queue.storage"),
+    "`sending_queue.storage` of %s: queues on disk are not available yet", what);
   diag_caret(l->ds, "remove it: the queue is kept in memory");
 }
 
@@ -156,8 +163,10 @@ void config_bind_components(struct config_loader *l) {
     struct weir_error err = { 0 };
     if (!c->used) continue;
     c->entry = l->lookup->find(l->registry, c->role, c->type, &err);
-    if (c->entry) bind(l, c);
-    else not_loaded(l, c, &err);
+    if (c->entry)
+      bind(l, c);
+    else
+      not_loaded(l, c, &err);
   }
 }
 
@@ -169,8 +178,11 @@ void config_warn_unused(struct config_loader *l) {
     const struct config_section *s = config_section(c->role);
     if (c->used || config_find(l, c->role, c->id)->told) continue;
     diag_warn(l->ds, c->pos, "%s `%s` is defined but not used", s->noun, c->id);
-    if (c->role == WEIR_EXTENSION) diag_caret(l->ds, "list it in `extensions:` of `service`, or remove it");
-    else if (c->role == WEIR_CONNECTOR) diag_caret(l->ds, "list it as exporter of one pipeline and receiver of another, or remove it");
-    else diag_caret(l->ds, "list it in `%s:` of a pipeline, or remove it", s->key);
+    if (c->role == WEIR_EXTENSION)
+      diag_caret(l->ds, "list it in `extensions:` of `service`, or remove it");
+    else if (c->role == WEIR_CONNECTOR)
+      diag_caret(l->ds, "list it as exporter of one pipeline and receiver of another, or remove it");
+    else
+      diag_caret(l->ds, "list it in `%s:` of a pipeline, or remove it", s->key);
   }
 }

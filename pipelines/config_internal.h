@@ -31,7 +31,7 @@ struct config_loader {
   struct config_component **last_component;
   struct config_pipeline **last_pipeline;
   struct config_known *known[CONFIG_BUCKETS];
-  uint32_t lists; /* pipeline lists read so far */
+  uint32_t lists;  /* pipeline lists read so far */
   uint32_t broken; /* bit of each role whose section could not be read: references to it are not complained about */
 };
 
@@ -52,8 +52,8 @@ struct yaml_node *config_read(struct config_loader *, const char *const *uris, s
 /* config_id.c: an id as `type[/name]`, halves trimmed. 0, or -1 when reported. */
 int config_parse_id(struct config_loader *, const struct yaml_node *key, const char **ret_id, const char **ret_type);
 
-/* config_sections.c: the top level. What is misspelled or stands in the wrong place is told and then read where it belongs, so that the rest of
- * the document is still checked. Takes and gives the root. */
+/* config_sections.c: the top level. What is misspelled or stands in the wrong place is told and then read where it belongs, so that the
+ * rest of the document is still checked. Takes and gives the root. */
 struct yaml_node *config_mend_sections(struct config_loader *, struct yaml_node *root);
 int config_is_section(const char *name);
 
@@ -73,7 +73,7 @@ void config_check_pipelines(struct config_loader *); /* signals and connectors, 
 /* config_service.c */
 void config_read_service(struct config_loader *);
 
-uint32_t config_signal(const char *name);      /* WEIR_TRACES ...; 0 = none of them */
+uint32_t config_signal(const char *name); /* WEIR_TRACES ...; 0 = none of them */
 const char *config_signal_name(uint32_t signal);
 
 #endif

@@ -53,8 +53,11 @@ static void note_defined(struct config_loader *l, const struct use *u) {
   for (const struct config_component *c = l->config->components; c; c = c->next)
     if ((c->role == u->role || (u->connectors && c->role == WEIR_CONNECTOR)) && n++ < IDS_SHOWN)
       list = arena_printf(&l->config->arena, "%s%s%s", list, *list ? ", " : "", c->id);
-  if (n) diag_note(l->ds, "%ss%s: %s%s", config_section(u->role)->noun, u->connectors ? " and connectors" : "", list, n > IDS_SHOWN ? ", ..." : "");
-  else diag_note(l->ds, "no %s is defined", config_section(u->role)->noun);
+  if (n)
+    diag_note(
+      l->ds, "%ss%s: %s%s", config_section(u->role)->noun, u->connectors ? " and connectors" : "", list, n > IDS_SHOWN ? ", ..." : "");
+  else
+    diag_note(l->ds, "no %s is defined", config_section(u->role)->noun);
 }
 
 /* The id is not configured in this role: where is it, what is near, where could it be defined. */
@@ -66,8 +69,8 @@ static void unconfigured(struct config_loader *l, const struct use *u, const str
   for (const struct config_section *o = config_sections; o->key; o++) {
     struct config_known *k = o->role == u->role ? NULL : config_find(l, o->role, ref->id);
     if (!k) continue;
-    diag_caret(l->ds, "`%s` is defined as %s %s, at %s; define it below `%s:` too", ref->id, strchr("aeio", o->noun[0]) ? "an" : "a", o->noun,
-      config_where(l, ref->pos, k->component->pos), s->key);
+    diag_caret(l->ds, "`%s` is defined as %s %s, at %s; define it below `%s:` too", ref->id, strchr("aeio", o->noun[0]) ? "an" : "a",
+      o->noun, config_where(l, ref->pos, k->component->pos), s->key);
     k->told = 1;
     note_defined(l, u);
     return;
@@ -80,7 +83,8 @@ static void unconfigured(struct config_loader *l, const struct use *u, const str
     if (!k) k = config_find(l, WEIR_CONNECTOR, near.best);
     k->component->used = 1; /* most likely: so its settings are checked too */
     diag_caret(l->ds, "did you mean `%s`?", near.best);
-  } else diag_caret(l->ds, "define it: add `%s:` below `%s:`", ref->id, s->key);
+  } else
+    diag_caret(l->ds, "define it: add `%s:` below `%s:`", ref->id, s->key);
   note_defined(l, u);
 }
 
@@ -93,8 +97,10 @@ static void resolve(struct config_loader *l, const struct use *u, struct config_
   }
   if (k->listed_in == l->lists) {
     diag_error(l->ds, ref->pos, "%s: references %s \"%s\" multiple times", u->owner, config_section(u->role)->noun, ref->id);
-    if (u->role == WEIR_PROCESSOR) diag_caret(l->ds, "remove it, or define a second one, such as `%s/2`", ref->id);
-    else diag_caret(l->ds, "remove it");
+    if (u->role == WEIR_PROCESSOR)
+      diag_caret(l->ds, "remove it, or define a second one, such as `%s/2`", ref->id);
+    else
+      diag_caret(l->ds, "remove it");
     return;
   }
   k->listed_in = l->lists;
@@ -117,14 +123,16 @@ static const struct yaml_node *as_list(struct arena *a, const struct yaml_node *
   return list;
 }
 
-static size_t read_refs(struct config_loader *l, const struct use *u, const char *key, const struct yaml_node *node, struct config_ref **ret) {
+static size_t read_refs(
+  struct config_loader *l, const struct use *u, const char *key, const struct yaml_node *node, struct config_ref **ret) {
   struct arena *a = &l->config->arena;
   size_t n = 0;
   const char *type;
   if (!node || node->kind == YAML_NULL || node->kind == YAML_BROKEN) return 0;
   if (node->kind == YAML_MAP) {
     diag_error(l->ds, node->pos, "%s: `%s` must be a list of ids, got a mapping", u->owner, key);
-    diag_caret(l->ds, "write [%s]; settings belong below `%s:` at the top", node->n ? node->keys[0]->text : "", config_section(u->role)->key);
+    diag_caret(
+      l->ds, "write [%s]; settings belong below `%s:` at the top", node->n ? node->keys[0]->text : "", config_section(u->role)->key);
     return 0;
   }
   node = as_list(a, node);
@@ -157,10 +165,23 @@ struct pipeline_keys {
 };
 
 static const struct weir_field pipeline_fields[] = {
-  { .name = "receivers", .type = SCHEMA_T_NODE, .offset = offsetof(struct pipeline_keys, receivers), .doc = "Ids of receivers and connectors." },
-  { .name = "processors", .type = SCHEMA_T_NODE, .offset = offsetof(struct pipeline_keys, processors), .doc = "Ids of processors, in their order." },
-  { .name = "exporters", .type = SCHEMA_T_NODE, .offset = offsetof(struct pipeline_keys, exporters), .doc = "Ids of exporters and connectors." },
-  { .name = "ack", .type = WEIR_T_ENUM, .offset = offsetof(struct pipeline_keys, ack), .dflt = "queued", .choices = "queued|delivered",
+  { .name = "receivers",
+    .type = SCHEMA_T_NODE,
+    .offset = offsetof(struct pipeline_keys, receivers),
+    .doc = "Ids of receivers and connectors." },
+  { .name = "processors",
+    .type = SCHEMA_T_NODE,
+    .offset = offsetof(struct pipeline_keys, processors),
+    .doc = "Ids of processors, in their order." },
+  { .name = "exporters",
+    .type = SCHEMA_T_NODE,
+    .offset = offsetof(struct pipeline_keys, exporters),
+    .doc = "Ids of exporters and connectors." },
+  { .name = "ack",
+    .type = WEIR_T_ENUM,
+    .offset = offsetof(struct pipeline_keys, ack),
+    .dflt = "queued",
+    .choices = "queued|delivered",
     .doc = "When a sender is answered: queued, as soon as its data is held, or delivered, when the back end has it." },
   WEIR_FIELD_END,
 };
@@ -179,12 +200,14 @@ static void unknown_signal(struct config_loader *l, const struct yaml_node *key,
   diag_note(l->ds, "a pipeline is named traces, metrics or logs, or traces/NAME and so on");
 }
 
-static void need_refs(struct config_loader *l, const struct config_pipeline *p, const struct yaml_node *body, const char *noun, const struct yaml_node *list) {
+static void need_refs(
+  struct config_loader *l, const struct config_pipeline *p, const struct yaml_node *body, const char *noun, const struct yaml_node *list) {
   if (list && list->kind != YAML_NULL && !(list->kind == YAML_SEQ && list->n == 0)) return; /* what is in it was told already */
   const char *key = arena_printf(&l->config->arena, "%ss", noun);
   const struct yaml_node *at = yaml_key(body, key);
   diag_error(l->ds, at ? at->pos : p->pos, "service::pipelines::%s: must have at least one %s", p->id, noun);
-  diag_caret(l->ds, at ? "put an id into the list, such as [%s]" : "add `%s: [...]` below this", at ? strcmp(noun, "receiver") ? "debug" : "otlp" : key);
+  diag_caret(l->ds, at ? "put an id into the list, such as [%s]" : "add `%s: [...]` below this",
+    at ? strcmp(noun, "receiver") ? "debug" : "otlp" : key);
 }
 
 static void read_pipeline(struct config_loader *l, const struct yaml_node *key, const struct yaml_node *body) {
@@ -216,7 +239,8 @@ static void read_pipeline(struct config_loader *l, const struct yaml_node *key, 
 
 void config_read_pipelines(struct config_loader *l, const struct yaml_node *pipelines, struct pos at) {
   if (pipelines && (pipelines->kind == YAML_SEQ || pipelines->kind == YAML_SCALAR)) {
-    diag_error(l->ds, pipelines->pos, "`service.pipelines` must be a mapping of pipelines, got %s", pipelines->kind == YAML_SEQ ? "a list" : "text");
+    diag_error(
+      l->ds, pipelines->pos, "`service.pipelines` must be a mapping of pipelines, got %s", pipelines->kind == YAML_SEQ ? "a list" : "text");
     diag_caret(l->ds, "write `traces:` with `receivers` and `exporters` below it");
     return;
   }
@@ -239,8 +263,10 @@ static void check_signal(struct config_loader *l, const struct config_pipeline *
   if (can & p->signal) return;
   const char *noun = config_section(c->role)->noun;
   diag_error(l->ds, ref->pos, "%s `%s` does not support %s", noun, c->id, config_signal_name(p->signal));
-  if (c->role == WEIR_CONNECTOR) diag_caret(l->ds, "it %s %s", as_receiver ? "gives" : "takes", signal_list(&l->config->arena, can));
-  else diag_caret(l->ds, "it supports %s", signal_list(&l->config->arena, can));
+  if (c->role == WEIR_CONNECTOR)
+    diag_caret(l->ds, "it %s %s", as_receiver ? "gives" : "takes", signal_list(&l->config->arena, can));
+  else
+    diag_caret(l->ds, "it supports %s", signal_list(&l->config->arena, can));
 }
 
 static int lists(const struct config_ref *refs, size_t n, const struct config_component *c) {
@@ -265,9 +291,12 @@ static void check_connector(struct config_loader *l, const struct config_pipelin
   }
   if (found) return;
   const char *here = as_receiver ? "receiver" : "exporter", *there = as_receiver ? "exporter" : "receiver";
-  diag_error(l->ds, ref->pos, "connector \"%s\" used as %s in [%s] pipeline but not used in any supported %s pipeline", c->id, here, p->id, there);
-  if (other_side) diag_caret(l->ds, "it can not carry %s to the pipelines that it is used in", config_signal_name(p->signal));
-  else diag_caret(l->ds, "list it in `%ss:` of another pipeline too", there);
+  diag_error(
+    l->ds, ref->pos, "connector \"%s\" used as %s in [%s] pipeline but not used in any supported %s pipeline", c->id, here, p->id, there);
+  if (other_side)
+    diag_caret(l->ds, "it can not carry %s to the pipelines that it is used in", config_signal_name(p->signal));
+  else
+    diag_caret(l->ds, "list it in `%ss:` of another pipeline too", there);
 }
 
 static void check_refs(struct config_loader *l, const struct config_pipeline *p, const struct config_ref *refs, size_t n, int as_receiver) {

@@ -88,7 +88,9 @@ struct yaml_node *config_mend_sections(struct config_loader *l, struct yaml_node
   for (size_t i = 0; i < n; i++)
     if (!config_is_section(root->keys[i]->text)) root = mend_unknown(l, root, i);
   root = mend_indented(l, root);
-  need_section(l, root, "receivers", "no receiver configuration specified in config", "add `receivers:` with at least one below it, such as `otlp:`");
-  need_section(l, root, "exporters", "no exporter configuration specified in config", "add `exporters:` with at least one below it, such as `debug:`");
+  need_section(
+    l, root, "receivers", "no receiver configuration specified in config", "add `receivers:` with at least one below it, such as `otlp:`");
+  need_section(
+    l, root, "exporters", "no exporter configuration specified in config", "add `exporters:` with at least one below it, such as `debug:`");
   return root;
 }

@@ -34,18 +34,40 @@ struct service_keys {
 #define P(member) offsetof(struct prometheus_keys, member)
 
 static const struct weir_field prometheus_fields[] = {
-  { .name = "host", .type = WEIR_T_STRING, .offset = P(host), .dflt = "127.0.0.1", .flags = WEIR_NONEMPTY, .doc = "Address that own metrics are served on." },
-  { .name = "port", .type = WEIR_T_INT, .offset = P(port), .dflt = "8888", .min = "0", .max = "65535", .doc = "Port that own metrics are served on; 0 takes a free one." },
-  { .name = "without_type_suffix", .type = WEIR_T_BOOL, .offset = P(without_type_suffix), .dflt = "false", .doc = "Names of counters without `_total`." },
+  { .name = "host",
+    .type = WEIR_T_STRING,
+    .offset = P(host),
+    .dflt = "127.0.0.1",
+    .flags = WEIR_NONEMPTY,
+    .doc = "Address that own metrics are served on." },
+  { .name = "port",
+    .type = WEIR_T_INT,
+    .offset = P(port),
+    .dflt = "8888",
+    .min = "0",
+    .max = "65535",
+    .doc = "Port that own metrics are served on; 0 takes a free one." },
+  { .name = "without_type_suffix",
+    .type = WEIR_T_BOOL,
+    .offset = P(without_type_suffix),
+    .dflt = "false",
+    .doc = "Names of counters without `_total`." },
   { .name = "without_scope_info", .type = WEIR_T_BOOL, .offset = P(ignored), .doc = "Accepted; own metrics carry no scope." },
   { .name = "without_units", .type = WEIR_T_BOOL, .offset = P(ignored), .doc = "Accepted; names carry no unit." },
-  { .name = "with_resource_constant_labels", .type = SCHEMA_T_NODE, .offset = P(node), .doc = "Accepted; own metrics carry no resource labels." },
+  { .name = "with_resource_constant_labels",
+    .type = SCHEMA_T_NODE,
+    .offset = P(node),
+    .doc = "Accepted; own metrics carry no resource labels." },
   WEIR_FIELD_END,
 };
 
 static const struct weir_field exporter_fields[] = {
-  { .name = "prometheus", .type = WEIR_T_OPT_GROUP, .offset = offsetof(struct reader_keys, exporter.prometheus), .group = prometheus_fields,
-    .group_size = sizeof(struct prometheus_keys), .doc = "The Prometheus endpoint of own metrics." },
+  { .name = "prometheus",
+    .type = WEIR_T_OPT_GROUP,
+    .offset = offsetof(struct reader_keys, exporter.prometheus),
+    .group = prometheus_fields,
+    .group_size = sizeof(struct prometheus_keys),
+    .doc = "The Prometheus endpoint of own metrics." },
   WEIR_FIELD_END,
 };
 
@@ -56,29 +78,70 @@ static const struct weir_field pull_fields[] = {
 
 static const struct weir_field reader_fields[] = {
   { .name = "pull", .type = WEIR_T_GROUP, .offset = 0, .group = pull_fields, .doc = "Own metrics that are scraped." },
-  { .name = "periodic", .type = SCHEMA_T_NODE, .offset = offsetof(struct reader_keys, periodic), .doc = "Own metrics that are pushed. Not supported." },
+  { .name = "periodic",
+    .type = SCHEMA_T_NODE,
+    .offset = offsetof(struct reader_keys, periodic),
+    .doc = "Own metrics that are pushed. Not supported." },
   WEIR_FIELD_END,
 };
 
 static const struct weir_field metrics_fields[] = {
-  { .name = "level", .type = WEIR_T_ENUM, .offset = S(metrics_level), .dflt = "normal", .choices = "none|basic|normal|detailed",
+  { .name = "level",
+    .type = WEIR_T_ENUM,
+    .offset = S(metrics_level),
+    .dflt = "normal",
+    .choices = "none|basic|normal|detailed",
     .doc = "none switches own metrics off; the others are the same in weir." },
-  { .name = "readers", .type = WEIR_T_GROUPS, .offset = S(readers), .group = reader_fields, .group_size = sizeof(struct reader_keys), .doc = "How own metrics are read." },
-  { .name = "address", .type = WEIR_T_STRING, .offset = S(metrics_address), .flags = WEIR_DEPRECATED,
+  { .name = "readers",
+    .type = WEIR_T_GROUPS,
+    .offset = S(readers),
+    .group = reader_fields,
+    .group_size = sizeof(struct reader_keys),
+    .doc = "How own metrics are read." },
+  { .name = "address",
+    .type = WEIR_T_STRING,
+    .offset = S(metrics_address),
+    .flags = WEIR_DEPRECATED,
     .doc = "Use `readers: [{pull: {exporter: {prometheus: {host: HOST, port: PORT}}}}]`." },
   { .name = "views", .type = SCHEMA_T_NODE, .offset = S(views), .doc = "Accepted without effect." },
   WEIR_FIELD_END,
 };
 
 static const struct weir_field logs_fields[] = {
-  { .name = "level", .type = WEIR_T_ENUM, .offset = S(log_level), .dflt = "info", .choices = "debug|info|warn|error", .doc = "The least important lines that are written." },
-  { .name = "encoding", .type = WEIR_T_ENUM, .offset = S(log_encoding), .dflt = "console", .choices = "console|json", .doc = "Lines for people or for machines." },
-  { .name = "output_paths", .type = WEIR_T_STRINGS, .offset = S(log_outputs), .dflt = "[stderr]", .doc = "Where log lines go: stderr, stdout or a file." },
-  { .name = "error_output_paths", .type = WEIR_T_STRINGS, .offset = S(ignored_strings), .doc = "Accepted without effect: errors of the logger go to stderr." },
+  { .name = "level",
+    .type = WEIR_T_ENUM,
+    .offset = S(log_level),
+    .dflt = "info",
+    .choices = "debug|info|warn|error",
+    .doc = "The least important lines that are written." },
+  { .name = "encoding",
+    .type = WEIR_T_ENUM,
+    .offset = S(log_encoding),
+    .dflt = "console",
+    .choices = "console|json",
+    .doc = "Lines for people or for machines." },
+  { .name = "output_paths",
+    .type = WEIR_T_STRINGS,
+    .offset = S(log_outputs),
+    .dflt = "[stderr]",
+    .doc = "Where log lines go: stderr, stdout or a file." },
+  { .name = "error_output_paths",
+    .type = WEIR_T_STRINGS,
+    .offset = S(ignored_strings),
+    .doc = "Accepted without effect: errors of the logger go to stderr." },
   { .name = "development", .type = WEIR_T_BOOL, .offset = S(ignored_bool), .doc = "Accepted without effect." },
-  { .name = "disable_caller", .type = WEIR_T_BOOL, .offset = S(ignored_bool), .doc = "Accepted without effect: lines name no source file." },
-  { .name = "disable_stacktrace", .type = WEIR_T_BOOL, .offset = S(ignored_bool), .doc = "Accepted without effect: lines hold no stack trace." },
-  { .name = "sampling", .type = SCHEMA_T_NODE, .offset = S(ignored), .doc = "Accepted without effect: repeats are always counted and told in one line." },
+  { .name = "disable_caller",
+    .type = WEIR_T_BOOL,
+    .offset = S(ignored_bool),
+    .doc = "Accepted without effect: lines name no source file." },
+  { .name = "disable_stacktrace",
+    .type = WEIR_T_BOOL,
+    .offset = S(ignored_bool),
+    .doc = "Accepted without effect: lines hold no stack trace." },
+  { .name = "sampling",
+    .type = SCHEMA_T_NODE,
+    .offset = S(ignored),
+    .doc = "Accepted without effect: repeats are always counted and told in one line." },
   { .name = "initial_fields", .type = SCHEMA_T_NODE, .offset = S(ignored), .doc = "Accepted without effect." },
   { .name = "processors", .type = SCHEMA_T_NODE, .offset = S(ignored), .doc = "Accepted without effect." },
   WEIR_FIELD_END,
@@ -93,9 +156,18 @@ static const struct weir_field telemetry_fields[] = {
 };
 
 static const struct weir_field drain_fields[] = {
-  { .name = "grace", .type = WEIR_T_DURATION, .offset = S(drain_grace_ns), .dflt = "0s", .min = "0",
+  { .name = "grace",
+    .type = WEIR_T_DURATION,
+    .offset = S(drain_grace_ns),
+    .dflt = "0s",
+    .min = "0",
     .doc = "How long new connections are still taken after SIGTERM, while readiness says no." },
-  { .name = "timeout", .type = WEIR_T_DURATION, .offset = S(drain_timeout_ns), .dflt = "10s", .min = "0", .doc = "How long what is held may take to be sent before the process ends." },
+  { .name = "timeout",
+    .type = WEIR_T_DURATION,
+    .offset = S(drain_timeout_ns),
+    .dflt = "10s",
+    .min = "0",
+    .doc = "How long what is held may take to be sent before the process ends." },
   WEIR_FIELD_END,
 };
 
@@ -111,9 +183,18 @@ static const struct weir_field service_fields[] = {
   { .name = "pipelines", .type = SCHEMA_T_NODE, .offset = S(pipelines), .group = signal_fields, .doc = "The pipelines, named by signal." },
   { .name = "extensions", .type = SCHEMA_T_NODE, .offset = S(extensions), .doc = "Ids of the extensions to start, in their order." },
   { .name = "telemetry", .type = WEIR_T_GROUP, .offset = 0, .group = telemetry_fields, .doc = "What weir tells about itself." },
-  { .name = "lanes", .type = WEIR_T_UINT, .offset = S(lanes), .min = "1", .max = "64", .doc = "Number of lanes (threads). Without it, one for each CPU of the quota, at most 16." },
-  { .name = "memory_limit", .type = WEIR_T_BYTES, .offset = S(memory_limit_bytes), .min = "4MiB",
-    .doc = "Bytes that data in the process may take; beyond it senders are told to retry. Without it, 80 % of the cgroup's limit or of memory." },
+  { .name = "lanes",
+    .type = WEIR_T_UINT,
+    .offset = S(lanes),
+    .min = "1",
+    .max = "64",
+    .doc = "Number of lanes (threads). Without it, one for each CPU of the quota, at most 16." },
+  { .name = "memory_limit",
+    .type = WEIR_T_BYTES,
+    .offset = S(memory_limit_bytes),
+    .min = "4MiB",
+    .doc =
+      "Bytes that data in the process may take; beyond it senders are told to retry. Default: 80 % of the cgroup's limit or memory." },
   { .name = "drain", .type = WEIR_T_GROUP, .offset = 0, .group = drain_fields, .doc = "How the process ends." },
   { .name = "plugins", .type = SCHEMA_T_NODE, .offset = S(plugins), .doc = "Files or directories of further stages." },
   WEIR_FIELD_END,
@@ -138,7 +219,8 @@ static void load_plugin(struct config_loader *l, const struct yaml_node *item) {
 
 static void load_plugins(struct config_loader *l, const struct yaml_node *node) {
   if (!node || node->kind == YAML_NULL || node->kind == YAML_BROKEN) return;
-  if (node->kind == YAML_SCALAR) load_plugin(l, node);
+  if (node->kind == YAML_SCALAR)
+    load_plugin(l, node);
   else if (node->kind == YAML_SEQ)
     for (size_t i = 0; i < node->n; i++) load_plugin(l, node->items[i]);
   else {
@@ -149,14 +231,19 @@ static void load_plugins(struct config_loader *l, const struct yaml_node *node) 
 
 /* --- telemetry ------------------------------------------------------------------------------- */
 
-static struct pos place(const struct config_loader *l, const char *path) { return schema_find(l->config->root, l->config->root->pos, path); }
+static struct pos place(const struct config_loader *l, const char *path) {
+  return schema_find(l->config->root, l->config->root->pos, path);
+}
 
 /* Something set that does nothing here: better said than found out. */
 static void no_effect(struct config_loader *l, const struct yaml_node *node, const char *path, const char *why) {
   if (!node || node->kind == YAML_NULL || (node->kind == YAML_MAP && node->n == 0) || (node->kind == YAML_SEQ && node->n == 0)) return;
   const char *level = node->kind == YAML_MAP && node->n == 1 && yaml_get(node, "level") ? yaml_get(node, "level")->text : NULL;
   if (level && strcmp(level, "none") == 0) return;
-  diag_warn(l->ds, yaml_key(yaml_get(yaml_get(l->config->root, "service"), "telemetry"), path) ? place(l, arena_printf(&l->config->arena, "service.telemetry.%s", path)) : node->pos,
+  diag_warn(l->ds,
+    yaml_key(yaml_get(yaml_get(l->config->root, "service"), "telemetry"), path)
+      ? place(l, arena_printf(&l->config->arena, "service.telemetry.%s", path))
+      : node->pos,
     "`service.telemetry.%s` has no effect", path);
   diag_caret(l->ds, "%s", why);
 }
@@ -167,7 +254,8 @@ static void use_address(struct config_loader *l, const struct service_keys *k) {
   int port;
   if (!k->metrics_address) return;
   if (parse_endpoint(k->metrics_address, host, sizeof host, &port) || port < 0) {
-    diag_error(l->ds, place(l, "service.telemetry.metrics.address"), "`service.telemetry.metrics.address`: expected host:port, got `%.80s`", k->metrics_address);
+    diag_error(l->ds, place(l, "service.telemetry.metrics.address"), "`service.telemetry.metrics.address`: expected host:port, got `%.80s`",
+      k->metrics_address);
     diag_caret(l->ds, "as in 127.0.0.1:8888");
     return;
   }
@@ -189,7 +277,8 @@ static void use_readers(struct config_loader *l, const struct service_keys *k, c
     const struct prometheus_keys *p = all[i].exporter.prometheus;
     if (all[i].periodic || (p && pulled++)) {
       diag_warn(l->ds, place(l, at), "this reader of own metrics has no effect");
-      diag_caret(l->ds, all[i].periodic ? "pushing own metrics is not supported: scrape them" : "one Prometheus endpoint is served, the first");
+      diag_caret(
+        l->ds, all[i].periodic ? "pushing own metrics is not supported: scrape them" : "one Prometheus endpoint is served, the first");
     } else if (p) {
       t->metrics_host = p->host;
       t->metrics_port = (int)p->port;
@@ -233,6 +322,8 @@ void config_read_service(struct config_loader *l) {
   load_plugins(l, k->plugins);
   config_read_extensions(l, k->extensions);
   const struct yaml_node *pipelines_key = yaml_key(service, "pipelines");
-  int below_service = !k->pipelines && (yaml_get(service, "traces") || yaml_get(service, "metrics") || yaml_get(service, "logs")); /* told */
-  if (!below_service && (!service || service->kind == YAML_MAP || service->kind == YAML_NULL)) config_read_pipelines(l, k->pipelines, pipelines_key ? pipelines_key->pos : at);
+  int below_service =
+    !k->pipelines && (yaml_get(service, "traces") || yaml_get(service, "metrics") || yaml_get(service, "logs")); /* told */
+  if (!below_service && (!service || service->kind == YAML_MAP || service->kind == YAML_NULL))
+    config_read_pipelines(l, k->pipelines, pipelines_key ? pipelines_key->pos : at);
 }

@@ -92,8 +92,10 @@ struct yaml_node *config_read(struct config_loader *l, const char *const *uris, 
   if (n_uris == 0) diag_error(l->ds, nowhere, "no configuration given"), diag_note(l->ds, "use --config FILE");
   for (size_t i = 0; i < n_uris + n_sets; i++) {
     struct yaml_node *one = i < n_uris ? read_uri(l, uris[i]) : read_set(l, sets[i - n_uris]);
-    if (!one) complete = 0;
-    else root = root ? yaml_merge(a, root, one) : one;
+    if (!one)
+      complete = 0;
+    else
+      root = root ? yaml_merge(a, root, one) : one;
   }
   if (!complete || n_uris == 0) return NULL;
   yaml_expand(a, l->ds, root);

@@ -24,8 +24,10 @@ static void put_signals(FILE *out, uint32_t mask) {
 static void put_words(FILE *out, const char *words, const char *quote) {
   fputs(quote, out);
   for (const char *p = words; *p; p++)
-    if (*p == '|') fprintf(out, "%s, %s", quote, quote);
-    else fputc(*p, out);
+    if (*p == '|')
+      fprintf(out, "%s, %s", quote, quote);
+    else
+      fputc(*p, out);
   fputs(quote, out);
 }
 
@@ -39,8 +41,10 @@ static void put_head(FILE *out, const struct stage_entry *e) {
   }
   if (t->role == WEIR_CONNECTOR) {
     fputs("- gives: ", out);
-    if (t->out_signals) put_signals(out, t->out_signals);
-    else fputs("the signal that it takes", out);
+    if (t->out_signals)
+      put_signals(out, t->out_signals);
+    else
+      fputs("the signal that it takes", out);
     fputc('\n', out);
   }
   if (t->stability) fprintf(out, "- stability: %s\n", t->stability);
@@ -70,22 +74,31 @@ static void put_example(FILE *out, const struct weir_stage_type *t) {
 static void put_keys(FILE *out, struct schema_table, const char *prefix, struct schema_table hidden_by, int depth);
 
 static void put_default(FILE *out, const struct weir_field *f) {
-  if (f->flags & WEIR_REQUIRED) fputs(", required", out);
-  else if (f->flags & WEIR_SECRET && f->dflt) fputs(", has a default", out);
-  else if (f->dflt) fprintf(out, ", default `%s`", *f->dflt ? f->dflt : "\"\"");
+  if (f->flags & WEIR_REQUIRED)
+    fputs(", required", out);
+  else if (f->flags & WEIR_SECRET && f->dflt)
+    fputs(", has a default", out);
+  else if (f->dflt)
+    fprintf(out, ", default `%s`", *f->dflt ? f->dflt : "\"\"");
 }
 
 static void put_range(FILE *out, const struct weir_field *f) {
-  if (f->min && f->max) fprintf(out, ", %s to %s", f->min, f->max);
-  else if (f->min && strcmp(f->min, "0") != 0) fprintf(out, ", at least %s", f->min);
-  else if (f->max) fprintf(out, ", at most %s", f->max);
+  if (f->min && f->max)
+    fprintf(out, ", %s to %s", f->min, f->max);
+  else if (f->min && strcmp(f->min, "0") != 0)
+    fprintf(out, ", at least %s", f->min);
+  else if (f->max)
+    fprintf(out, ", at most %s", f->max);
   if (f->unit) fprintf(out, ", in %s", f->unit);
 }
 
 static void put_type(FILE *out, const struct weir_field *f) {
-  if (f->type == WEIR_T_ENUM) fputs("one of ", out), put_words(out, f->choices, "`");
-  else if (f->type == WEIR_T_OPT_GROUP) fputs("group, off unless the key is there", out);
-  else fputs(schema_type_name(f->type), out);
+  if (f->type == WEIR_T_ENUM)
+    fputs("one of ", out), put_words(out, f->choices, "`");
+  else if (f->type == WEIR_T_OPT_GROUP)
+    fputs("group, off unless the key is there", out);
+  else
+    fputs(schema_type_name(f->type), out);
   put_default(out, f);
   put_range(out, f);
   if (f->flags & WEIR_NONEMPTY) fputs(", not empty", out);
@@ -152,7 +165,8 @@ static void put_component(FILE *out, const struct stage_entry *e) {
   for (size_t i = 0; i < 3 && t->role != WEIR_EXTENSION; i++) {
     if (!(t->signals & (1u << i))) continue;
     for (size_t o = 0; o < 3 && t->role == WEIR_CONNECTOR; o++)
-      if (t->out_signals ? (t->out_signals & (1u << o)) != 0 : o == i) fprintf(out, "      %s-to-%s: %s\n", signals[i], signals[o], stability);
+      if (t->out_signals ? (t->out_signals & (1u << o)) != 0 : o == i)
+        fprintf(out, "      %s-to-%s: %s\n", signals[i], signals[o], stability);
     if (t->role != WEIR_CONNECTOR) fprintf(out, "      %s: %s\n", signals[i], stability);
   }
 }

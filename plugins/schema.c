@@ -23,11 +23,11 @@ static int find_field(struct schema_table t, const char *name, struct weir_field
 }
 
 /* "exporter `otlp`", or "`tls` of exporter `otlp`". */
-static const char *level_name(const struct level *l) {
-  return *l->path ? arena_printf(l->arena, "`%s` of %s", l->path, l->what) : l->what;
-}
+static const char *level_name(const struct level *l) { return *l->path ? arena_printf(l->arena, "`%s` of %s", l->path, l->what) : l->what; }
 
-static const char *join(const struct level *l, const char *name) { return *l->path ? arena_printf(l->arena, "%s.%s", l->path, name) : name; }
+static const char *join(const struct level *l, const char *name) {
+  return *l->path ? arena_printf(l->arena, "%s.%s", l->path, name) : name;
+}
 
 /* --- unknown keys ------------------------------------------------------------------------------ */
 
@@ -60,8 +60,10 @@ static void note_allowed(const struct level *l) {
   const char *list = "";
   for (size_t i = 0; i < n; i++)
     if (i == 0 || strcmp(names[i], names[i - 1]) != 0) list = arena_printf(l->arena, "%s%s%s", list, *list ? ", " : "", names[i]);
-  if (n) diag_note(l->ds, "allowed here: %s", list);
-  else diag_note(l->ds, "%s takes no keys", l->what);
+  if (n)
+    diag_note(l->ds, "allowed here: %s", list);
+  else
+    diag_note(l->ds, "%s takes no keys", l->what);
 }
 
 static int known_at(const struct level *l, const char *name) {
@@ -141,8 +143,10 @@ static void split_commas(const struct slot *s, const char *text, struct weir_str
 static void bind_strings(const struct slot *s) {
   const struct yaml_node *node = s->node;
   struct weir_strings *out = s->out;
-  if (node->kind == YAML_SCALAR) split_commas(s, node->text, out);
-  else if (node->kind != YAML_SEQ) schema_wrong(s, node, "a list of texts", "as in [a, b], or one item with `- ` on each line");
+  if (node->kind == YAML_SCALAR)
+    split_commas(s, node->text, out);
+  else if (node->kind != YAML_SEQ)
+    schema_wrong(s, node, "a list of texts", "as in [a, b], or one item with `- ` on each line");
   else {
     const char **v = arena_alloc(s->level->arena, (node->n + 1) * sizeof *v);
     for (size_t i = 0; i < node->n; i++) {
@@ -192,9 +196,12 @@ static void bind_map(const struct slot *s) {
 
 /* The text is not repeated: what stands where a group belongs may well be a secret. */
 static void not_map(const struct slot *s, const struct yaml_node *node, const char *fix) {
-  diag_error(s->level->ds, node->pos, "`%s` of %s: expected a mapping, got %s", s->path, s->level->what, node->kind == YAML_SEQ ? "a list" : "text");
-  if (node->expanded) diag_caret(s->level->ds, "what this gives is not a YAML mapping");
-  else if (fix) diag_caret(s->level->ds, "%s", fix);
+  diag_error(
+    s->level->ds, node->pos, "`%s` of %s: expected a mapping, got %s", s->path, s->level->what, node->kind == YAML_SEQ ? "a list" : "text");
+  if (node->expanded)
+    diag_caret(s->level->ds, "what this gives is not a YAML mapping");
+  else if (fix)
+    diag_caret(s->level->ds, "%s", fix);
   if (s->level->ds->newest) s->level->ds->newest->untyped = 1;
 }
 
@@ -209,10 +216,12 @@ static void bind_group(const struct slot *s, const struct yaml_node *node, void 
   sub.depth++;
   sub.broken |= node && node->kind == YAML_BROKEN;
   if (s->key) sub.at = s->key->pos;
-  if (sub.depth > SCHEMA_DEPTH_MAX) diag_error(s->level->ds, sub.at, "`%s` of %s is nested more than %d levels deep", s->path, s->level->what, SCHEMA_DEPTH_MAX);
+  if (sub.depth > SCHEMA_DEPTH_MAX)
+    diag_error(s->level->ds, sub.at, "`%s` of %s is nested more than %d levels deep", s->path, s->level->what, SCHEMA_DEPTH_MAX);
   else if (node && node->kind != YAML_MAP && node->kind != YAML_NULL && node->kind != YAML_BROKEN)
     not_map(s, node, node->kind == YAML_SEQ ? "remove the `-` or the brackets" : missing_space(s, node));
-  else bind_level(&sub, node);
+  else
+    bind_level(&sub, node);
 }
 
 static void bind_opt_group(const struct slot *s) {
@@ -246,14 +255,29 @@ static void bind_groups(const struct slot *s) {
 
 static void bind_value(const struct slot *s) {
   switch (s->f->type) {
-  case WEIR_T_STRING: bind_string(s); break;
-  case WEIR_T_STRINGS: bind_strings(s); break;
-  case WEIR_T_MAP: bind_map(s); break;
-  case WEIR_T_GROUP: bind_group(s, s->node, s->out); break;
-  case WEIR_T_OPT_GROUP: bind_opt_group(s); break;
-  case WEIR_T_GROUPS: bind_groups(s); break;
-  case SCHEMA_T_NODE: *(const struct yaml_node **)s->out = s->node; break;
-  default: schema_bind_scalar(s);
+  case WEIR_T_STRING:
+    bind_string(s);
+    break;
+  case WEIR_T_STRINGS:
+    bind_strings(s);
+    break;
+  case WEIR_T_MAP:
+    bind_map(s);
+    break;
+  case WEIR_T_GROUP:
+    bind_group(s, s->node, s->out);
+    break;
+  case WEIR_T_OPT_GROUP:
+    bind_opt_group(s);
+    break;
+  case WEIR_T_GROUPS:
+    bind_groups(s);
+    break;
+  case SCHEMA_T_NODE:
+    *(const struct yaml_node **)s->out = s->node;
+    break;
+  default:
+    schema_bind_scalar(s);
   }
 }
 
@@ -264,14 +288,17 @@ static void bind_default(const struct slot *s) {
   if (s->f->type == WEIR_T_ENUM) *(int32_t *)s->out = -1;
   if (s->f->type == WEIR_T_GROUP) bind_group(s, NULL, s->out);
   if (!s->f->dflt || s->f->type == WEIR_T_GROUP || s->f->type == SCHEMA_T_NODE) return;
-  if (s->f->type == WEIR_T_STRING) *(const char **)s->out = s->f->dflt;
-  else if (s->f->type <= WEIR_T_BYTES || s->f->type == WEIR_T_ENUM) (void)schema_parse_scalar(s->f, s->f->dflt, s->out);
+  if (s->f->type == WEIR_T_STRING)
+    *(const char **)s->out = s->f->dflt;
+  else if (s->f->type <= WEIR_T_BYTES || s->f->type == WEIR_T_ENUM)
+    (void)schema_parse_scalar(s->f, s->f->dflt, s->out);
   else {
     struct level level = *s->level;
     diags_init(&quiet);
     level.ds = &quiet;
     d.level = &level;
-    d.node = yaml_parse_part(s->level->arena, &quiet, diags_add_file(&quiet, "default", s->f->dflt, strlen(s->f->dflt)), 0, strlen(s->f->dflt));
+    d.node =
+      yaml_parse_part(s->level->arena, &quiet, diags_add_file(&quiet, "default", s->f->dflt, strlen(s->f->dflt)), 0, strlen(s->f->dflt));
     if (d.node && d.node->kind != YAML_NULL) bind_value(&d);
     diags_done(&quiet);
   }
@@ -279,20 +306,26 @@ static void bind_default(const struct slot *s) {
 
 static void missing(const struct slot *s) {
   if (s->level->broken) return;
-  diag_error(s->level->ds, s->key ? s->key->pos : s->level->at, s->key ? "`%s` of %s has no value" : "`%s` of %s is missing", s->path, s->level->what);
-  if (s->key) diag_caret(s->level->ds, "a value must follow");
-  else diag_caret(s->level->ds, "add `%s:` below this", s->f->name);
+  diag_error(s->level->ds, s->key ? s->key->pos : s->level->at, s->key ? "`%s` of %s has no value" : "`%s` of %s is missing", s->path,
+    s->level->what);
+  if (s->key)
+    diag_caret(s->level->ds, "a value must follow");
+  else
+    diag_caret(s->level->ds, "add `%s:` below this", s->f->name);
   schema_note_doc(s);
 }
 
 /* A key with nothing behind it keeps the default, as in the Collector; a written one is more likely a forgotten value. */
 static void no_value(const struct slot *s) {
   int container = s->f->type > WEIR_T_ENUM;
-  if (s->f->flags & WEIR_REQUIRED) missing(s);
+  if (s->f->flags & WEIR_REQUIRED)
+    missing(s);
   else if (!container && !s->node->expanded) {
     diag_warn(s->level->ds, s->key->pos, "`%s` of %s has no value", s->path, s->level->what);
-    if (s->f->dflt) diag_caret(s->level->ds, "the default %s is used", *s->f->dflt ? s->f->dflt : "\"\"");
-    else diag_caret(s->level->ds, "it is not set");
+    if (s->f->dflt)
+      diag_caret(s->level->ds, "the default %s is used", *s->f->dflt ? s->f->dflt : "\"\"");
+    else
+      diag_caret(s->level->ds, "it is not set");
   }
   bind_default(s);
 }
@@ -305,9 +338,12 @@ static void bind_field(const struct level *l, const struct weir_field *f, const 
     diag_warn(l->ds, s.key->pos, "`%s` of %s is deprecated", s.path, l->what);
     schema_note_doc(&s);
   }
-  if (!s.node && (f->flags & WEIR_REQUIRED)) missing(&s);
-  else if (!s.node || s.node->kind == YAML_BROKEN) bind_default(&s);
-  else if (s.node->kind == YAML_NULL && !group && !(f->type == WEIR_T_STRING && s.node->original)) no_value(&s);
+  if (!s.node && (f->flags & WEIR_REQUIRED))
+    missing(&s);
+  else if (!s.node || s.node->kind == YAML_BROKEN)
+    bind_default(&s);
+  else if (s.node->kind == YAML_NULL && !group && !(f->type == WEIR_T_STRING && s.node->original))
+    no_value(&s);
   else {
     if (f->type < WEIR_T_STRING || f->type == WEIR_T_ENUM) bind_default(&s); /* a wrong value leaves it */
     bind_value(&s);

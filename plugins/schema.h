@@ -27,11 +27,12 @@ struct schema_binding {
   void *out; /* zeroed struct to fill */
 };
 
-/* Binds node (NULL or YAML_NULL = all defaults) to each table in turn; a key must belong to one of them (first wins). what: "exporter `otlp`" for
- * messages; at: position for errors about the whole (the component's key). Strings and lists are made in arena. Errors go to diags. */
+/* Binds node (NULL or YAML_NULL = all defaults) to each table in turn; a key must belong to one of them (first wins). what: "exporter `otlp`"
+ * for messages; at: position for errors about the whole (the component's key). Strings and lists are made in arena. Errors go to diags. */
 void schema_bind(struct arena *, struct diags *, const char *what, struct pos at, const struct yaml_node *node,
   const struct schema_binding *bindings, size_t n_bindings);
-/* Checks the table itself (docs present, defaults parse, ranges parse, offsets inside config_size, no duplicate); for the loader. 0 or WEIR_E_INVALID. */
+/* Checks the table itself (docs present, defaults parse, ranges parse, offsets inside config_size, no duplicate); for the loader. 0 or
+ * WEIR_E_INVALID. */
 int schema_check_table(const char *stage, struct schema_table, size_t config_size, struct weir_error *);
 /* The node at a dotted path ("protocols.grpc.endpoint") below node, or the deepest that exists; for errors from open. */
 struct pos schema_find(const struct yaml_node *node, struct pos dflt, const char *path);
@@ -42,7 +43,8 @@ int schema_field(struct schema_table, size_t i, struct weir_field *ret);
 const char *schema_type_name(uint32_t type);
 /* A word for what stands there, for messages: "a list", "the text `abc`" ... never the value when secret. buf is used for texts. */
 const char *schema_describe(const struct yaml_node *, int secret, char *buf, size_t cap);
-/* 0, or WEIR_E_INVALID / WEIR_E_LIMIT: text as a value of the field's scalar type. out is what stands at the field's offset; not for STRING. */
+/* 0, or WEIR_E_INVALID / WEIR_E_LIMIT: text as a value of the field's scalar type. out is what stands at the field's offset; not for
+ * STRING. */
 int schema_parse_scalar(const struct weir_field *, const char *text, void *out);
 size_t schema_type_size(uint32_t type);
 

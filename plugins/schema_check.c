@@ -60,7 +60,8 @@ static int check_group(const struct check *c, const struct weir_field *f) {
   if (f->type < WEIR_T_GROUP || f->type > WEIR_T_GROUPS) return f->group ? bad(c, f, "only a group may have a table of its own") : 0;
   if (!f->group) return bad(c, f, "a group needs a table");
   if (apart && f->group_size == 0) return bad(c, f, "group_size is missing");
-  if (!apart && f->group_size && c->size && f->offset + f->group_size > c->size) return bad(c, f, "the group ends behind the end of the config struct");
+  if (!apart && f->group_size && c->size && f->offset + f->group_size > c->size)
+    return bad(c, f, "the group ends behind the end of the config struct");
   if (f->group == c->table.fields || c->depth >= SCHEMA_DEPTH_MAX) return 0; /* a table may contain itself */
   snprintf(path, sizeof path, "%s%s%s", c->path, *c->path ? "." : "", f->name);
   sub.table.fields = f->group;
@@ -78,7 +79,8 @@ static int check_field(const struct check *c, const struct weir_field *f) {
   if (c->size && (f->offset > c->size || size > c->size - f->offset)) return bad(c, f, "it ends behind the end of the config struct");
   if (f->type == WEIR_T_ENUM && (!f->choices || !*f->choices)) return bad(c, f, "a choice needs `choices`");
   if (!default_parses(f)) return bad(c, f, "the default is not a value of its type");
-  if ((f->min || f->max) && (f->type < WEIR_T_INT || f->type > WEIR_T_BYTES)) return bad(c, f, "min and max are for numbers, durations and sizes");
+  if ((f->min || f->max) && (f->type < WEIR_T_INT || f->type > WEIR_T_BYTES))
+    return bad(c, f, "min and max are for numbers, durations and sizes");
   if (!parses(f, f->min) || !parses(f, f->max)) return bad(c, f, "min or max is not a value of its type");
   if (f->dflt && schema_out_of_range(f, f->dflt)) return bad(c, f, "the default is out of its own range");
   if ((f->flags & WEIR_REQUIRED) && f->dflt) return bad(c, f, "a required key has no default");
@@ -88,7 +90,9 @@ static int check_field(const struct check *c, const struct weir_field *f) {
 static int check_table(const struct check *c) {
   struct weir_field f, other;
   for (size_t i = 0; schema_field(c->table, i, &f); i++) {
-    if (i >= FIELDS_MAX) return weir_fail(c->err, WEIR_E_INVALID, "stage `%s`: a field table has more than %d fields: is its end (WEIR_FIELD_END) missing?", c->stage, FIELDS_MAX);
+    if (i >= FIELDS_MAX)
+      return weir_fail(c->err, WEIR_E_INVALID, "stage `%s`: a field table has more than %d fields: is its end (WEIR_FIELD_END) missing?",
+        c->stage, FIELDS_MAX);
     int rc = check_field(c, &f);
     if (rc) return rc;
     for (size_t k = 0; k < i && schema_field(c->table, k, &other); k++)
@@ -101,6 +105,7 @@ int schema_check_table(const char *stage, struct schema_table table, size_t conf
   struct check c = { stage, err, table, config_size, "", 0 };
   if (!table.fields) return 0;
   if (table.field_size < offsetof(struct weir_field, group_size) + sizeof(size_t))
-    return weir_fail(err, WEIR_E_INVALID, "stage `%s`: field_size is %u, less than the first version of struct weir_field had", stage, table.field_size);
+    return weir_fail(
+      err, WEIR_E_INVALID, "stage `%s`: field_size is %u, less than the first version of struct weir_field had", stage, table.field_size);
   return check_table(&c);
 }

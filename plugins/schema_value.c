@@ -74,13 +74,20 @@ int schema_parse_scalar(const struct weir_field *f, const char *text, void *out)
     rc = parse_bool(text, &b);
     if (!rc) *(int32_t *)out = b;
     return rc;
-  case WEIR_T_INT: return parse_i64(text, out);
-  case WEIR_T_UINT: return parse_u64(text, out);
-  case WEIR_T_DOUBLE: return parse_double(text, out);
-  case WEIR_T_DURATION: return parse_duration_ns(text, out);
-  case WEIR_T_BYTES: return parse_bytes(text, out);
-  case WEIR_T_ENUM: return parse_choice(f, text, out);
-  default: return WEIR_E_INVALID;
+  case WEIR_T_INT:
+    return parse_i64(text, out);
+  case WEIR_T_UINT:
+    return parse_u64(text, out);
+  case WEIR_T_DOUBLE:
+    return parse_double(text, out);
+  case WEIR_T_DURATION:
+    return parse_duration_ns(text, out);
+  case WEIR_T_BYTES:
+    return parse_bytes(text, out);
+  case WEIR_T_ENUM:
+    return parse_choice(f, text, out);
+  default:
+    return WEIR_E_INVALID;
   }
 }
 
@@ -97,9 +104,12 @@ void schema_note_doc(const struct slot *s) {
 void schema_wrong(const struct slot *s, const struct yaml_node *node, const char *expected, const char *fix) {
   char buf[128];
   int secret = (s->f->flags & WEIR_SECRET) != 0;
-  diag_error(s->level->ds, node->pos, "`%s` of %s: expected %s, got %s", s->path, s->level->what, expected, schema_describe(node, secret, buf, sizeof buf));
-  if (node->expanded && node->kind == YAML_SCALAR && !secret) diag_caret(s->level->ds, "gives `%.60s`", node->text);
-  else if (fix) diag_caret(s->level->ds, "%s", fix);
+  diag_error(s->level->ds, node->pos, "`%s` of %s: expected %s, got %s", s->path, s->level->what, expected,
+    schema_describe(node, secret, buf, sizeof buf));
+  if (node->expanded && node->kind == YAML_SCALAR && !secret)
+    diag_caret(s->level->ds, "gives `%.60s`", node->text);
+  else if (fix)
+    diag_caret(s->level->ds, "%s", fix);
   schema_note_doc(s);
 }
 
@@ -113,7 +123,8 @@ static const char *nearest_choice(const struct slot *s, const char *text) {
 
 /* yes, no, on, off and the like, which YAML 1.1 took for booleans. */
 static const char *fix_bool(const struct slot *s, const char *text) {
-  static const char *const yes[] = { "true", "yes", "on", "y", "1", "enabled", "enable" }, *const no[] = { "false", "no", "off", "n", "0", "disabled", "disable" };
+  static const char *const yes[] = { "true", "yes", "on", "y", "1", "enabled", "enable" }, *const no[] = { "false", "no", "off", "n", "0",
+    "disabled", "disable" };
   for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
     if (strcasecmp(text, yes[i]) == 0) return "write `true`";
     if (strcasecmp(text, no[i]) == 0) return "write `false`";
@@ -138,13 +149,15 @@ const char *schema_fix(const struct slot *s, const struct yaml_node *node) {
   union scalar any;
   int64_t whole;
   const char *text = node->text, *fix;
-  if (node->kind != YAML_SCALAR) return node->kind == YAML_SEQ && node->n == 1 ? "write the one value alone, without `-` or brackets" : NULL;
+  if (node->kind != YAML_SCALAR)
+    return node->kind == YAML_SEQ && node->n == 1 ? "write the one value alone, without `-` or brackets" : NULL;
   if (s->f->type == WEIR_T_ENUM) return nearest_choice(s, text);
   if (s->f->type == WEIR_T_BOOL) return fix_bool(s, text);
   if (node->quoted && schema_parse_scalar(s->f, text, &any) == 0) return "remove the quotes";
   if ((fix = fix_spaces(s, text))) return fix;
   if (s->f->type == WEIR_T_DURATION)
-    return parse_i64(text, &whole) == 0 ? arena_printf(s->level->arena, "give a unit: `%ss`", text) : "units: ns, us, ms, s, m, h, as in 1m30s";
+    return parse_i64(text, &whole) == 0 ? arena_printf(s->level->arena, "give a unit: `%ss`", text)
+                                        : "units: ns, us, ms, s, m, h, as in 1m30s";
   if (s->f->type == WEIR_T_BYTES) return "units: KiB, MiB, GiB (powers of 1024), KB, MB, GB (of 1000)";
   return NULL;
 }
@@ -179,11 +192,12 @@ static void wrong_range(const struct slot *s) {
   const char *unit = f->unit ? f->unit : "", *min = f->min, *max = f->max;
   if (!min && (f->type == WEIR_T_UINT || f->type == WEIR_T_BYTES)) min = "0";
   const char *limits = min && max ? arena_printf(s->level->arena, "between %s and %s", min, max)
-    : min                         ? arena_printf(s->level->arena, "at least %s", min)
-    : max                         ? arena_printf(s->level->arena, "at most %s", max)
+                       : min      ? arena_printf(s->level->arena, "at least %s", min)
+                       : max      ? arena_printf(s->level->arena, "at most %s", max)
                                   : "smaller";
   const char *got = schema_describe(s->node, (f->flags & WEIR_SECRET) != 0, buf, sizeof buf);
-  diag_error(s->level->ds, s->node->pos, "`%s` of %s must be %s%s%s%s, got %s", s->path, s->level->what, limits, *unit ? " (" : "", unit, *unit ? ")" : "", got);
+  diag_error(s->level->ds, s->node->pos, "`%s` of %s must be %s%s%s%s, got %s", s->path, s->level->what, limits, *unit ? " (" : "", unit,
+    *unit ? ")" : "", got);
   if (s->node->expanded && !(f->flags & WEIR_SECRET)) diag_caret(s->level->ds, "gives `%.60s`", s->node->text);
   schema_note_doc(s);
 }
@@ -193,8 +207,10 @@ static const char *expected(const struct slot *s) {
   char *list = arena_alloc(s->level->arena, strlen(s->f->choices) * 2 + 8), *p = list;
   p += snprintf(list, 8, "one of ");
   for (const char *c = s->f->choices; *c; c++) {
-    if (*c == '|') *p++ = ',', *p++ = ' ';
-    else *p++ = *c;
+    if (*c == '|')
+      *p++ = ',', *p++ = ' ';
+    else
+      *p++ = *c;
   }
   *p = 0;
   return list;
@@ -214,10 +230,15 @@ void schema_bind_scalar(const struct slot *s) {
     return;
   }
   /* A quoted "5" or "true" is text in YAML; what ${...} gives has no quotes of its own. */
-  int is_text = node->quoted && !node->expanded && (type == WEIR_T_BOOL || type == WEIR_T_INT || type == WEIR_T_UINT || type == WEIR_T_DOUBLE);
+  int is_text =
+    node->quoted && !node->expanded && (type == WEIR_T_BOOL || type == WEIR_T_INT || type == WEIR_T_UINT || type == WEIR_T_DOUBLE);
   int rc = schema_parse_scalar(s->f, node->text, &value);
-  if (rc == WEIR_E_LIMIT || (rc && negative(s->f, node->text)) || (!rc && !is_text && out_of_range(s->f, &value))) wrong_range(s);
-  else if (is_text && !rc) schema_wrong(s, node, expected(s), type == WEIR_T_BOOL ? "remove the quotes" : schema_fix(s, node));
-  else if (rc) schema_wrong(s, node, expected(s), schema_fix(s, node));
-  else memcpy(s->out, &value, info(type)->size);
+  if (rc == WEIR_E_LIMIT || (rc && negative(s->f, node->text)) || (!rc && !is_text && out_of_range(s->f, &value)))
+    wrong_range(s);
+  else if (is_text && !rc)
+    schema_wrong(s, node, expected(s), type == WEIR_T_BOOL ? "remove the quotes" : schema_fix(s, node));
+  else if (rc)
+    schema_wrong(s, node, expected(s), schema_fix(s, node));
+  else
+    memcpy(s->out, &value, info(type)->size);
 }

@@ -1,5 +1,5 @@
-/* YAML with expansion: whatever the text, it is read within its limits, every node's place is inside of its file, and the report can be made.
- * The environment and the files are made up: variables named by one letter hold what stands below. */
+/* YAML with expansion: whatever the text, it is read within its limits, every node's place is inside of its file, and the report can be
+ * made. The environment and the files are made up: variables named by one letter hold what stands below. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const values[] = { "1", "text", "[a, ${B}]", "{k: ${C}, l: '${D}'}", "${E}${E}", "${F}", "&a [*a, *a]", "0123", "a: b", "- ", "$${X}", "\t", "" };
+static const char *const values[] = { "1", "text", "[a, ${B}]", "{k: ${C}, l: '${D}'}", "${E}${E}", "${F}", "&a [*a, *a]", "0123", "a: b",
+  "- ", "$${X}", "\t", "" };
 
 static const char *fake_env(const char *name) {
   size_t i = (size_t)(name[0] - 'A');

@@ -180,8 +180,8 @@ static void nearest_word(void **state) {
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
   const struct CMUnitTest tests[] = { T(shows_line_caret_and_notes), T(sorts_by_place_and_counts), T(says_a_repeated_mistake_once),
-    T(without_a_file_there_is_no_arrow), T(nothing_is_an_empty_text), T(columns_are_characters_below_a_line_with_utf8), T(terminal_controls_do_not_pass),
-    T(long_lines_are_cut_around_the_place), T(secrets_are_hidden_by_place_and_by_name), T(many_errors_are_counted_but_not_kept),
-    T(a_place_outside_of_the_text_is_survived), T(nearest_word) };
+    T(without_a_file_there_is_no_arrow), T(nothing_is_an_empty_text), T(columns_are_characters_below_a_line_with_utf8),
+    T(terminal_controls_do_not_pass), T(long_lines_are_cut_around_the_place), T(secrets_are_hidden_by_place_and_by_name),
+    T(many_errors_are_counted_but_not_kept), T(a_place_outside_of_the_text_is_survived), T(nearest_word) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

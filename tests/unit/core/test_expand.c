@@ -33,13 +33,16 @@ struct pair {
   const char *name, *value;
 };
 
-static const struct pair env_vars[] = { { "HOST", "tempo" }, { "PORT", "4317" }, { "ZIP", "0123" }, { "EMPTY", "" }, { "NAME", "HOST" }, { "LOOP", "${env:LOOP}" },
-  { "A", "${env:B}x" }, { "B", "${HOST}" }, { "LIST", "[a, b]" }, { "MAP", "{x: 1, y: \"${PORT}\"}" }, { "COLON", "a: b" }, { "BAD", "[unclosed" },
-  { "QUOTED", "\"q\"" }, { "NULL", "null" }, { "DOLLAR", "pa$$word" }, { "BOOM0", "${BOOM1}${BOOM1}" }, { "BOOM1", "${BOOM2}${BOOM2}" },
-  { "BOOM2", "${BOOM3}${BOOM3}" }, { "BOOM3", "${BOOM4}${BOOM4}${BOOM4}${BOOM4}${BOOM4}${BOOM4}${BOOM4}${BOOM4}" },
-  { "BOOM4", "${BOOM5}${BOOM5}${BOOM5}${BOOM5}${BOOM5}${BOOM5}${BOOM5}${BOOM5}" }, { "BOOM5", "${BOOM6}${BOOM6}${BOOM6}${BOOM6}${BOOM6}${BOOM6}${BOOM6}" },
-  { "BOOM6", "${EMPTY}${EMPTY}${EMPTY}${EMPTY}${EMPTY}${EMPTY}" }, { "FAT", NULL } };
-static const struct pair files[] = { { "token", "s3cret\n" }, { "map.yaml", "a: 1\nb:\n  c: ${env:PORT}\n" }, { "pem", "-----BEGIN X-----\nabc\n-----END X-----\n" } };
+static const struct pair env_vars[] = { { "HOST", "tempo" }, { "PORT", "4317" }, { "ZIP", "0123" }, { "EMPTY", "" }, { "NAME", "HOST" },
+  { "LOOP", "${env:LOOP}" }, { "A", "${env:B}x" }, { "B", "${HOST}" }, { "LIST", "[a, b]" }, { "MAP", "{x: 1, y: \"${PORT}\"}" },
+  { "COLON", "a: b" }, { "BAD", "[unclosed" }, { "QUOTED", "\"q\"" }, { "NULL", "null" }, { "DOLLAR", "pa$$word" },
+  { "BOOM0", "${BOOM1}${BOOM1}" }, { "BOOM1", "${BOOM2}${BOOM2}" }, { "BOOM2", "${BOOM3}${BOOM3}" },
+  { "BOOM3", "${BOOM4}${BOOM4}${BOOM4}${BOOM4}${BOOM4}${BOOM4}${BOOM4}${BOOM4}" },
+  { "BOOM4", "${BOOM5}${BOOM5}${BOOM5}${BOOM5}${BOOM5}${BOOM5}${BOOM5}${BOOM5}" },
+  { "BOOM5", "${BOOM6}${BOOM6}${BOOM6}${BOOM6}${BOOM6}${BOOM6}${BOOM6}" }, { "BOOM6", "${EMPTY}${EMPTY}${EMPTY}${EMPTY}${EMPTY}${EMPTY}" },
+  { "FAT", NULL } };
+static const struct pair files[] = { { "token", "s3cret\n" }, { "map.yaml", "a: 1\nb:\n  c: ${env:PORT}\n" },
+  { "pem", "-----BEGIN X-----\nabc\n-----END X-----\n" } };
 static char fat[1u << 20];
 
 static const char *fake_env(const char *name) {
@@ -72,7 +75,8 @@ static struct yaml_node *expand(const char *text) {
 
 static void assert_text(const char *text, const char *want) {
   struct yaml_node *n = expand(text);
-  if (n->kind != YAML_SCALAR || strcmp(n->text, want) != 0) fail_msg("%s gave kind %d `%s`, wanted `%s`", text, n->kind, n->text ? n->text : "", want);
+  if (n->kind != YAML_SCALAR || strcmp(n->text, want) != 0)
+    fail_msg("%s gave kind %d `%s`, wanted `%s`", text, n->kind, n->text ? n->text : "", want);
   assert_int_equal(ds.n_errors + ds.n_warnings, 0);
 }
 
@@ -243,6 +247,7 @@ static void the_real_system(void **state) {
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
   const struct CMUnitTest tests[] = { T(variables), T(dollars), T(dollars_alone), T(whole_values_are_yaml), T(strings_keep_what_was_given),
-    T(files_lose_their_last_newline), T(a_file_can_hold_a_mapping), T(unset_is_empty_and_said), T(errors), T(floods_are_stopped), T(the_real_system) };
+    T(files_lose_their_last_newline), T(a_file_can_hold_a_mapping), T(unset_is_empty_and_said), T(errors), T(floods_are_stopped),
+    T(the_real_system) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -156,8 +156,12 @@ static void what_users_get_wrong(void **state) {
   assert_refused("[a]: x\n", "a key must be plain text", 1, 1, NULL);
   assert_refused("a: \x01\n", "control character (U+0001)", 1, 4, NULL);
   assert_refused("a: \xf6\n", "not UTF-8: byte 0xF6", 1, 4, "UTF-8");
-  assert_refused("\x7f" "ELF\x02\x01", "this is a program", 0, 0, NULL);
-  assert_refused("\xff\xfe" "a", "the file is UTF-16", 0, 0, NULL);
+  assert_refused("\x7f"
+                 "ELF\x02\x01",
+    "this is a program", 0, 0, NULL);
+  assert_refused("\xff\xfe"
+                 "a",
+    "the file is UTF-16", 0, 0, NULL);
 }
 
 static void a_no_break_space_inside_text_is_text(void **state) {
@@ -243,8 +247,8 @@ static void merging(void **state) {
 
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-  const struct CMUnitTest tests[] = { T(kinds_and_places), T(columns_are_bytes_behind_utf8), T(line_ends_of_windows), T(scalars_keep_their_text),
-    T(anchors_and_merge_keys), T(what_users_get_wrong), T(a_no_break_space_inside_text_is_text), T(reading_goes_on_after_a_duplicate), T(bombs),
-    T(many_keys), T(merging) };
+  const struct CMUnitTest tests[] = { T(kinds_and_places), T(columns_are_bytes_behind_utf8), T(line_ends_of_windows),
+    T(scalars_keep_their_text), T(anchors_and_merge_keys), T(what_users_get_wrong), T(a_no_break_space_inside_text_is_text),
+    T(reading_goes_on_after_a_duplicate), T(bombs), T(many_keys), T(merging) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

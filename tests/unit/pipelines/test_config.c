@@ -14,9 +14,7 @@
 #include "pipelines/config_internal.h"
 
 struct listen_keys {
-  const struct {
-    const char *endpoint;
-  } * grpc;
+  const struct { const char *endpoint; } * grpc;
 };
 
 static const struct weir_field endpoint_fields[] = {
@@ -24,7 +22,12 @@ static const struct weir_field endpoint_fields[] = {
   WEIR_FIELD_END,
 };
 static const struct weir_field protocol_fields[] = {
-  { .name = "grpc", .type = WEIR_T_OPT_GROUP, .offset = 0, .group = endpoint_fields, .group_size = sizeof(const char *), .doc = "OTLP over gRPC." },
+  { .name = "grpc",
+    .type = WEIR_T_OPT_GROUP,
+    .offset = 0,
+    .group = endpoint_fields,
+    .group_size = sizeof(const char *),
+    .doc = "OTLP over gRPC." },
   WEIR_FIELD_END,
 };
 static const struct weir_field receiver_fields[] = {
@@ -38,7 +41,11 @@ struct send_keys {
 };
 
 static const struct weir_field send_fields[] = {
-  { .name = "endpoint", .type = WEIR_T_STRING, .flags = WEIR_REQUIRED, .offset = offsetof(struct send_keys, endpoint), .doc = "Where to send." },
+  { .name = "endpoint",
+    .type = WEIR_T_STRING,
+    .flags = WEIR_REQUIRED,
+    .offset = offsetof(struct send_keys, endpoint),
+    .doc = "Where to send." },
   { .name = "token", .type = WEIR_T_STRING, .flags = WEIR_SECRET, .offset = offsetof(struct send_keys, token), .doc = "A secret." },
   WEIR_FIELD_END,
 };
@@ -52,8 +59,19 @@ static const struct weir_field batch_fields[] = {
 };
 
 #define ALL (WEIR_TRACES | WEIR_METRICS | WEIR_LOGS)
-#define STAGE(r, n, f, size, fl, in, out) \
-  { .type = { .role = r, .name = n, .fields = f, .field_size = sizeof(struct weir_field), .config_size = size, .flags = fl, .signals = in, .out_signals = out } }
+#define STAGE(r, n, f, size, fl, in, out)                                                                                                  \
+  {                                                                                                                                        \
+    .type = {                                                                                                                              \
+      .role = r,                                                                                                                           \
+      .name = n,                                                                                                                           \
+      .fields = f,                                                                                                                         \
+      .field_size = sizeof(struct weir_field),                                                                                             \
+      .config_size = size,                                                                                                                 \
+      .flags = fl,                                                                                                                         \
+      .signals = in,                                                                                                                       \
+      .out_signals = out                                                                                                                   \
+    }                                                                                                                                      \
+  }
 
 static const struct stage_entry stages[] = {
   STAGE(WEIR_RECEIVER, "otlp", receiver_fields, sizeof(struct listen_keys), 0, ALL, 0),
@@ -71,8 +89,10 @@ static const struct stage_entry *find(struct registry *r, uint32_t role, const c
   (void)r;
   for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
     if (stages[i].type.role == role && strcmp(stages[i].type.name, type) == 0) return &stages[i];
-  if (strcmp(type, "broken") == 0) weir_fail(err, WEIR_E_INVALID, "broken.so is of another ABI"), weir_hint(err, "build it again");
-  else weir_fail(err, WEIR_E_UNSUPPORTED, "no stage of that name");
+  if (strcmp(type, "broken") == 0)
+    weir_fail(err, WEIR_E_INVALID, "broken.so is of another ABI"), weir_hint(err, "build it again");
+  else
+    weir_fail(err, WEIR_E_UNSUPPORTED, "no stage of that name");
   return NULL;
 }
 
@@ -135,7 +155,8 @@ static void assert_messages(const char *doc, const char *const *want, size_t n) 
   free(got);
 }
 /* "" as the only message: none is expected. */
-#define MESSAGES(doc, ...) assert_messages(doc, (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(const char *))
+#define MESSAGES(doc, ...)                                                                                                                 \
+  assert_messages(doc, (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(const char *))
 
 #define PARTS "receivers: {otlp: {protocols: {grpc: }}}\nexporters: {debug: }\n"
 #define PIPE "service: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}\n"
@@ -148,10 +169,11 @@ static struct config_component *component(uint32_t role, const char *id) {
 
 static void a_whole_document(void **state) {
   (void)state;
-  load("receivers:\n  otlp:\n    protocols:\n      grpc:\n        endpoint: 0.0.0.0:4317\nprocessors:\n  batch/a: {timeout: 1s}\nexporters:\n  debug:\n"
-       "  otlp / back :\n    endpoint: back:4317\n    timeout: 7s\n    sending_queue: {queue_size: 5, sizer: items}\n  slow:\nextensions:\n  health_check:\nservice:\n"
-       "  extensions: [health_check]\n  lanes: 2\n  memory_limit: 64MiB\n  drain: {grace: 5s}\n  pipelines:\n    traces:\n      receivers: [otlp]\n"
-       "      processors: [batch/a]\n      exporters: [debug, otlp/back]\n    logs/x:\n      receivers: [otlp]\n      exporters: [slow]\n      ack: delivered\n");
+  load(
+    "receivers:\n  otlp:\n    protocols:\n      grpc:\n        endpoint: 0.0.0.0:4317\nprocessors:\n  batch/a: {timeout: 1s}\nexporters:\n  debug:\n"
+    "  otlp / back :\n    endpoint: back:4317\n    timeout: 7s\n    sending_queue: {queue_size: 5, sizer: items}\n  slow:\nextensions:\n  health_check:\nservice:\n"
+    "  extensions: [health_check]\n  lanes: 2\n  memory_limit: 64MiB\n  drain: {grace: 5s}\n  pipelines:\n    traces:\n      receivers: [otlp]\n"
+    "      processors: [batch/a]\n      exporters: [debug, otlp/back]\n    logs/x:\n      receivers: [otlp]\n      exporters: [slow]\n      ack: delivered\n");
   assert_clean();
   const struct config_pipeline *p = config->pipelines;
   assert_string_equal(p->id, "traces");
@@ -187,7 +209,8 @@ static void a_whole_document(void **state) {
 static void sender_table(void **state) {
   (void)state;
   struct weir_error err = { 0 };
-  assert_int_equal(schema_check_table("sender", (struct schema_table){ sender_fields, sizeof *sender_fields }, sizeof(struct sender_config), &err), 0);
+  assert_int_equal(
+    schema_check_table("sender", (struct schema_table){ sender_fields, sizeof *sender_fields }, sizeof(struct sender_config), &err), 0);
 }
 
 static void telemetry(void **state) {
@@ -199,9 +222,10 @@ static void telemetry(void **state) {
   assert_string_equal(config->telemetry.metrics_host, "127.0.0.1");
   assert_int_equal(config->telemetry.metrics_port, 8888);
   assert_string_equal(config->telemetry.log_output, "stderr");
-  load(PARTS "service:\n  telemetry:\n    logs: {level: DEBUG, encoding: json, output_paths: [stdout]}\n    metrics:\n      level: detailed\n      readers:\n"
-             "        - pull: {exporter: {prometheus: {host: 0.0.0.0, port: 9999, without_type_suffix: true, without_units: true}}}\n"
-             "  pipelines: {traces: {receivers: [otlp], exporters: [debug]}}\n");
+  load(PARTS
+    "service:\n  telemetry:\n    logs: {level: DEBUG, encoding: json, output_paths: [stdout]}\n    metrics:\n      level: detailed\n      readers:\n"
+    "        - pull: {exporter: {prometheus: {host: 0.0.0.0, port: 9999, without_type_suffix: true, without_units: true}}}\n"
+    "  pipelines: {traces: {receivers: [otlp], exporters: [debug]}}\n");
   assert_clean();
   assert_int_equal(config->telemetry.log_level, WEIR_LOG_DEBUG);
   assert_int_equal(config->telemetry.log_json, 1);
@@ -210,7 +234,8 @@ static void telemetry(void **state) {
   assert_int_equal(config->telemetry.metrics_port, 9999);
   assert_int_equal(config->telemetry.legacy_names, 1);
   MESSAGES(PARTS "service:\n  telemetry: {metrics: {level: none, readers: []}, traces: {level: none}, resource: {}}\n"
-                 "  pipelines: {traces: {receivers: [otlp], exporters: [debug]}}\n", "");
+                 "  pipelines: {traces: {receivers: [otlp], exporters: [debug]}}\n",
+    "");
 }
 
 static void telemetry_without_effect(void **state) {
@@ -232,7 +257,7 @@ static void several_sources(void **state) {
   static const char *const sets[] = { "exporters.otlp.endpoint=y:1", "service.lanes=3", "exporters.otlp.sending_queue={queue_size: 9}" };
   load_all(docs, 2, sets, 3);
   assert_int_equal(ds.n_errors, 0);
-  assert_int_equal(ds.n_warnings, 1); /* debug is not used any more: lists replace */
+  assert_int_equal(ds.n_warnings, 1);                                                        /* debug is not used any more: lists replace */
   assert_int_equal(*(const int64_t *)component(WEIR_PROCESSOR, "batch")->config, 200000000); /* null erased the 1s */
   assert_string_equal(((const struct send_keys *)component(WEIR_EXPORTER, "otlp")->config)->endpoint, "y:1");
   assert_int_equal(component(WEIR_EXPORTER, "otlp")->sender->queue.queue_size, 9);
@@ -277,23 +302,28 @@ static void kinds_of_sources(void **state) {
 
 static void ids(void **state) {
   (void)state;
-  MESSAGES("receivers: {otlp: {protocols: }, \"otlp/\": , /x: , 1x: , a-b: , \"otlp/a b\": , \"otlp/a$\": , \"otlp /\": }\nexporters: {debug: }\n" PIPE,
-    "in `otlp/` id: the part after / should not be empty", "in `/x` id: the part before / should not be empty", "in `1x` id: invalid character(s) in type",
-    "in `a-b` id: invalid character(s) in type", "in `otlp/a b` id: invalid character(s) in name", "in `otlp/a$` id: invalid character(s) in name",
+  MESSAGES(
+    "receivers: {otlp: {protocols: }, \"otlp/\": , /x: , 1x: , a-b: , \"otlp/a b\": , \"otlp/a$\": , \"otlp /\": }\nexporters: {debug: }\n" PIPE,
+    "in `otlp/` id: the part after / should not be empty", "in `/x` id: the part before / should not be empty",
+    "in `1x` id: invalid character(s) in type", "in `a-b` id: invalid character(s) in type",
+    "in `otlp/a b` id: invalid character(s) in name", "in `otlp/a$` id: invalid character(s) in name",
     "in `otlp /` id: the part after / should not be empty");
   MESSAGES("receivers: {otlp: {protocols: }, \" otlp\": }\nexporters: {debug: }\n" PIPE, "duplicate ID \"otlp\" in receivers");
-  MESSAGES(PARTS "connectors: {otlp: , debug: }\n" PIPE, "connectors::otlp: ambiguous ID: Found both \"otlp\" receiver and \"otlp\" connector.",
+  MESSAGES(PARTS "connectors: {otlp: , debug: }\n" PIPE,
+    "connectors::otlp: ambiguous ID: Found both \"otlp\" receiver and \"otlp\" connector.",
     "connectors::debug: ambiguous ID: Found both \"debug\" exporter and \"debug\" connector.");
 }
 
 static void references(void **state) {
   (void)state;
-  MESSAGES(PARTS "service: {extensions: [health], pipelines: {traces: {receivers: [oltp], processors: [batch], exporters: [debug, otlp]}}}\n",
+  MESSAGES(PARTS
+    "service: {extensions: [health], pipelines: {traces: {receivers: [oltp], processors: [batch], exporters: [debug, otlp]}}}\n",
     "service::extensions: references extension \"health\" which is not configured",
     "service::pipelines::traces: references receiver \"oltp\" which is not configured",
     "service::pipelines::traces: references processor \"batch\" which is not configured",
     "service::pipelines::traces: references exporter \"otlp\" which is not configured");
-  MESSAGES(PARTS "processors: {batch: }\nservice: {pipelines: {traces: {receivers: [otlp], processors: [batch, batch], exporters: [debug]}}}\n",
+  MESSAGES(PARTS
+    "processors: {batch: }\nservice: {pipelines: {traces: {receivers: [otlp], processors: [batch, batch], exporters: [debug]}}}\n",
     "service::pipelines::traces: references processor \"batch\" multiple times");
   MESSAGES(PARTS "service: {pipelines: {traces: {receivers: [otlp]}, logs: {exporters: [debug]}, metrics: }}\n",
     "service::pipelines::traces: must have at least one exporter", "service::pipelines::logs: must have at least one receiver",
@@ -303,13 +333,16 @@ static void references(void **state) {
 
 static void structure(void **state) {
   (void)state;
-  MESSAGES("service: {}\n", "no receiver configuration specified in config", "no exporter configuration specified in config", "service must have at least one pipeline");
+  MESSAGES("service: {}\n", "no receiver configuration specified in config", "no exporter configuration specified in config",
+    "service must have at least one pipeline");
   MESSAGES(PARTS, "service must have at least one pipeline");
-  MESSAGES(PARTS "service: {pipelines: {trace: {receivers: [otlp], exporters: [debug]}}}\n", "service::pipelines: unknown signal \"trace\" in pipeline \"trace\"");
+  MESSAGES(PARTS "service: {pipelines: {trace: {receivers: [otlp], exporters: [debug]}}}\n",
+    "service::pipelines: unknown signal \"trace\" in pipeline \"trace\"");
   MESSAGES(PARTS "service: {pipelines: {profiles: {receivers: [otlp], exporters: [debug]}}}\n", "pipelines of profiles are not supported");
   MESSAGES("receiver: {otlp: {protocols: }}\nexporters: {debug: }\n" PIPE, "unknown section `receiver` in the configuration");
   MESSAGES(PARTS "pipelines: {traces: {receivers: [otlp], exporters: [debug]}}\n", "unknown section `pipelines` in the configuration");
-  MESSAGES("receivers: {otlp: {protocols: }}\nexporters:\n  debug:\n  service:\n    pipelines: {traces: {receivers: [otlp], exporters: [debug]}}\n",
+  MESSAGES(
+    "receivers: {otlp: {protocols: }}\nexporters:\n  debug:\n  service:\n    pipelines: {traces: {receivers: [otlp], exporters: [debug]}}\n",
     "the section `service` stands below `exporters`");
   MESSAGES("- a\n", "a configuration is a mapping of sections, got a list");
   MESSAGES("receivers: [otlp]\nexporters: {debug: }\n" PIPE, "`receivers` must be a mapping of ids to their settings, got a list");
@@ -327,7 +360,8 @@ static void unused(void **state) {
 
 static void stages_that_can_not_be_had(void **state) {
   (void)state;
-  MESSAGES("receivers: {batch: , broken: }\nexporters: {debug: }\nservice: {pipelines: {traces: {receivers: [batch, broken], exporters: [debug]}}}\n",
+  MESSAGES(
+    "receivers: {batch: , broken: }\nexporters: {debug: }\nservice: {pipelines: {traces: {receivers: [batch, broken], exporters: [debug]}}}\n",
     "receivers: unknown type: \"batch\" for id: \"batch\"", "receiver `broken`: broken.so is of another ABI");
   MESSAGES(PARTS "service: {plugins: [/x.so], pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}\n", "cannot load /x.so");
 }
@@ -343,29 +377,35 @@ static void signals(void **state) {
     "connector \"forward\" used as exporter in [traces] pipeline but not used in any supported receiver pipeline");
   MESSAGES(PARTS "connectors: {forward: }\nservice: {pipelines: {traces: {receivers: [otlp, forward], exporters: [debug]}}}\n",
     "connector \"forward\" used as receiver in [traces] pipeline but not used in any supported exporter pipeline");
-  MESSAGES(PARTS "connectors: {forward: }\nservice: {pipelines: {traces: {receivers: [otlp], exporters: [forward]}, logs: {receivers: [forward], exporters: [debug]}}}\n",
+  MESSAGES(PARTS
+    "connectors: {forward: }\nservice: {pipelines: {traces: {receivers: [otlp], exporters: [forward]}, logs: {receivers: [forward], exporters: [debug]}}}\n",
     "connector \"forward\" used as exporter in [traces] pipeline", "connector \"forward\" used as receiver in [logs] pipeline");
-  MESSAGES(PARTS "connectors: {counter: }\nservice: {pipelines: {metrics: {receivers: [otlp], exporters: [counter]}, metrics/2: {receivers: [counter], exporters: [debug]}}}\n",
+  MESSAGES(PARTS
+    "connectors: {counter: }\nservice: {pipelines: {metrics: {receivers: [otlp], exporters: [counter]}, metrics/2: {receivers: [counter], exporters: [debug]}}}\n",
     "connector `counter` does not support metrics", "connector \"counter\" used as receiver in [metrics/2] pipeline");
 }
 
 static void disk_queues_are_refused(void **state) {
   (void)state;
   MESSAGES("receivers: {otlp: {protocols: }}\nexporters: {otlp: {endpoint: x, sending_queue: {storage: file_storage}}}\n"
-           "service: {pipelines: {traces: {receivers: [otlp], exporters: [otlp]}}}\n", "queues on disk are not available yet");
+           "service: {pipelines: {traces: {receivers: [otlp], exporters: [otlp]}}}\n",
+    "queues on disk are not available yet");
 }
 
 static void places_survive_merge_and_expansion(void **state) {
   (void)state;
-  static const char *const docs[] = { PARTS "processors:\n  batch: {timeout: 1s}\n"
-    "service: {pipelines: {traces: {receivers: [otlp], processors: [batch], exporters: [debug]}}}\n", "\nprocessors:\n  batch:\n    timeout: ${env:WEIR_TEST_APPLES}\n" };
+  static const char *const docs[] = { PARTS
+    "processors:\n  batch: {timeout: 1s}\n"
+    "service: {pipelines: {traces: {receivers: [otlp], processors: [batch], exporters: [debug]}}}\n",
+    "\nprocessors:\n  batch:\n    timeout: ${env:WEIR_TEST_APPLES}\n" };
   setenv("WEIR_TEST_APPLES", "5 apples", 1);
   load_all(docs, 2, NULL, 0);
   assert_null(config);
   char *got = diags_render(&ds);
-  assert_string_equal(got, "error: `timeout` of processor `batch`: expected a duration such as 200ms, got `5 apples`\n --> env:WEIR_TEST_DOC1:4:14\n  |\n"
-                           "4 |     timeout: ${env:WEIR_TEST_APPLES}\n  |              ^^^^^^^^^^^^^^^^^^^^^^^ gives `5 apples`\n"
-                           "  = timeout (duration, default 200ms): How long.\n1 error\n");
+  assert_string_equal(got,
+    "error: `timeout` of processor `batch`: expected a duration such as 200ms, got `5 apples`\n --> env:WEIR_TEST_DOC1:4:14\n  |\n"
+    "4 |     timeout: ${env:WEIR_TEST_APPLES}\n  |              ^^^^^^^^^^^^^^^^^^^^^^^ gives `5 apples`\n"
+    "  = timeout (duration, default 200ms): How long.\n  = all its keys: weir doc processor/batch\n1 error\n");
   free(got);
 }
 
@@ -396,8 +436,8 @@ static void large_documents_are_quick(void **state) {
 
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-  const struct CMUnitTest tests[] = { T(a_whole_document), T(sender_table), T(telemetry), T(telemetry_without_effect), T(several_sources), T(bad_sets),
-    T(kinds_of_sources), T(ids), T(references), T(structure), T(unused), T(stages_that_can_not_be_had), T(signals), T(disk_queues_are_refused),
-    T(places_survive_merge_and_expansion), T(large_documents_are_quick) };
+  const struct CMUnitTest tests[] = { T(a_whole_document), T(sender_table), T(telemetry), T(telemetry_without_effect), T(several_sources),
+    T(bad_sets), T(kinds_of_sources), T(ids), T(references), T(structure), T(unused), T(stages_that_can_not_be_had), T(signals),
+    T(disk_queues_are_refused), T(places_survive_merge_and_expansion), T(large_documents_are_quick) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,7 +37,13 @@ struct outer {
 
 static const struct weir_field inner_fields[] = {
   { .name = "name", .type = WEIR_T_STRING, .offset = offsetof(struct inner, name), .dflt = "none", .doc = "A name." },
-  { .name = "port", .type = WEIR_T_INT, .offset = offsetof(struct inner, port), .dflt = "80", .min = "1", .max = "65535", .doc = "A port." },
+  { .name = "port",
+    .type = WEIR_T_INT,
+    .offset = offsetof(struct inner, port),
+    .dflt = "80",
+    .min = "1",
+    .max = "65535",
+    .doc = "A port." },
   WEIR_FIELD_END,
 };
 
@@ -144,8 +150,9 @@ static void defaults(void **state) {
 
 static void values(void **state) {
   (void)state;
-  bind("on: false\ncount: 3\nitems: 9\nratio: 1\nwait: 1m30s\nroom: 512KiB\ntext: 0123\ntoken: t\nmode: Normal\nlist: [x]\nmap: {a: 1, b: }\n"
-       "group: {name: n}\nopt:\ngroups:\n  - port: 1\n  - name: two\n");
+  bind(
+    "on: false\ncount: 3\nitems: 9\nratio: 1\nwait: 1m30s\nroom: 512KiB\ntext: 0123\ntoken: t\nmode: Normal\nlist: [x]\nmap: {a: 1, b: }\n"
+    "group: {name: n}\nopt:\ngroups:\n  - port: 1\n  - name: two\n");
   assert_clean();
   assert_int_equal(out.on, 0);
   assert_int_equal(out.count, 3);
@@ -184,7 +191,8 @@ static void expanded_values(void **state) {
   setenv("WEIR_T_INT", "3", 1);
   setenv("WEIR_T_LIST", "[p, q]", 1);
   setenv("WEIR_T_ZIP", "0123", 1);
-  bind("count: ${env:WEIR_T_INT}\nitems: \"${env:WEIR_T_INT}\"\nlist: ${env:WEIR_T_LIST}\ntext: ${env:WEIR_T_ZIP}\nmap: {k: \"${env:WEIR_T_ZIP}\"}\non: ${X:-false}\n");
+  bind(
+    "count: ${env:WEIR_T_INT}\nitems: \"${env:WEIR_T_INT}\"\nlist: ${env:WEIR_T_LIST}\ntext: ${env:WEIR_T_ZIP}\nmap: {k: \"${env:WEIR_T_ZIP}\"}\non: ${X:-false}\n");
   assert_clean();
   assert_int_equal(out.count, 3);
   assert_int_equal(out.items, 3);
@@ -209,21 +217,26 @@ static void wrong_values(void **state) {
   refused("ratio: half\n", "`ratio` of thing `x`: expected a number, got `half`", NULL, 1, 8);
   refused("wait: 5\n", "`wait` of thing `x`: expected a duration such as 200ms, got `5`", "give a unit: `5s`", 1, 7);
   refused("wait: 5 s\n", "`wait` of thing `x`: expected a duration such as 200ms, got `5 s`", "write `5s`", 1, 7);
-  refused("wait: 5 apples\n", "`wait` of thing `x`: expected a duration such as 200ms, got `5 apples`", "units: ns, us, ms, s, m, h, as in 1m30s", 1, 7);
+  refused("wait: 5 apples\n", "`wait` of thing `x`: expected a duration such as 200ms, got `5 apples`",
+    "units: ns, us, ms, s, m, h, as in 1m30s", 1, 7);
   refused("wait: 2h\n", "`wait` of thing `x` must be between 1ms and 1h, got `2h`", NULL, 1, 7);
-  refused("room: big\n", "`room` of thing `x`: expected a size such as 4MiB, got `big`", "units: KiB, MiB, GiB (powers of 1024), KB, MB, GB (of 1000)", 1, 7);
+  refused("room: big\n", "`room` of thing `x`: expected a size such as 4MiB, got `big`",
+    "units: KiB, MiB, GiB (powers of 1024), KB, MB, GB (of 1000)", 1, 7);
   refused("room: 1\n", "`room` of thing `x` must be between 1KiB and 1GiB, got `1`", NULL, 1, 7);
   refused("text: [a]\n", "`text` of thing `x`: expected text, got a list", "write the one value alone, without `-` or brackets", 1, 7);
   refused("text: \"\"\n", "`text` of thing `x` may not be empty", NULL, 1, 7);
-  refused("mode: detaild\n", "`mode` of thing `x`: expected one of basic, normal, detailed, got `detaild`", "did you mean `detailed`?", 1, 7);
-  refused("list: {a: b}\n", "`list` of thing `x`: expected a list of texts, got a mapping", "as in [a, b], or one item with `- ` on each line", 1, 7);
+  refused(
+    "mode: detaild\n", "`mode` of thing `x`: expected one of basic, normal, detailed, got `detaild`", "did you mean `detailed`?", 1, 7);
+  refused("list: {a: b}\n", "`list` of thing `x`: expected a list of texts, got a mapping",
+    "as in [a, b], or one item with `- ` on each line", 1, 7);
   refused("list: [a, [b]]\n", "`list` of thing `x`: expected a list of texts, got a list", "this item is not text", 1, 11);
   refused("map: a\n", "`map` of thing `x`: expected a mapping of names to texts, got `a`", NULL, 1, 6);
   refused("map: {k: [v]}\n", "`map.k` of thing `x`: expected text, got a list", NULL, 1, 10);
   refused("group: x\n", "`group` of thing `x`: expected a mapping, got text", NULL, 1, 8);
   refused("group: name:n\n", "`group` of thing `x`: expected a mapping, got text", "put a space after `name:`", 1, 8);
   refused("group: [a]\n", "`group` of thing `x`: expected a mapping, got a list", "remove the `-` or the brackets", 1, 8);
-  refused("groups: {name: n}\n", "`groups` of thing `x`: expected a list of mappings, got a mapping", "put `- ` in front of each one", 1, 9);
+  refused(
+    "groups: {name: n}\n", "`groups` of thing `x`: expected a list of mappings, got a mapping", "put `- ` in front of each one", 1, 9);
   refused("groups: [{port: 0}]\n", "`groups[0].port` of thing `x` must be between 1 and 65535, got `0`", NULL, 1, 17);
 }
 
@@ -374,7 +387,8 @@ static void checking_tables(void **state) {
   f.group_size = sizeof(struct inner), check_one(f, NULL);
   f.group_size = 8, check_one(f, "behind the end");
   f.type = WEIR_T_INT, check_one(f, "only a group");
-  struct weir_field twice[] = { { .name = "a", .type = WEIR_T_INT, .doc = "A." }, { .name = "a", .type = WEIR_T_INT, .doc = "A." }, WEIR_FIELD_END };
+  struct weir_field twice[] = { { .name = "a", .type = WEIR_T_INT, .doc = "A." }, { .name = "a", .type = WEIR_T_INT, .doc = "A." },
+    WEIR_FIELD_END };
   assert_int_equal(schema_check_table("s", (struct schema_table){ twice, sizeof *twice }, 8, &err), WEIR_E_INVALID);
   assert_non_null(strstr(err.msg, "declared twice"));
 }
@@ -404,17 +418,25 @@ static void a_table_may_contain_itself(void **state) {
 
 static void the_manual_page(void **state) {
   (void)state;
-  struct stage_entry e = { .type = { .role = WEIR_EXPORTER, .signals = WEIR_TRACES | WEIR_LOGS, .flags = WEIR_QUEUED, .name = "thing", .aliases = "thingy|thong",
-                             .doc = "Does things.", .example_yaml = "wait: 1s\ngroup:\n  port: 1\n", .stability = "alpha", .fields = outer_fields,
+  struct stage_entry e = { .type = { .role = WEIR_EXPORTER,
+                             .signals = WEIR_TRACES | WEIR_LOGS,
+                             .flags = WEIR_QUEUED,
+                             .name = "thing",
+                             .aliases = "thingy|thong",
+                             .doc = "Does things.",
+                             .example_yaml = "wait: 1s\ngroup:\n  port: 1\n",
+                             .stability = "alpha",
+                             .fields = outer_fields,
                              .field_size = sizeof *outer_fields } };
   char *text = NULL;
   size_t n = 0;
   FILE *f = open_memstream(&text, &n);
   manual_page(f, &e, (struct schema_table){ needy_fields, sizeof *needy_fields });
   fclose(f);
-  static const char *const parts[] = { "# thing exporter\n\nDoes things.\n", "- signals: traces, logs\n", "- also called: `thingy`, `thong`\n",
-    "```yaml\nexporters:\n  thing:\n    wait: 1s\n    group:\n      port: 1\n```\n", "- `count` (whole number, default `-5`, -10 to 10)\n  Count.\n",
-    "- `mode` (one of `basic`, `normal`, `detailed`)\n", "- `token` (text, secret)\n", "- `group.port` (whole number, default `80`, 1 to 65535)\n",
+  static const char *const parts[] = { "# thing exporter\n\nDoes things.\n", "- signals: traces, logs\n",
+    "- also called: `thingy`, `thong`\n", "```yaml\nexporters:\n  thing:\n    wait: 1s\n    group:\n      port: 1\n```\n",
+    "- `count` (whole number, default `-5`, -10 to 10)\n  Count.\n", "- `mode` (one of `basic`, `normal`, `detailed`)\n",
+    "- `token` (text, secret)\n", "- `group.port` (whole number, default `80`, 1 to 65535)\n",
     "- `opt` (group, off unless the key is there)\n", "- `groups[].name` (text, default `none`)\n", "- `old` (true or false, deprecated)\n",
     "## Queue and retry\n", "- `must` (text, required)\n" };
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
