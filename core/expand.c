@@ -191,12 +191,14 @@ static void mark_expanded(struct expand *x, struct yaml_node *node, int keep_pla
 }
 
 /* The text as YAML, or NULL when it is none: then it is a string. */
-static struct yaml_node *parse_value(struct expand *x, const struct source_text *got) {
+static struct yaml_node *parse_value(struct expand *x, const struct source_text *got, const char **ret_why) {
   struct diags quiet;
   diags_init(&quiet);
   uint32_t file = diags_add_file(&quiet, "", got->p, got->n);
   struct yaml_node *node = yaml_parse_counted(x->arena, &quiet, file, 0, got->n, &x->nodes);
   int bad = quiet.n_errors > 0;
+  if (bad && got->is_file && quiet.first)
+    *ret_why = arena_printf(x->arena, "%s:%u:%u: %s", got->name, quiet.first->pos.line, quiet.first->pos.col, quiet.first->msg);
   diags_done(&quiet);
   if (!node || bad) return NULL;
   int keep = got->is_file && (node->kind == YAML_MAP || node->kind == YAML_SEQ);
@@ -220,11 +222,12 @@ static void keep_original(struct expand *x, struct yaml_node *node, const struct
 static void expand_whole(struct expand *x, struct yaml_node *node, int nested, int depth) {
   struct source_text got;
   struct yaml_node site = *node;
+  const char *why = NULL;
   x->site = &site;
   node->expanded = 1;
   node->kind = YAML_BROKEN;
   if (!fetch(x, site.text, strlen(site.text), nested, &got)) return;
-  struct yaml_node *value = got.set ? parse_value(x, &got) : NULL;
+  struct yaml_node *value = got.set ? parse_value(x, &got, &why) : NULL;
   if (x->nodes > YAML_NODES_MAX) {
     over_limit(x, "the expansions of ${...} give more than 100000 values, keys and lists");
     return;
@@ -235,6 +238,7 @@ static void expand_whole(struct expand *x, struct yaml_node *node, int nested, i
     node->kind = got.set ? YAML_SCALAR : YAML_NULL, node->text = arena_strndup(x->arena, got.p, got.n), node->quoted = 0;
   if (node->kind == YAML_SCALAR || node->kind == YAML_NULL) node->pos = site.pos;
   expand_node(x, node, nested + 1, depth);
+  node->not_yaml = why;
   if (got.set) keep_original(x, node, &got, nested + 1);
 }
 

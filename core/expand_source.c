@@ -39,11 +39,9 @@ static int file_read(struct arena *a, const char *path, char **ret, size_t *ret_
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     int e = errno;
-    if (e == ENOENT && path[0] != '/') {
-      char cwd[200];
-      weir_hint(
-        err, "relative paths start at the working directory%s%s", getcwd(cwd, sizeof cwd) ? ", " : "", getcwd(cwd, sizeof cwd) ? cwd : "");
-    } else if (e == EACCES)
+    if (e == ENOENT && path[0] != '/')
+      weir_hint(err, "a relative path starts at the working directory");
+    else if (e == EACCES)
       weir_hint(err, "the user that weir runs as must be allowed to read it");
     return weir_fail(err, WEIR_E_IO, "cannot open %s: %s", path, strerror(e));
   }

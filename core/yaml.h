@@ -24,6 +24,7 @@ struct yaml_node {
   size_t n;
   struct yaml_node **items; /* YAML_SEQ: n; YAML_MAP: n values */
   struct yaml_node **keys;  /* YAML_MAP: n scalar keys */
+  const char *not_yaml;     /* why the file that ${file:} named is text and nothing else: "x.yaml:3:1: a tab ..."; else NULL */
   const char *original;     /* what ${...} gave, when it was the whole value: a string field takes this, whatever YAML makes of it */
 };
 

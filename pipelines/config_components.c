@@ -60,7 +60,10 @@ static void not_a_section(struct config_loader *l, const struct config_section *
   l->broken |= 1u << s->role;
   diag_error(
     l->ds, node->pos, "`%s` must be a mapping of ids to their settings, got %s", s->key, node->kind == YAML_SEQ ? "a list" : "text");
-  if (first && strlen(first) < 40 && strcspn(first, ": ") == strlen(first))
+  if (node->not_yaml) diag_note(l->ds, "not valid YAML: %s", node->not_yaml);
+  if (node->expanded)
+    diag_caret(l->ds, "what this gives is not a YAML mapping");
+  else if (first && strlen(first) < 40 && strcspn(first, ": ") == strlen(first))
     diag_caret(l->ds, "write `%s:`", first);
   else if (first && strchr(first, ':'))
     diag_caret(l->ds, "put a space after the colon");

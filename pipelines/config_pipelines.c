@@ -218,6 +218,12 @@ static void read_pipeline(struct config_loader *l, const struct yaml_node *key, 
   const char *type;
   uint32_t before = l->ds->n_errors;
   if (config_parse_id(l, key, &p->id, &type)) return;
+  for (const struct config_pipeline *q = l->config->pipelines; q; q = q->next) {
+    if (strcmp(q->id, p->id) != 0) continue;
+    diag_error(l->ds, key->pos, "duplicate pipeline \"%s\"", p->id);
+    diag_caret(l->ds, "the same as at %s", config_where(l, key->pos, q->pos));
+    return;
+  }
   p->pos = key->pos;
   p->signal = config_signal(type);
   if (!p->signal) unknown_signal(l, key, type);

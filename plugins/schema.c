@@ -198,6 +198,7 @@ static void bind_map(const struct slot *s) {
 static void not_map(const struct slot *s, const struct yaml_node *node, const char *fix) {
   diag_error(
     s->level->ds, node->pos, "`%s` of %s: expected a mapping, got %s", s->path, s->level->what, node->kind == YAML_SEQ ? "a list" : "text");
+  if (node->not_yaml) diag_note(s->level->ds, "not valid YAML: %s", node->not_yaml);
   if (node->expanded)
     diag_caret(s->level->ds, "what this gives is not a YAML mapping");
   else if (fix)
@@ -372,6 +373,7 @@ void schema_bind(struct arena *a, struct diags *ds, const char *what, struct pos
     } else {
       diag_error(ds, node->pos, "%s: expected a mapping of its keys, got text", what);
       if (node->expanded) diag_caret(ds, "what this gives is not a YAML mapping");
+      if (node->not_yaml) diag_note(ds, "not valid YAML: %s", node->not_yaml);
     }
     if (ds->newest) ds->newest->untyped = 1;
   } else if (node && node->kind == YAML_SEQ) {

@@ -45,7 +45,7 @@ const char *schema_describe(const struct yaml_node *node, int secret, char *buf,
   if (node->kind == YAML_SEQ) return "a list";
   if (node->kind == YAML_MAP) return "a mapping";
   if (node->kind != YAML_SCALAR) return "nothing";
-  if (secret) return "something else (it is secret and not shown)";
+  if (secret) return "a text (secret, not shown)";
   size_t n = strlen(node->text);
   if (n == 0) return "an empty text";
   const char *quote = node->quoted && !node->expanded ? "\"" : "";

@@ -344,6 +344,8 @@ static void structure(void **state) {
   MESSAGES(
     "receivers: {otlp: {protocols: }}\nexporters:\n  debug:\n  service:\n    pipelines: {traces: {receivers: [otlp], exporters: [debug]}}\n",
     "the section `service` stands below `exporters`");
+  MESSAGES(PARTS "service: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}, \"traces \": {receivers: [otlp], exporters: [debug]}}}\n",
+    "duplicate pipeline \"traces\"");
   MESSAGES("- a\n", "a configuration is a mapping of sections, got a list");
   MESSAGES("receivers: [otlp]\nexporters: {debug: }\n" PIPE, "`receivers` must be a mapping of ids to their settings, got a list");
   MESSAGES("receivers:\n  otlp:\n  protocols:\n    grpc:\nexporters: {debug: }\n" PIPE, "`protocols` stands beside `otlp`, not below it");
