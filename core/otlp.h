@@ -15,6 +15,8 @@
 /* weir_rec.dirty */
 #define RECORD_APPENDED 1u /* attributes were added behind n_raw_attrs: raw plus those is the record */
 #define RECORD_REWRITE 2u  /* raw is out of date, but for its unknown fields */
+#define RECORD_UNKNOWN 4u  /* what was received of it holds unknown fields */
+#define RECORD_CHANGED (RECORD_APPENDED | RECORD_REWRITE)
 
 struct otlp_counts {
   uint64_t items; /* spans, data points, log records */

@@ -21,6 +21,7 @@ struct decode {
   struct weir_value *values;
   struct kid *kids;
   size_t n_attrs, cap_attrs, n_values, cap_values, n_kids, cap_kids;
+  int unknown; /* the struct that is being read has unknown fields */
   struct weir_attr attrs_inline[STACK_INLINE];
   struct weir_value values_inline[16];
   struct kid kids_inline[STACK_INLINE];
@@ -61,14 +62,44 @@ static void *pop_copy(struct decode *d, const void *stack, size_t item, size_t f
 
 /* --- attributes and values ------------------------------------------------------------------------- */
 
+/* An AnyValue that is being read. Its elements stay on the stacks until it ends, so that an equal member that comes again merges. */
+struct building {
+  struct weir_value v;
+  size_t values0, attrs0;
+};
+
 static int decode_attr(struct decode *d, const char *p, const char *end, const struct otlp_frame *frame);
+
+static struct building build_value(const struct decode *d) {
+  struct building b = { { WEIR_V_EMPTY, 0, { NULL } }, d->n_values, d->n_attrs };
+  return b;
+}
+
+static struct weir_value built_value(struct decode *d, struct building *b) {
+  if (b->v.kind == WEIR_V_ARRAY) {
+    b->v.n = (uint32_t)(d->n_values - b->values0);
+    b->v.u.items = pop_copy(d, d->values, sizeof *d->values, b->values0, &d->n_values);
+  } else if (b->v.kind == WEIR_V_KVLIST) {
+    b->v.n = (uint32_t)(d->n_attrs - b->attrs0);
+    b->v.u.attrs = pop_copy(d, d->attrs, sizeof *d->attrs, b->attrs0, &d->n_attrs);
+  }
+  return b->v;
+}
 
 /* ArrayValue / KeyValueList: their elements go on the stack of the value that they belong to. */
 static int decode_list(struct decode *d, const struct otlp_msg *list, const char *p, const char *end, const struct otlp_frame *frame);
 
-static int decode_value(struct decode *d, struct weir_value *ret, const char *p, const char *end, const struct otlp_frame *frame) {
-  struct weir_value v = { WEIR_V_EMPTY, 0, { NULL } };
-  size_t values0 = d->n_values, attrs0 = d->n_attrs;
+static void build_scalar(struct weir_value *v, const struct wire_field *f) {
+  static const uint8_t kinds[] = { WEIR_V_EMPTY, WEIR_V_STRING, WEIR_V_BOOL, WEIR_V_INT, WEIR_V_DOUBLE, WEIR_V_ARRAY, WEIR_V_KVLIST, WEIR_V_BYTES };
+  v->kind = kinds[f->number];
+  v->n = f->type == WIRE_LEN ? (uint32_t)f->v : 0;
+  if (f->type == WIRE_LEN) v->u.s = f->p;
+  else if (v->kind == WEIR_V_BOOL) v->u.i = f->v != 0;
+  else memcpy(&v->u, &f->v, 8); /* the bits of an int64 or a double */
+}
+
+/* Reads an AnyValue, or one more occurrence of it, into b. */
+static int decode_value(struct decode *d, struct building *b, const char *p, const char *end, const struct otlp_frame *frame) {
   while (p < end) {
     struct wire_field f;
     const char *at = p;
@@ -76,45 +107,24 @@ static int decode_value(struct decode *d, struct weir_value *ret, const char *p,
     const struct otlp_field *field = otlp_field_of(&otlp_any_value, f.number);
     if (!field) continue;
     if (f.type != field->wire) return otlp_walk_wrong_type(&d->w, frame, field, f.type, at);
-    if (f.number != 5 || v.kind != WEIR_V_ARRAY) d->n_values = values0; /* the same member merges, another one replaces */
-    if (f.number != 6 || v.kind != WEIR_V_KVLIST) d->n_attrs = attrs0;
-    v.n = 0;
-    switch (f.number) {
-    case 1:
-    case 7:
-      v.kind = f.number == 1 ? WEIR_V_STRING : WEIR_V_BYTES;
-      v.n = (uint32_t)f.v;
-      v.u.s = f.p;
-      break;
-    case 2:
-      v.kind = WEIR_V_BOOL;
-      v.u.i = f.v != 0;
-      break;
-    case 3:
-      v.kind = WEIR_V_INT;
-      v.u.i = (int64_t)f.v;
-      break;
-    case 4:
-      v.kind = WEIR_V_DOUBLE;
-      memcpy(&v.u.d, &f.v, 8);
-      break;
-    default: {
-      struct otlp_frame down = { frame, field, frame->depth + 1 };
-      v.kind = f.number == 5 ? WEIR_V_ARRAY : WEIR_V_KVLIST;
-      if (down.depth > d->w.limits.max_depth) return otlp_walk_too_deep(&d->w, frame, field, at);
-      int r = decode_list(d, field->msg, f.p, f.p + f.v, &down);
-      if (r) return r;
-    }
-    }
+    if (f.number != 5 || b->v.kind != WEIR_V_ARRAY) d->n_values = b->values0; /* the same member merges, another one replaces */
+    if (f.number != 6 || b->v.kind != WEIR_V_KVLIST) d->n_attrs = b->attrs0;
+    build_scalar(&b->v, &f);
+    if (!field->msg) continue;
+    struct otlp_frame down = { frame, field, frame->depth + 1 };
+    if (down.depth > d->w.limits.max_depth) return otlp_walk_too_deep(&d->w, frame, field, at);
+    int r = decode_list(d, field->msg, f.p, f.p + f.v, &down);
+    if (r) return r;
   }
-  if (v.kind == WEIR_V_ARRAY) {
-    v.n = (uint32_t)(d->n_values - values0);
-    v.u.items = pop_copy(d, d->values, sizeof *d->values, values0, &d->n_values);
-  } else if (v.kind == WEIR_V_KVLIST) {
-    v.n = (uint32_t)(d->n_attrs - attrs0);
-    v.u.attrs = pop_copy(d, d->attrs, sizeof *d->attrs, attrs0, &d->n_attrs);
-  }
-  *ret = v;
+  return 0;
+}
+
+static int decode_element(struct decode *d, const struct wire_field *f, const struct otlp_frame *frame) {
+  struct building b = build_value(d);
+  int r = decode_value(d, &b, f->p, f->p + f->v, frame);
+  if (r) return r;
+  struct weir_value v = built_value(d, &b);
+  push_value(d, &v);
   return 0;
 }
 
@@ -127,31 +137,12 @@ static int decode_list(struct decode *d, const struct otlp_msg *list, const char
     const struct otlp_field *field = &list->fields[1];
     struct otlp_frame down = { frame, field, frame->depth + 1 };
     if (f.type != WIRE_LEN) return otlp_walk_wrong_type(&d->w, frame, field, f.type, at);
+    if (++d->w.elements > d->w.limits.max_elements) return otlp_walk_elements(&d->w, frame, field, at);
     if (down.depth > d->w.limits.max_depth) return otlp_walk_too_deep(&d->w, frame, field, at);
-    if (field->msg == &otlp_key_value) {
-      int r = decode_attr(d, f.p, f.p + f.v, &down);
-      if (r) return r;
-    } else {
-      struct weir_value v;
-      int r = decode_value(d, &v, f.p, f.p + f.v, &down);
-      if (r) return r;
-      push_value(d, &v);
-    }
+    int r = field->msg == &otlp_key_value ? decode_attr(d, f.p, f.p + f.v, &down) : decode_element(d, &f, &down);
+    if (r) return r;
   }
   return 0;
-}
-
-/* A singular message that occurs more than once is merged: protobuf defines that as reading the concatenation. */
-static const char *concatenate(struct decode *d, const char *p, const char *end, uint32_t number, size_t *ret_n) {
-  char *all = arena_alloc(d->a, (size_t)(end - p)), *out = all;
-  struct wire_field f;
-  while (p < end && (p = wire_next(p, end, &f)))
-    if (f.number == number && f.type == WIRE_LEN) {
-      memcpy(out, f.p, f.v);
-      out += f.v;
-    }
-  *ret_n = (size_t)(out - all);
-  return all;
 }
 
 static int decode_attr(struct decode *d, const char *p, const char *end, const struct otlp_frame *frame) {
@@ -160,9 +151,8 @@ static int decode_attr(struct decode *d, const char *p, const char *end, const s
     return 0;
   }
   struct weir_attr attr = { { p, 0, (uint32_t)(end - p) }, { WEIR_V_EMPTY, 0, { NULL } }, p };
-  const char *start = p, *value = NULL;
-  size_t value_n = 0;
-  uint32_t times = 0;
+  struct building b = build_value(d);
+  struct otlp_frame down = { frame, &otlp_key_value.fields[2], frame->depth + 1 };
   while (p < end) {
     struct wire_field f;
     const char *at = p;
@@ -172,21 +162,49 @@ static int decode_attr(struct decode *d, const char *p, const char *end, const s
     if (f.number == 1) {
       attr.key.p = f.p;
       attr.key.n = (uint32_t)f.v;
-    } else {
-      value = f.p;
-      value_n = f.v;
-      times++;
+      continue;
     }
-  }
-  if (times) {
-    struct otlp_frame down = { frame, &otlp_key_value.fields[2], frame->depth + 1 };
-    if (down.depth > d->w.limits.max_depth) return otlp_walk_too_deep(&d->w, frame, down.field, value);
-    if (times > 1) value = concatenate(d, start, end, 2, &value_n);
-    int r = decode_value(d, &attr.value, value, value + value_n, &down);
+    if (down.depth > d->w.limits.max_depth) return otlp_walk_too_deep(&d->w, frame, down.field, at);
+    int r = decode_value(d, &b, f.p, f.p + f.v, &down);
     if (r) return r;
   }
+  attr.value = built_value(d, &b);
   *push_attr(d) = attr;
   return 0;
+}
+
+/* A body that comes again is only checked here: attributes may stand between the two. merge_body reads them together. */
+static int decode_body(struct decode *d, struct weir_log *log, const struct wire_field *f, const struct otlp_frame *down) {
+  struct building b = build_value(d);
+  int r = decode_value(d, &b, f->p, f->p + f->v, down);
+  if (r) return r;
+  struct weir_value v = built_value(d, &b);
+  if (log->has_body++) return 0;
+  log->body_raw = f->p;
+  log->body_raw_n = (uint32_t)f->v;
+  log->body = log->body_read = v;
+  return 0;
+}
+
+/* A body that occurs more than once is what reading the concatenation gives: so protobuf defines merging. It was checked, so nothing fails. */
+static void merge_body(struct decode *d, struct weir_log *log, const char *p, const char *end, const struct otlp_frame *frame) {
+  char *all = arena_alloc(d->a, (size_t)(end - p)), *out = all;
+  uint64_t elements = d->w.elements;
+  struct wire_field f;
+  while (p < end && (p = wire_next(p, end, &f)))
+    if (f.number == OTLP_LOG_BODY) {
+      memcpy(out, f.p, f.v);
+      out += f.v;
+    }
+  struct building b = build_value(d);
+  struct otlp_frame down = { frame, NULL, frame->depth + 1 };
+  d->w.limits.max_elements = UINT32_MAX; /* counted when they were checked */
+  decode_value(d, &b, all, out, &down);
+  d->w.elements = elements;
+  log->has_body = 1;
+  log->body_raw = all;
+  log->body_raw_n = (uint32_t)(out - all);
+  log->body = log->body_read = built_value(d, &b);
 }
 
 /* --- repeated scalars: arrays whose room is the next power of two of what they hold ------------------- */
@@ -276,8 +294,13 @@ static int decode_struct(struct decode *d, const struct otlp_msg *msg, const cha
     rec->raw = p;
     rec->raw_n = (uint32_t)(end - p);
   }
+  int unknown = d->unknown;
+  d->unknown = 0;
   int r = decode_message(d, msg, obj, p, end, frame);
   if (r) return r;
+  if (msg->kind == WEIR_R_LOG && ((struct weir_log *)(void *)obj)->has_body > 1) merge_body(d, (struct weir_log *)(void *)obj, p, end, frame);
+  if (d->unknown) rec->dirty |= RECORD_UNKNOWN;
+  d->unknown = unknown;
   finish(d, obj, attrs0, kids0);
   *ret = obj;
   return 0;
@@ -286,11 +309,11 @@ static int decode_struct(struct decode *d, const struct otlp_msg *msg, const cha
 /* A singular message whose fields live in obj. Read again, it merges by itself, as its fields overwrite or append. */
 static int decode_sub(struct decode *d, const struct otlp_field *field, const struct wire_field *f, char *obj, const struct otlp_frame *down) {
   struct weir_rec *rec = (struct weir_rec *)(void *)obj;
-  if (field->arg == 1) { /* Resource, InstrumentationScope: seen twice, it is rewritten when its container is */
+  if (field->arg == OTLP_IDENTITY) { /* Resource, InstrumentationScope: seen twice, it is rewritten when its container is */
     if (rec->raw) rec->dirty |= RECORD_REWRITE;
     rec->raw = f->p;
     rec->raw_n = (uint32_t)f->v;
-  } else if (field->arg == 2) {
+  } else {
     uint32_t yes = 1;
     memcpy(obj + field->count, &yes, sizeof yes);
   }
@@ -311,24 +334,12 @@ static int decode_oneof(struct decode *d, const struct otlp_field *field, const 
   return decode_message(d, field->msg, obj, f->p, f->p + f->v, down);
 }
 
-static int decode_log_body(struct decode *d, struct weir_log *log, const struct wire_field *f, const char *start, const char *end,
-  const struct otlp_frame *down) {
-  const char *p = f->p;
-  size_t n = f->v;
-  if (log->has_body) p = concatenate(d, start, end, 5, &n);
-  log->has_body = 1;
-  log->body_raw = p;
-  log->body_raw_n = (uint32_t)n;
-  int r = decode_value(d, &log->body, p, p + n, down);
-  log->body_read = log->body;
-  return r;
-}
-
 static int decode_submessage(struct decode *d, const struct otlp_field *field, const struct wire_field *f, char *obj, const char *at,
   const struct otlp_frame *frame) {
   struct otlp_frame down = { frame, field, frame->depth + 1 };
   const char *p = f->p, *end = f->p + f->v;
   void *kid;
+  if (field->op != OP_SUB && ++d->w.elements > d->w.limits.max_elements) return otlp_walk_elements(&d->w, frame, field, at);
   if (down.depth > d->w.limits.max_depth) return otlp_walk_too_deep(&d->w, frame, field, at);
   switch (field->op) {
   case OP_ATTR: return decode_attr(d, p, end, &down);
@@ -373,12 +384,14 @@ static void store_scalar(const struct otlp_field *field, const struct wire_field
     memcpy(to, &v, sizeof v);
     break;
   }
-  default: memcpy(to, &v32, 4); break; /* OP_FIXED32, OP_VARINT32 */
+  default: /* OP_FIXED32, OP_VARINT32 */
+    if (field->arg == OTLP_BOOL) v32 = f->v != 0;
+    memcpy(to, &v32, 4);
+    break;
   }
 }
 
 static int decode_message(struct decode *d, const struct otlp_msg *msg, char *obj, const char *p, const char *end, const struct otlp_frame *frame) {
-  const char *start = p;
   size_t kids0 = d->n_kids;
   uint64_t items0 = d->w.items;
   uint32_t n_attrs = 0;
@@ -387,7 +400,10 @@ static int decode_message(struct decode *d, const struct otlp_msg *msg, char *ob
     const char *at = p;
     if (!(p = wire_next(p, end, &f))) return otlp_walk_malformed(&d->w, frame, at, end);
     const struct otlp_field *field = otlp_field_of(msg, f.number);
-    if (!field) continue;
+    if (!field) {
+      d->unknown = 1;
+      continue;
+    }
     int r = 0;
     if (!otlp_type_fits(field, f.type)) return otlp_walk_wrong_type(&d->w, frame, field, f.type, at);
     if (field->op == OP_ATTR && ++n_attrs > d->w.limits.max_attributes) return otlp_walk_attributes(&d->w, frame, field, at);
@@ -396,7 +412,7 @@ static int decode_message(struct decode *d, const struct otlp_msg *msg, char *ob
     } else if (field->op == OP_ONEOF_SUB || field->op == OP_VALUE) {
       struct otlp_frame down = { frame, field, frame->depth + 1 };
       if (down.depth > d->w.limits.max_depth) return otlp_walk_too_deep(&d->w, frame, field, at);
-      r = field->op == OP_VALUE ? decode_log_body(d, (struct weir_log *)(void *)obj, &f, start, end, &down)
+      r = field->op == OP_VALUE ? decode_body(d, (struct weir_log *)(void *)obj, &f, &down)
                                 : decode_oneof(d, field, &f, obj, &down, kids0, items0);
     } else if (field->msg) {
       r = decode_submessage(d, field, &f, obj, at, frame);
@@ -414,6 +430,7 @@ int otlp_decode(uint32_t signal, struct arena *a, const char *p, size_t n, const
   struct otlp_frame top = { NULL, NULL, 0 };
   otlp_walk_init(&d.w, p, limits, err);
   d.a = a;
+  d.unknown = 0;
   d.attrs = d.attrs_inline;
   d.values = d.values_inline;
   d.kids = d.kids_inline;
@@ -424,6 +441,10 @@ int otlp_decode(uint32_t signal, struct arena *a, const char *p, size_t n, const
   ret->signal = signal;
   int r = decode_message(&d, otlp_request(signal), (char *)ret, p, p + n, &top);
   if (!r) finish(&d, (char *)ret, 0, 0);
+  if (d.unknown) {
+    ret->envelope = p;
+    ret->envelope_n = n;
+  }
   counts->items = d.w.items;
   if (d.attrs != d.attrs_inline) free(d.attrs);
   if (d.values != d.values_inline) free(d.values);

@@ -101,13 +101,10 @@ static void visit(struct unknown *u, const struct source *path[], size_t depth, 
 }
 
 static void put_unknown(struct encode *e, const struct otlp_msg *msg, const struct source *src) {
-  const struct source *path[8];
+  const struct source *path[2]; /* a sub-message of a record or container: Status, Sum, Resource */
   size_t depth = 0;
-  while (src && src->up && depth < 8) {
-    path[depth++] = src;
-    src = src->up;
-  }
-  if (!src || !src->raw) return;
+  for (; src->up; src = src->up) path[depth++] = src;
+  if (!src->raw) return;
   struct unknown u = { msg, NULL, 0 };
   visit(&u, path, depth, src->raw, src->raw_n);
   if (!u.n) return;
@@ -196,7 +193,7 @@ static int put_unchanged(struct encode *e, const struct otlp_msg *msg, const str
 
 static int any_dirty(struct weir_rec *const *recs, uint32_t n) {
   for (uint32_t i = 0; i < n; i++)
-    if (recs[i]->dirty) return 1;
+    if (recs[i]->dirty & RECORD_CHANGED) return 1;
   return 0;
 }
 
@@ -214,7 +211,7 @@ static int has_dirty_child(const struct weir_rec *rec) {
   if (rec->kind != WEIR_R_METRIC) return 0;
   const struct weir_metric *m = obj;
   for (uint32_t i = 0; i < m->n_points; i++)
-    if (m->points.any[i]->rec.dirty || has_dirty_child(&m->points.any[i]->rec)) return 1;
+    if (m->points.any[i]->rec.dirty & RECORD_CHANGED || has_dirty_child(&m->points.any[i]->rec)) return 1;
   return 0;
 }
 
@@ -234,22 +231,69 @@ static void put_child(struct encode *e, uint32_t number, const struct otlp_msg *
   put_header(e, number, from);
 }
 
+/* What was received of a metric behind the last member of its oneof that another one replaced. */
+static struct source after_replaced(const struct source *metric, uint32_t member) {
+  struct source left = *metric;
+  const char *p = metric->raw, *end = p + metric->raw_n;
+  struct wire_field f;
+  while (metric->raw && p < end && (p = wire_next(p, end, &f))) {
+    const struct otlp_field *field = otlp_field_of(&otlp_metric, f.number);
+    if (!field || field->op != OP_ONEOF_SUB || f.number == member) continue;
+    left.raw = p;
+    left.raw_n = (size_t)(end - p);
+  }
+  return left;
+}
+
+/* A singular message whose fields live in obj. */
 static void put_sub(struct encode *e, uint32_t number, const struct otlp_field *f, const char *obj, const struct source *up) {
   const struct weir_rec *rec = (const struct weir_rec *)(const void *)obj;
-  struct source src = { up, NULL, 0, number };
+  uint32_t present;
+  memcpy(&present, obj + f->count, sizeof present);
+  if (!present) return;
   size_t from = mark(e);
-  if (f->arg == 2) {
-    uint32_t present;
-    memcpy(&present, obj + f->count, sizeof present);
-    if (!present) return;
+  struct source src = { up, NULL, 0, number }, left;
+  if (f->op == OP_ONEOF_SUB) {
+    if (present != f->arg) return;
+    if (rec->dirty & RECORD_UNKNOWN) {
+      left = after_replaced(up, number);
+      src.up = &left;
+    }
   }
-  if (f->op == OP_ONEOF_SUB && ((const struct weir_metric *)(const void *)obj)->type != f->arg) return;
-  if (f->arg != 1 || f->op == OP_ONEOF_SUB || !put_unchanged(e, f->msg, rec)) put_message(e, f->msg, obj, &src);
-  if (f->op == OP_SUB && f->arg == 1 && mark(e) == from && !rec->raw) return; /* there was none and there is nothing to say */
+  put_message(e, f->msg, obj, &src);
   put_header(e, number, from);
 }
 
-static void put_repeated(struct encode *e, uint32_t number, const struct otlp_field *f, const char *obj) {
+/* Resource, InstrumentationScope. */
+static void put_identity(struct encode *e, uint32_t number, const struct otlp_field *f, const char *obj, const struct source *up) {
+  const struct weir_rec *rec = (const struct weir_rec *)(const void *)obj;
+  struct source src = { up, NULL, 0, number };
+  size_t from = mark(e);
+  if (!put_unchanged(e, f->msg, rec)) put_message(e, f->msg, obj, &src);
+  if (mark(e) == from && !rec->raw) return; /* there was none and there is nothing to say */
+  put_header(e, number, from);
+}
+
+/* ValueAtQuantile has no raw of its own: the unknown fields of the i-th received one stay with the i-th. */
+static void put_quantiles(struct encode *e, uint32_t number, const struct otlp_field *f, const char *array, uint32_t n, const struct source *src) {
+  const struct source *received = NULL;
+  struct wire_field w;
+  if (src && src->raw) {
+    struct source *list = arena_zalloc(e->a, n * sizeof *list);
+    const char *p = src->raw, *end = p + src->raw_n;
+    for (uint32_t i = 0; i < n && p < end && (p = wire_next(p, end, &w));)
+      if (w.number == number) list[i++] = (struct source){ NULL, w.p, w.v, 0 };
+    received = list;
+  }
+  for (uint32_t i = n; i-- > 0;) {
+    size_t item = mark(e);
+    if (received) put_unknown(e, f->msg, &received[i]);
+    put_message(e, f->msg, array + i * sizeof(struct weir_quantile), NULL);
+    put_header(e, number, item);
+  }
+}
+
+static void put_repeated(struct encode *e, uint32_t number, const struct otlp_field *f, const char *obj, const struct source *src) {
   uint32_t n;
   const char *array;
   memcpy(&n, obj + f->count, sizeof n);
@@ -261,11 +305,7 @@ static void put_repeated(struct encode *e, uint32_t number, const struct otlp_fi
   } else if (f->op == OP_REPVAR) {
     for (uint32_t i = n; i-- > 0;) put_varint(e, wire_load64(array + (size_t)i * 8));
   } else { /* OP_QUANTILE */
-    for (uint32_t i = n; i-- > 0;) {
-      size_t item = mark(e);
-      put_message(e, f->msg, array + i * sizeof(struct weir_quantile), NULL);
-      put_header(e, number, item);
-    }
+    put_quantiles(e, number, f, array, n, ((const struct weir_rec *)(const void *)obj)->dirty & RECORD_UNKNOWN ? src : NULL);
     return;
   }
   put_header(e, number, from);
@@ -300,7 +340,8 @@ static void put_scalar(struct encode *e, uint32_t number, const struct otlp_fiel
   if (!v32) return;
   if (f->op == OP_FIXED32) put_bytes(e, at, 4);
   else if (f->op == OP_SINT32) put_varint(e, (v32 << 1) ^ (0u - (v32 >> 31)));
-  else put_varint(e, (uint64_t)(int64_t)(int32_t)v32); /* negative enums and int32 take ten bytes, as everywhere */
+  else if (f->arg == OTLP_SIGNED) put_varint(e, (uint64_t)(int64_t)(int32_t)v32); /* negative enums take ten bytes, as everywhere */
+  else put_varint(e, v32);
   put_tag(e, number, f->wire);
 }
 
@@ -320,17 +361,20 @@ static void put_field(struct encode *e, uint32_t number, const struct otlp_field
     return;
   }
   case OP_SUB:
-  case OP_ONEOF_SUB: put_sub(e, number, f, obj, src); return;
+  case OP_ONEOF_SUB:
+    if (f->arg == OTLP_IDENTITY) put_identity(e, number, f, obj, src);
+    else put_sub(e, number, f, obj, src);
+    return;
   case OP_VALUE: put_body(e, number, (const struct weir_log *)(const void *)obj); return;
   case OP_REP64:
   case OP_REPVAR:
-  case OP_QUANTILE: put_repeated(e, number, f, obj); return;
+  case OP_QUANTILE: put_repeated(e, number, f, obj, src); return;
   default: put_scalar(e, number, f, obj); return;
   }
 }
 
 static void put_message(struct encode *e, const struct otlp_msg *msg, const char *obj, const struct source *src) {
-  if (src) put_unknown(e, msg, src);
+  if (src && ((const struct weir_rec *)(const void *)obj)->dirty & RECORD_UNKNOWN) put_unknown(e, msg, src);
   for (uint32_t i = msg->n_fields; i-- > 1;) put_field(e, i, &msg->fields[i], obj, src);
 }
 
@@ -339,6 +383,8 @@ int otlp_encode_sized(const struct weir_data *data, struct arena *a, size_t gues
   e.buf = arena_alloc(a, e.cap);
   e.p = e.buf + e.cap;
   const struct otlp_msg *container = otlp_request(data->signal)->fields[1].msg;
+  struct source top = { NULL, data->envelope, data->envelope_n, 0 };
+  put_unknown(&e, otlp_request(data->signal), &top);
   for (uint32_t i = data->n_resources; i-- > 0;) put_child(&e, 1, container, (const char *)data->resources[i]);
   *ret_p = e.p;
   *ret_n = mark(&e);

@@ -27,12 +27,14 @@ static int skips(const struct scan *s, const struct otlp_field *field) {
 }
 
 static int scan_child(struct scan *s, const struct otlp_field *field, const struct wire_field *f, const char *at, const struct otlp_frame *frame) {
-  if (field->msg->is_record && ++s->w.items > s->w.limits.max_records) return otlp_walk_records(&s->w, frame, field, at);
-  if (skips(s, field)) return 0;
+  int enters = !skips(s, field);
+  if (enters && otlp_is_element(field) && ++s->w.elements > s->w.limits.max_elements) return otlp_walk_elements(&s->w, frame, field, at);
   struct weir_attr plain;
   if (field->op == OP_ATTR && frame->depth + 2 <= s->w.limits.max_depth && otlp_plain_attr(&plain, f->p, f->v)) return 0;
   struct otlp_frame down = { frame, field, frame->depth + 1 };
-  if (down.depth > s->w.limits.max_depth) return otlp_walk_too_deep(&s->w, frame, field, at);
+  if (enters && down.depth > s->w.limits.max_depth) return otlp_walk_too_deep(&s->w, frame, field, at);
+  if (field->msg->is_record && ++s->w.items > s->w.limits.max_records) return otlp_walk_records(&s->w, frame, field, at);
+  if (!enters) return 0;
   return scan_message(s, field->msg, f->p, f->p + f->v, &down);
 }
 

@@ -6,6 +6,8 @@
 #define STR(s, m) { OP_STR, WIRE_LEN, 0, offsetof(struct s, m), 0, NULL, #m }
 #define FIX64(s, m) { OP_FIXED64, WIRE_64, 0, offsetof(struct s, m), 0, NULL, #m }
 #define FIX32(s, m) { OP_FIXED32, WIRE_32, 0, offsetof(struct s, m), 0, NULL, #m }
+#define ENUM32(s, m) { OP_VARINT32, WIRE_VARINT, OTLP_SIGNED, offsetof(struct s, m), 0, NULL, #m }
+#define BOOL32(s, m) { OP_VARINT32, WIRE_VARINT, OTLP_BOOL, offsetof(struct s, m), 0, NULL, #m }
 #define VAR32(s, m) { OP_VARINT32, WIRE_VARINT, 0, offsetof(struct s, m), 0, NULL, #m }
 #define ZIG32(s, m) { OP_SINT32, WIRE_VARINT, 0, offsetof(struct s, m), 0, NULL, #m }
 #define OPT64(s, m, bit) { OP_OPT64, WIRE_64, bit, offsetof(struct s, m), offsetof(struct s, has), NULL, #m }
@@ -70,7 +72,7 @@ static const struct otlp_field link_fields[] = {
 };
 static const struct otlp_msg span_link = { "Link", FIELDS(link_fields), sizeof(struct weir_link), WEIR_R_LINK, 0, 0 };
 
-static const struct otlp_field status_fields[] = { [2] = STR(weir_span, status_message), [3] = VAR32(weir_span, status_code) };
+static const struct otlp_field status_fields[] = { [2] = STR(weir_span, status_message), [3] = ENUM32(weir_span, status_code) };
 static const struct otlp_msg status = { "Status", FIELDS(status_fields), 0, 0, 0, 0 };
 
 static const struct otlp_field span_fields[] = {
@@ -79,7 +81,7 @@ static const struct otlp_field span_fields[] = {
   [3] = STR(weir_span, trace_state),
   [4] = STR(weir_span, parent_span_id),
   [5] = STR(weir_span, name),
-  [6] = VAR32(weir_span, kind),
+  [6] = ENUM32(weir_span, kind),
   [7] = FIX64(weir_span, start_time_unix_nano),
   [8] = FIX64(weir_span, end_time_unix_nano),
   [9] = ATTRS("attributes"),
@@ -88,7 +90,7 @@ static const struct otlp_field span_fields[] = {
   [12] = VAR32(weir_span, dropped_events),
   [13] = CHILD(weir_span, links, n_links, &span_link, "links"),
   [14] = VAR32(weir_span, dropped_links),
-  [15] = SUB(2, offsetof(struct weir_span, has_status), &status, "status"),
+  [15] = SUB(0, offsetof(struct weir_span, has_status), &status, "status"),
   [16] = FIX32(weir_span, flags),
 };
 static const struct otlp_msg span = { "Span", FIELDS(span_fields), sizeof(struct weir_span), WEIR_R_SPAN, 1, 0 };
@@ -152,8 +154,8 @@ static const struct otlp_field exp_histogram_point_fields[] = {
   [5] = OPT64(weir_exp_histogram_point, sum, WEIR_HAS_SUM),
   [6] = ZIG32(weir_exp_histogram_point, scale),
   [7] = FIX64(weir_exp_histogram_point, zero_count),
-  [8] = SUB(2, offsetof(struct weir_exp_histogram_point, positive.present), &positive, "positive"),
-  [9] = SUB(2, offsetof(struct weir_exp_histogram_point, negative.present), &negative, "negative"),
+  [8] = SUB(0, offsetof(struct weir_exp_histogram_point, positive.present), &positive, "positive"),
+  [9] = SUB(0, offsetof(struct weir_exp_histogram_point, negative.present), &negative, "negative"),
   [10] = VAR32(weir_point, flags),
   [11] = EXEMPLARS,
   [12] = OPT64(weir_exp_histogram_point, min, WEIR_HAS_MIN),
@@ -178,9 +180,9 @@ static const struct otlp_field summary_point_fields[] = {
 static const struct otlp_msg summary_point = { "SummaryDataPoint", FIELDS(summary_point_fields), sizeof(struct weir_summary_point), WEIR_R_POINT, 1, 0 };
 
 #define POINTS(msg) CHILD(weir_metric, points, n_points, msg, "data_points")
-#define TEMPORALITY VAR32(weir_metric, temporality)
+#define TEMPORALITY ENUM32(weir_metric, temporality)
 static const struct otlp_field gauge_fields[] = { [1] = POINTS(&number_point) };
-static const struct otlp_field sum_fields[] = { [1] = POINTS(&number_point), [2] = TEMPORALITY, [3] = VAR32(weir_metric, is_monotonic) };
+static const struct otlp_field sum_fields[] = { [1] = POINTS(&number_point), [2] = TEMPORALITY, [3] = BOOL32(weir_metric, is_monotonic) };
 static const struct otlp_field histogram_fields[] = { [1] = POINTS(&histogram_point), [2] = TEMPORALITY };
 static const struct otlp_field exp_histogram_fields[] = { [1] = POINTS(&exp_histogram_point), [2] = TEMPORALITY };
 static const struct otlp_field summary_fields[] = { [1] = POINTS(&summary_point) };
@@ -202,13 +204,13 @@ static const struct otlp_field metric_fields[] = {
   [WEIR_M_SUMMARY] = DATA(WEIR_M_SUMMARY, &summary, "summary"),
   [12] = ATTRS("metadata"),
 };
-static const struct otlp_msg metric = { "Metric", FIELDS(metric_fields), sizeof(struct weir_metric), WEIR_R_METRIC, 0, 1 };
+const struct otlp_msg otlp_metric = { "Metric", FIELDS(metric_fields), sizeof(struct weir_metric), WEIR_R_METRIC, 0, 1 };
 
 /* --- logs ------------------------------------------------------------------------------------------ */
 
 static const struct otlp_field log_fields[] = {
   [1] = FIX64(weir_log, time_unix_nano),
-  [2] = VAR32(weir_log, severity_number),
+  [2] = ENUM32(weir_log, severity_number),
   [3] = STR(weir_log, severity_text),
   [5] = { OP_VALUE, WIRE_LEN, 0, offsetof(struct weir_log, body), offsetof(struct weir_log, has_body), &otlp_any_value, "body" },
   [6] = ATTRS("attributes"),
@@ -225,13 +227,13 @@ static const struct otlp_msg log_record = { "LogRecord", FIELDS(log_fields), siz
 
 #define CONTAINERS(signal, record, records_name, scopes_name, request_name)                                                    \
   static const struct otlp_field signal##_scope_fields[] = {                                                                  \
-    [1] = SUB(1, 0, &scope, "scope"),                                                                                         \
+    [1] = SUB(OTLP_IDENTITY, 0, &scope, "scope"),                                                                                         \
     [2] = CHILD(weir_scope, u, n_records, record, records_name),                                                              \
     [3] = STR(weir_scope, schema_url),                                                                                        \
   };                                                                                                                          \
   static const struct otlp_msg signal##_scope = { "Scope", FIELDS(signal##_scope_fields), sizeof(struct weir_scope), WEIR_R_SCOPE, 0, 0 }; \
   static const struct otlp_field signal##_resource_fields[] = {                                                               \
-    [1] = SUB(1, 0, &resource, "resource"),                                                                                   \
+    [1] = SUB(OTLP_IDENTITY, 0, &resource, "resource"),                                                                                   \
     [2] = CHILD(weir_resource, scopes, n_scopes, &signal##_scope, scopes_name),                                               \
     [3] = STR(weir_resource, schema_url),                                                                                     \
   };                                                                                                                          \
@@ -243,7 +245,7 @@ static const struct otlp_msg log_record = { "LogRecord", FIELDS(log_fields), siz
   static const struct otlp_msg signal##_request = { "Export request", FIELDS(signal##_request_fields), sizeof(struct weir_data), 0, 0, 0 }
 
 CONTAINERS(traces, &span, "spans", "scope_spans", "resource_spans");
-CONTAINERS(metrics, &metric, "metrics", "scope_metrics", "resource_metrics");
+CONTAINERS(metrics, &otlp_metric, "metrics", "scope_metrics", "resource_metrics");
 CONTAINERS(logs, &log_record, "log_records", "scope_logs", "resource_logs");
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "wire_load64 reads little-endian numbers in place");

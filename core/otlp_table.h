@@ -15,19 +15,23 @@ enum otlp_op {
   OP_STR,       /* string, bytes: struct weir_str */
   OP_FIXED64,   /* fixed64, sfixed64, double: 8 bytes */
   OP_FIXED32,   /* fixed32: uint32_t */
-  OP_VARINT32,  /* uint32, int32, enum, bool: 4 bytes */
+  OP_VARINT32,  /* uint32, enum (arg OTLP_SIGNED), bool (arg OTLP_BOOL): 4 bytes */
   OP_SINT32,    /* zigzag: int32_t */
   OP_OPT64,     /* optional double: 8 bytes, presence bit `arg` in the uint32_t at `count` */
   OP_NUM_DOUBLE, OP_NUM_INT, /* oneof of number points and exemplars: struct weir_value */
   OP_VALUE,     /* AnyValue: struct weir_value */
   OP_ATTR,      /* repeated KeyValue: rec.attrs */
   OP_CHILD,     /* repeated message: array of pointers at offset, uint32_t count at `count` */
-  OP_SUB,       /* singular message whose fields live in the same struct; arg: 1 = it has rec.raw (Resource, Scope), 2 = presence in `count` */
+  OP_SUB,       /* singular message whose fields live in the same struct; presence at `count`, or arg OTLP_IDENTITY: it has rec.raw */
   OP_ONEOF_SUB, /* as OP_SUB, member of Metric.data: `arg` is the member's number, kept at `count` */
   OP_REP64,     /* repeated fixed64 / double, packed or not: pointer at offset, uint32_t count at `count` */
   OP_REPVAR,    /* repeated uint64, packed or not: as OP_REP64 */
   OP_QUANTILE,  /* repeated ValueAtQuantile: array of struct weir_quantile */
 };
+
+#define OTLP_SIGNED 1u
+#define OTLP_BOOL 2u
+#define OTLP_IDENTITY 3u /* Resource, InstrumentationScope */
 
 struct otlp_field {
   uint8_t op, wire, arg;
@@ -45,7 +49,9 @@ struct otlp_msg {
   uint8_t is_metric;   /* members of its oneof replace each other */
 };
 
-extern const struct otlp_msg otlp_any_value, otlp_key_value, otlp_array_value, otlp_kvlist;
+#define OTLP_LOG_BODY 5u /* LogRecord.body */
+
+extern const struct otlp_msg otlp_any_value, otlp_key_value, otlp_array_value, otlp_kvlist, otlp_metric;
 /* The request message of a signal; its field 1 is ResourceSpans / ResourceMetrics / ResourceLogs. */
 const struct otlp_msg *otlp_request(uint32_t signal);
 

@@ -10,8 +10,9 @@ void otlp_walk_init(struct otlp_walk *w, const char *base, const struct otlp_lim
   w->limits.max_depth = limits->max_depth ? limits->max_depth : OTLP_MAX_DEPTH;
   w->limits.max_records = limits->max_records ? limits->max_records : OTLP_MAX_RECORDS;
   w->limits.max_attributes = limits->max_attributes ? limits->max_attributes : OTLP_MAX_ATTRIBUTES;
+  w->limits.max_elements = limits->max_elements ? limits->max_elements : OTLP_MAX_ELEMENTS;
   w->err = err;
-  w->items = 0;
+  w->items = w->elements = 0;
 }
 
 /* The path from the request down, at most its last 12 names: a hostile path is 100 deep. */
@@ -44,19 +45,19 @@ int otlp_walk_fail(const struct otlp_walk *w, int code, const struct otlp_frame 
 
 int otlp_walk_malformed(const struct otlp_walk *w, const struct otlp_frame *frame, const char *at, const char *end) {
   uint64_t tag, length;
-  const char *p = wire_varint(at, end, &tag);
-  if (!p) return otlp_walk_fail(w, WEIR_E_INVALID, frame, NULL, at, "the field tag is cut off or longer than 10 bytes");
+  const char *p = wire_varint32(at, end, &tag);
+  if (!p) return otlp_walk_fail(w, WEIR_E_INVALID, frame, NULL, at, "the field tag is cut off or longer than 5 bytes");
   if (tag < 8 || tag > UINT32_MAX) return otlp_walk_fail(w, WEIR_E_INVALID, frame, NULL, at, "field number %" PRIu64 " is not legal", tag >> 3);
   switch (tag & 7) {
   case WIRE_LEN:
-    if (!wire_varint(p, end, &length)) break;
+    if (!wire_varint32(p, end, &length)) return otlp_walk_fail(w, WEIR_E_INVALID, frame, NULL, at, "the length of field %u is cut off or longer than 5 bytes", (unsigned)(tag >> 3));
     return otlp_walk_fail(w, WEIR_E_INVALID, frame, NULL, at, "field %u is %" PRIu64 " bytes long and runs past its message", (unsigned)(tag >> 3), length);
   case WIRE_VARINT:
   case WIRE_64:
   case WIRE_32: break;
   default: return otlp_walk_fail(w, WEIR_E_INVALID, frame, NULL, at, "field %u has wire type %u, which is not in use", (unsigned)(tag >> 3), (unsigned)(tag & 7));
   }
-  return otlp_walk_fail(w, WEIR_E_INVALID, frame, NULL, at, "field %u is cut off", (unsigned)(tag >> 3));
+  return otlp_walk_fail(w, WEIR_E_INVALID, frame, NULL, at, "field %u is cut off or its number is longer than 10 bytes", (unsigned)(tag >> 3));
 }
 
 int otlp_walk_wrong_type(const struct otlp_walk *w, const struct otlp_frame *frame, const struct otlp_field *field, uint32_t got, const char *at) {
@@ -69,6 +70,10 @@ int otlp_walk_too_deep(const struct otlp_walk *w, const struct otlp_frame *frame
 
 int otlp_walk_attributes(const struct otlp_walk *w, const struct otlp_frame *frame, const struct otlp_field *field, const char *at) {
   return otlp_walk_fail(w, WEIR_E_LIMIT, frame, field, at, "more than %u attributes on one record", w->limits.max_attributes);
+}
+
+int otlp_walk_elements(const struct otlp_walk *w, const struct otlp_frame *frame, const struct otlp_field *field, const char *at) {
+  return otlp_walk_fail(w, WEIR_E_LIMIT, frame, field, at, "more than %u elements (attributes, values, events, ...) in one message", w->limits.max_elements);
 }
 
 int otlp_walk_records(const struct otlp_walk *w, const struct otlp_frame *frame, const struct otlp_field *field, const char *at) {

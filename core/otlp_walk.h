@@ -11,6 +11,7 @@
 #define OTLP_MAX_DEPTH 100u
 #define OTLP_MAX_RECORDS 1000000u
 #define OTLP_MAX_ATTRIBUTES 10000u
+#define OTLP_MAX_ELEMENTS 4000000u
 
 /* The way down to the message that is being read; lives on the C stack, whose depth max_depth bounds. */
 struct otlp_frame {
@@ -23,7 +24,7 @@ struct otlp_walk {
   const char *base;
   struct otlp_limits limits; /* with the defaults filled in */
   struct weir_error *err;
-  uint64_t items;
+  uint64_t items, elements;
 };
 
 void otlp_walk_init(struct otlp_walk *, const char *base, const struct otlp_limits *, struct weir_error *);
@@ -35,12 +36,16 @@ int otlp_walk_malformed(const struct otlp_walk *, const struct otlp_frame *, con
 int otlp_walk_wrong_type(const struct otlp_walk *, const struct otlp_frame *, const struct otlp_field *, uint32_t got, const char *at);
 int otlp_walk_too_deep(const struct otlp_walk *, const struct otlp_frame *, const struct otlp_field *, const char *at);
 int otlp_walk_attributes(const struct otlp_walk *, const struct otlp_frame *, const struct otlp_field *, const char *at);
+int otlp_walk_elements(const struct otlp_walk *, const struct otlp_frame *, const struct otlp_field *, const char *at);
 int otlp_walk_records(const struct otlp_walk *, const struct otlp_frame *, const struct otlp_field *, const char *at);
 
 /* Whether a field may stand with this wire type: its own, or unpacked for repeated scalars. */
 static inline int otlp_type_fits(const struct otlp_field *f, uint32_t type) {
   return f->wire == type || (f->op == OP_REP64 && type == WIRE_64) || (f->op == OP_REPVAR && type == WIRE_VARINT);
 }
+
+/* Whether a message field takes room in the tree each time it occurs. */
+static inline int otlp_is_element(const struct otlp_field *f) { return f->op == OP_ATTR || f->op == OP_CHILD || f->op == OP_QUANTILE; }
 
 /*
  * The layout that every SDK writes: key, then value with one member, all lengths under 128. 9 of 10 attributes have it; 1 = read. The general

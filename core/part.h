@@ -44,6 +44,7 @@ struct otlp_limits {
   uint32_t max_depth;    /* 100 messages, as other parsers count */
   uint32_t max_records;  /* 1,000,000 records in one message */
   uint32_t max_attributes; /* 10,000 attributes on one record */
+  uint32_t max_elements;   /* 4,000,000 attributes, values, records of any kind ... in one message: bounds the tree of 2-byte elements */
 };
 
 /* Makes a part from a message that stands at p..p+n inside body; takes body, also on failure. validation: WEIR_VALIDATE_*.

@@ -119,6 +119,8 @@ struct weir_data {
   uint32_t signal; /* WEIR_TRACES, WEIR_METRICS or WEIR_LOGS */
   uint32_t n_resources;
   struct weir_resource **resources;
+  const char *envelope; /* host's: the received message if it has unknown fields, else NULL */
+  size_t envelope_n;
 };
 
 struct weir_event {
