@@ -306,7 +306,7 @@ void sender_abandon(struct sender_lane *l) {
   if (atomic_exchange(&l->has_parked, 0)) atomic_fetch_sub(&l->sender->parking, 1);
   while ((b = queue_pop(&l->queue))) {
     metric_add(l->cells.queued, -(int64_t)b->items);
-    queue_give_room(l, b->charge);
+    queue_leave(l, b->charge);
     sender_give_up(l, b, REASON_SHUTDOWN, &v);
   }
   for (struct attempt *a = l->active, *next; a; a = next) {

@@ -82,6 +82,7 @@ struct sender {
 uint64_t queue_unit(const struct sender *, const struct weir_batch *);
 int queue_take_room(struct sender *, uint64_t n);
 void queue_give_room(struct sender_lane *, uint64_t n);
+void queue_leave(struct sender_lane *, uint64_t n); /* as queue_give_room, for what had entered */
 void queue_push(struct batch_list *, struct weir_batch *);
 struct weir_batch *queue_pop(struct batch_list *);
 void queue_enter(struct sender_lane *, struct weir_batch *); /* it has its room: count, answer, line up. Takes */

@@ -36,6 +36,11 @@ void queue_give_room(struct sender_lane *l, uint64_t n) {
   if (atomic_load(&s->parking)) wake_parked(s, l);
 }
 
+void queue_leave(struct sender_lane *l, uint64_t n) {
+  metric_add(l->cells.queue_size, -(int64_t)n);
+  queue_give_room(l, n);
+}
+
 void queue_push(struct batch_list *list, struct weir_batch *b) {
   b->next = NULL;
   *list->tail = b;
@@ -68,7 +73,7 @@ static void arrived(void *arg) {
     return;
   }
   struct weir_verdict v = verdict_retry(0, "weir is shutting down");
-  queue_give_room(l, b->charge);
+  queue_leave(l, b->charge);
   sender_give_up(l, b, REASON_SHUTDOWN, &v);
 }
 

@@ -60,8 +60,7 @@ static void attempt_end(struct attempt *a) {
   if (a->next) a->next->prev_next = a->prev_next;
   l->n_active--;
   metric_add(l->cells.in_flight_requests, -1);
-  metric_add(l->cells.queue_size, -(int64_t)a->charge);
-  queue_give_room(l, a->charge);
+  queue_leave(l, a->charge);
   if (l->n_spare < 16) {
     a->next = l->spare;
     l->spare = a;
