@@ -6,6 +6,7 @@
 
 #include "core/assert.h"
 #include "core/clock.h"
+#include "core/compress.h"
 
 #define TRIM_EVERY_NS (5 * NS_PER_S)
 
@@ -265,6 +266,7 @@ void loop_done(struct loop *l) {
     nanosleep(&pause, NULL);
   }
   WEIR_ASSERT(uv_loop_close(&l->uv) == 0);
+  compress_thread_done();
   pool_free(l->pool);
   free(l->heap);
   free(l->read_buf);
@@ -281,6 +283,7 @@ void loop_run(struct loop *l) {
   uv_run(&l->uv, UV_RUN_DEFAULT);
   run_posts(l);
   run_steps(l);
+  compress_thread_done();
   atomic_store(&l->running, 0);
   current = before;
 }

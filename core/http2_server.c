@@ -1,0 +1,299 @@
+/*
+ * HTTP/2 on a server connection, by nghttp2. Source: RFC 9113. Floods: the number of streams, the header list, queued acknowledgements, resets and empty
+ * frames are each limited, and nothing is read while too much is unwritten, so a connection's memory is bounded.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/assert.h"
+#include "core/clock.h"
+#include "core/http_conn.h"
+
+#define STREAM_WINDOW (1 << 20)
+#define CONNECTION_WINDOW (8 << 20)
+#define MAX_FRAME (256u << 10)
+#define MAX_ACKS 1000u
+#define RESETS_BURST 1000.0 /* as nghttp2 1.57 limits them: 1000 at once, then 33 a second */
+#define RESETS_PER_S 33.0
+#define EMPTY_FRAMES 10000u
+
+static struct weir_http_exchange *exchange_at(struct http_conn *c, int32_t stream_id) { return nghttp2_session_get_stream_user_data(c->h2, stream_id); }
+
+/* --- requests ------------------------------------------------------------------------------------------- */
+
+static int on_begin_headers(nghttp2_session *h2, const nghttp2_frame *frame, void *arg) {
+  struct http_conn *c = arg;
+  if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+  if (c->n_exchanges >= c->server->cfg.max_concurrent_streams) { /* a peer that has not seen our SETTINGS yet */
+    conn_count_refused(c);
+    nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+    return 0;
+  }
+  struct weir_http_exchange *ex = exchange_new(c);
+  ex->stream_id = frame->hd.stream_id;
+  ex->req.version = 20;
+  nghttp2_session_set_stream_user_data(h2, ex->stream_id, ex);
+  return 0;
+}
+
+/* :method and :path stand first in text; they may come in either order, so they are kept apart until the headers end. */
+static void pseudo_header(struct weir_http_exchange *ex, const char *name, size_t n, const char *value, size_t value_n) {
+  struct header_at h = { 0, 0, (uint32_t)ex->text_n, (uint32_t)value_n };
+  exchange_text(ex, value, value_n);
+  if (n == 7 && memcmp(name, ":method", 7) == 0) ex->method_at = h;
+  else if (n == 5 && memcmp(name, ":path", 5) == 0) ex->path_at = h;
+  else if (n == 10 && memcmp(name, ":authority", 10) == 0) ex->authority = h;
+}
+
+static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint8_t *name, size_t n, const uint8_t *value, size_t value_n, uint8_t flags,
+  void *arg) {
+  struct http_conn *c = arg;
+  struct weir_http_exchange *ex = exchange_at(c, frame->hd.stream_id);
+  (void)h2;
+  (void)flags;
+  if (!ex || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0; /* trailers are not used */
+  if (ex->headers_over) return 0;
+  if (ex->text_n + n + value_n + 32 * ex->n_at > c->server->cfg.max_header_bytes || ex->n_at >= c->server->cfg.max_headers) {
+    ex->headers_over = 1;
+    return 0;
+  }
+  if (n && name[0] == ':') {
+    pseudo_header(ex, (const char *)name, n, (const char *)value, value_n);
+    return 0;
+  }
+  struct header_at h = { (uint32_t)ex->text_n, (uint32_t)n, (uint32_t)(ex->text_n + n), (uint32_t)value_n };
+  exchange_text(ex, (const char *)name, n);
+  exchange_text(ex, (const char *)value, value_n);
+  exchange_add_header(ex, &h);
+  if (n == 14 && memcmp(name, "content-length", 14) == 0 && value_n < 19) { /* nghttp2 has checked that it is a number, and checks the body against it */
+    ex->content_length = 0;
+    for (size_t i = 0; i < value_n; i++) ex->content_length = ex->content_length * 10 + (uint64_t)(value[i] - '0');
+  }
+  return 0;
+}
+
+static void end_of_request(struct weir_http_exchange *ex) {
+  if (ex->state == EX_RECEIVING && !ex->refused) exchange_dispatch(ex);
+}
+
+static void flood(struct http_conn *c, const char *what) {
+  conn_count_refused(c);
+  nghttp2_session_terminate_session2(c->h2, nghttp2_session_get_last_proc_stream_id(c->h2), NGHTTP2_ENHANCE_YOUR_CALM);
+  (void)what;
+}
+
+static void count_reset(struct http_conn *c) {
+  int64_t now = clock_mono_ns();
+  c->resets += (double)(now - c->resets_ns) / (double)NS_PER_S * RESETS_PER_S;
+  if (c->resets > RESETS_BURST) c->resets = RESETS_BURST;
+  c->resets_ns = now;
+  if ((c->resets -= 1) < 0) flood(c, "resets");
+}
+
+static int on_frame_recv(nghttp2_session *h2, const nghttp2_frame *frame, void *arg) {
+  struct http_conn *c = arg;
+  (void)h2;
+  if (frame->hd.type == NGHTTP2_RST_STREAM) {
+    count_reset(c);
+    return 0;
+  }
+  if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+  struct weir_http_exchange *ex = exchange_at(c, frame->hd.stream_id);
+  int ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+  if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0 && !ends && ++c->empty_frames > EMPTY_FRAMES) flood(c, "empty frames");
+  if (!ex) return 0;
+  if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+    ex->method_n = ex->method_at.value_n;
+    ex->target_n = ex->path_at.value_n;
+    ex->head_only = ex->method_n == 4 && memcmp(ex->text + ex->method_at.value, "HEAD", 4) == 0;
+    if (exchange_headers_done(ex)) return 0;
+  }
+  if (ends) end_of_request(ex);
+  return 0;
+}
+
+static int on_data_chunk(nghttp2_session *h2, uint8_t flags, int32_t stream_id, const uint8_t *data, size_t n, void *arg) {
+  struct weir_http_exchange *ex = exchange_at(arg, stream_id);
+  (void)h2;
+  (void)flags;
+  if (ex && ex->state == EX_RECEIVING) exchange_body(ex, (const char *)data, n);
+  return 0;
+}
+
+static int on_stream_close(nghttp2_session *h2, int32_t stream_id, uint32_t error_code, void *arg) {
+  struct http_conn *c = arg;
+  struct weir_http_exchange *ex = exchange_at(c, stream_id);
+  (void)h2;
+  (void)error_code;
+  if (!ex) return 0;
+  nghttp2_session_set_stream_user_data(c->h2, stream_id, NULL);
+  if (ex->state == EX_HANDLED) exchange_detach(ex);
+  else exchange_free(ex);
+  return 0;
+}
+
+/* An answer that ends before its request does: the rest of the request is not wanted (RFC 9113 section 8.1). */
+static int on_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *arg) {
+  struct http_conn *c = arg;
+  if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
+  struct weir_http_exchange *ex = exchange_at(c, frame->hd.stream_id);
+  if (ex && ex->refused && nghttp2_session_get_stream_remote_close(h2, frame->hd.stream_id) == 0)
+    nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+  return 0;
+}
+
+/* --- the session -------------------------------------------------------------------------------------------- */
+
+static nghttp2_session_callbacks *make_callbacks(void) {
+  nghttp2_session_callbacks *cb;
+  WEIR_ASSERT(nghttp2_session_callbacks_new(&cb) == 0);
+  nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+  nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
+  nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+  nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
+  return cb;
+}
+
+int http2_begin(struct http_conn *c) {
+  const struct weir_http_server_config *cfg = &c->server->cfg;
+  nghttp2_session_callbacks *cb = make_callbacks();
+  nghttp2_option *opt;
+  WEIR_ASSERT(nghttp2_option_new(&opt) == 0);
+  nghttp2_option_set_no_closed_streams(opt, 1);
+  nghttp2_option_set_max_outbound_ack(opt, MAX_ACKS);
+  int r = nghttp2_session_server_new2(&c->h2, cb, c, opt);
+  nghttp2_option_del(opt);
+  nghttp2_session_callbacks_del(cb);
+  if (r) return r;
+  nghttp2_settings_entry settings[] = { { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, cfg->max_concurrent_streams },
+    { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW }, { NGHTTP2_SETTINGS_MAX_FRAME_SIZE, MAX_FRAME },
+    { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)(cfg->max_header_bytes < UINT32_MAX ? cfg->max_header_bytes : UINT32_MAX) } };
+  nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings);
+  nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
+  c->resets = RESETS_BURST;
+  c->resets_ns = clock_mono_ns();
+  return 0;
+}
+
+static void pump_step(void *arg) { http2_pump(arg); }
+
+void http2_read(struct http_conn *c, const char *p, size_t n) {
+  c->in_session = 1;
+  ssize_t r = nghttp2_session_mem_recv(c->h2, (const uint8_t *)p, n);
+  c->in_session = 0;
+  if (r < 0) { /* no HTTP/2, or a flood: nghttp2 has queued a GOAWAY where one is due */
+    http2_pump(c);
+    conn_close(c);
+    return;
+  }
+  http2_pump(c);
+  if (!c->io.closing && http_io_unwritten(&c->io) >= HTTP_IO_BLOCKED) http_io_pause(&c->io);
+}
+
+void http2_pump(struct http_conn *c) {
+  if (c->io.closing || c->in_session) return;
+  while (http_io_unwritten(&c->io) < HTTP_IO_BLOCKED) {
+    const uint8_t *out;
+    ssize_t n = nghttp2_session_mem_send(c->h2, &out);
+    if (n <= 0) break;
+    http_io_put(&c->io, out, (size_t)n);
+  }
+  http_io_flush(&c->io);
+  if (!http_io_unwritten(&c->io) && !nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2)) conn_close(c);
+  else if (c->server->draining && c->goaway_sent && !c->n_exchanges && !http_io_unwritten(&c->io)) conn_close(c);
+}
+
+void http2_done(struct http_conn *c) {
+  nghttp2_session_del(c->h2);
+  c->h2 = NULL;
+}
+
+/* Two steps, so that requests on their way are still served: first "no more soon", then the last stream that counts. */
+void http2_drain(struct http_conn *c) {
+  nghttp2_submit_shutdown_notice(c->h2);
+  http2_pump(c);
+}
+
+void http2_goaway(struct http_conn *c) {
+  if (c->goaway_sent) return;
+  c->goaway_sent = 1;
+  nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->h2), NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+/* --- the answer ----------------------------------------------------------------------------------------------- */
+
+static nghttp2_nv nv_of(const struct weir_http_header *h) {
+  nghttp2_nv nv = { (uint8_t *)(uintptr_t)h->name.p, (uint8_t *)(uintptr_t)h->value.p, h->name.n, h->value.n, NGHTTP2_NV_FLAG_NONE };
+  return nv;
+}
+
+static ssize_t read_body(nghttp2_session *h2, int32_t stream_id, uint8_t *buf, size_t cap, uint32_t *flags, nghttp2_data_source *src, void *arg) {
+  struct weir_http_exchange *ex = src->ptr;
+  size_t n = ex->out_n - ex->out_at < cap ? ex->out_n - ex->out_at : cap;
+  (void)arg;
+  if (n) memcpy(buf, ex->out + ex->out_at, n);
+  ex->out_at += n;
+  if (ex->out_at < ex->out_n) return (ssize_t)n;
+  *flags |= NGHTTP2_DATA_FLAG_EOF;
+  if (ex->n_trailers) {
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    nghttp2_submit_trailer(h2, stream_id, ex->trailers, ex->n_trailers);
+  }
+  return (ssize_t)n;
+}
+
+/* Body and trailers live until they are sent: copied into one block. */
+static void keep_answer(struct weir_http_exchange *ex, const struct weir_http_reply *r) {
+  size_t n = 0, text = 0;
+  for (size_t i = 0; i < r->n_body; i++) n += r->body[i].n;
+  for (size_t i = 0; i < r->n_trailers; i++) text += r->trailers[i].name.n + r->trailers[i].value.n;
+  if (ex->head_only) n = 0;
+  ex->out = n + text ? malloc(n + text) : NULL;
+  WEIR_ASSERT(ex->out || n + text == 0);
+  for (size_t i = 0; i < r->n_body && n; i++) {
+    memcpy(ex->out + ex->out_n, r->body[i].p, r->body[i].n);
+    ex->out_n += r->body[i].n;
+  }
+  if (!r->n_trailers) return;
+  char *at = ex->out + n;
+  ex->trailers = malloc(r->n_trailers * sizeof *ex->trailers);
+  WEIR_ASSERT(ex->trailers != NULL);
+  for (size_t i = 0; i < r->n_trailers; i++) {
+    struct weir_http_header h = r->trailers[i];
+    memcpy(at, h.name.p, h.name.n);
+    memcpy(at + h.name.n, h.value.p, h.value.n);
+    h.name.p = at;
+    h.value.p = at + h.name.n;
+    at += h.name.n + h.value.n;
+    ex->trailers[ex->n_trailers++] = nv_of(&h);
+  }
+}
+
+void http2_reply(struct weir_http_exchange *ex, const struct weir_http_reply *r) {
+  struct http_conn *c = ex->conn;
+  nghttp2_nv nva[40];
+  char status[12], length[24];
+  size_t n = 0;
+  keep_answer(ex, r);
+  snprintf(status, sizeof status, "%u", r->status);
+  struct weir_http_header first = { weir_str_of(":status"), weir_str_of(status) };
+  nva[n++] = nv_of(&first);
+  for (size_t i = 0; i < r->n_headers && n < 38; i++) nva[n++] = nv_of(&r->headers[i]);
+  struct weir_http_header len = { weir_str_of("content-length"), weir_str_of(length) };
+  if (!r->n_trailers && ex->out_n) {
+    snprintf(length, sizeof length, "%zu", ex->out_n);
+    len.value = weir_str_of(length);
+    nva[n++] = nv_of(&len);
+  }
+  nghttp2_data_provider data = { { .ptr = ex }, read_body };
+  int has_data = ex->out_n > 0 || ex->n_trailers > 0;
+  if (nghttp2_submit_response(c->h2, ex->stream_id, nva, n, has_data ? &data : NULL))
+    nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, ex->stream_id, NGHTTP2_INTERNAL_ERROR);
+  c->resume.fn = pump_step;
+  c->resume.arg = c;
+  loop_defer(c->server->loop, &c->resume); /* several answers of one step share a write */
+}

@@ -1,0 +1,122 @@
+/*
+ * core/http_call.h - inside the HTTP client: calls and connections, shared by http_client.c, http1_client.c and http2_client.c. All [lane].
+ */
+#ifndef CORE_HTTP_CALL_H
+#define CORE_HTTP_CALL_H
+
+#include <llhttp.h>
+#include <nghttp2/nghttp2.h>
+
+#include "core/http_client.h"
+#include "core/http_io.h"
+
+#define CALL_MAGIC 0xca11ca11u
+#define CLIENT_MAGIC 0xc11ec11eu
+#define LINK_MAGIC 0x11c811c8u
+#define CALL_MAX_HEADERS 128u
+#define CALL_MAX_HEADER_TEXT (64u << 10)
+
+struct text_at {
+  uint32_t at, n;
+};
+
+/* One request and what has come of its response. */
+struct weir_http_call {
+  uint32_t magic;
+  struct weir_http_client *client;
+  struct weir_http_call *next, *prev; /* the client's waiting list or its link's running list */
+  struct http_link *link;             /* NULL while waiting and when over */
+  int32_t stream_id;
+  char *method, *path, *authority, *header_text;
+  struct weir_http_header *headers;
+  size_t n_headers;
+  struct weir_iov *body;
+  size_t n_body, body_bytes, iov_at, iov_off; /* position of what is still to be sent */
+  size_t body_given;                          /* HTTP/2: promised to nghttp2 in DATA frames */
+  struct timer deadline;
+  weir_http_response_f *on_response;
+  void *arg;
+  struct defer deliver;
+  int sent, retried, over, timed_out, in_trailers, ended;
+  /* the response */
+  uint32_t status;
+  char *text;
+  size_t text_n, text_cap;
+  struct text_at at[2 * CALL_MAX_HEADERS]; /* name, value */
+  size_t n_at, n_first; /* n_first: headers; behind them trailers */
+  struct weir_body *reply;
+  struct weir_error err;
+};
+
+enum link_state { LINK_RESOLVING, LINK_CONNECTING, LINK_READY, LINK_CLOSING };
+
+/* One connection to the peer. */
+struct http_link {
+  struct http_io io; /* first; a socket only from LINK_CONNECTING on */
+  uint32_t magic;
+  enum link_state state;
+  struct weir_http_client *client;
+  struct http_link *next, *prev;
+  struct weir_http_call *calls;
+  uint32_t n_calls, n_served;
+  struct timer timer; /* connect or idle time-out */
+  uv_getaddrinfo_t resolve;
+  uv_connect_t connect;
+  struct addrinfo *addresses, *address;
+  int retiring; /* GOAWAY or Connection: close: no more calls */
+  int has_io, resolving;
+  struct weir_error err; /* why it ended */
+  /* HTTP/1.1 */
+  llhttp_t parser;
+  int message_done, got_bytes, value_ended;
+  /* HTTP/2 */
+  nghttp2_session *h2;
+  struct weir_iov gather[HTTP_IO_SEGMENTS];
+  size_t n_gather, heads_n;
+  char heads[8192]; /* frame headers between gathered bodies */
+  struct defer pump;
+  int in_session;
+};
+
+struct weir_http_client {
+  uint32_t magic;
+  struct loop *loop;
+  struct weir_http_client_config cfg;
+  char *endpoint, host[256];
+  int port, closed;
+  uint32_t address_skip; /* addresses that just refused: the next connection tries the one behind them */
+  struct http_link *links;
+  uint32_t n_links, n_calls; /* n_calls: that exist */
+  struct weir_http_call *waiting, **waiting_tail;
+  struct defer work;
+};
+
+/* --- http_client.c --- */
+/* Response pieces as they come. Non-zero: over a limit, the call was ended. */
+int call_header(struct weir_http_call *, const char *name, size_t name_n, const char *value, size_t value_n);
+int call_body(struct weir_http_call *, const char *p, size_t n);
+void call_forget_headers(struct weir_http_call *); /* of a 1xx response */
+void call_done(struct weir_http_call *);           /* the response is whole */
+void call_fail(struct weir_http_call *, const char *fmt, ...) WEIR_PRINTF(2, 3);
+void call_again(struct weir_http_call *);          /* back to the waiting list: the peer did not process it */
+void link_close(struct http_link *, const char *why); /* ends its calls */
+void link_idle(struct http_link *);                /* a call ended: take another, or wait, or close */
+
+/* --- http1_client.c --- */
+void http1_link_begin(struct http_link *);
+void http1_send(struct http_link *, struct weir_http_call *);
+void http1_continue(struct http_link *); /* room to write */
+void http1_link_read(struct http_link *, const char *p, size_t n);
+/* End of stream: a body that lasts until the connection closes is whole now. */
+void http1_link_end(struct http_link *);
+
+/* --- http2_client.c --- */
+int http2_link_begin(struct http_link *);
+int http2_has_room(const struct http_link *);
+void http2_send(struct http_link *, struct weir_http_call *);
+void http2_cancel(struct http_link *, struct weir_http_call *);
+void http2_link_pump(struct http_link *);
+void http2_link_read(struct http_link *, const char *p, size_t n);
+void http2_link_done(struct http_link *);
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * core/http_conn.h - inside the HTTP server: connections and exchanges, shared by http_server.c, http1_server.c and http2_server.c.
+ *
+ * An exchange is one request and its answer. While it is being received it belongs to its connection; from on_request to the reply it belongs to the
+ * handler, and outlives a connection that ends meanwhile (conn == NULL then). All [lane].
+ */
+#ifndef CORE_HTTP_CONN_H
+#define CORE_HTTP_CONN_H
+
+#include <llhttp.h>
+#include <nghttp2/nghttp2.h>
+
+#include "core/http_io.h"
+#include "core/http_server.h"
+#include "core/listener.h"
+#include "core/metrics.h"
+
+#define CONN_MAGIC 0xc022c022u
+#define EXCHANGE_MAGIC 0xe8c4e8c4u
+#define SERVER_MAGIC 0x5e12e125u
+
+#define HTTP_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define HTTP_PREFACE_N 24u
+#define EXCHANGES_KEPT 64u /* recycled exchanges per server */
+
+enum exchange_state { EX_RECEIVING, EX_HANDLED, EX_REPLIED };
+
+struct header_at {
+  uint32_t name, name_n, value, value_n; /* offsets into text */
+};
+
+struct weir_http_exchange {
+  uint32_t magic;
+  enum exchange_state state;
+  struct http_conn *conn; /* NULL: the peer is gone */
+  struct weir_http_server *server;
+  struct weir_http_exchange *next, *prev; /* the connection's list, or the recycled ones (next) */
+  int32_t stream_id;
+  int refused, keep_alive, headers_over, head_only, value_ended; /* value_ended: the last header is whole (HTTP/1.1) */
+  uint64_t content_length; /* UINT64_MAX: not given */
+  struct weir_http_request req;
+  char *text; /* method, target, header names and values */
+  size_t text_n, text_cap;
+  uint32_t method_n, target_n; /* they stand first in text */
+  struct header_at authority, method_at, path_at; /* the last two: HTTP/2, where pseudo-headers come in any order */
+  struct header_at *at;
+  struct weir_http_header *headers;
+  size_t n_at, cap_at;
+  char *out; /* HTTP/2: the answer's body and trailers, until sent */
+  size_t out_n, out_at;
+  nghttp2_nv *trailers;
+  size_t n_trailers;
+};
+
+struct http_conn {
+  struct http_io io; /* first */
+  uint32_t magic, proto; /* proto: 0 not known yet, 1, 2 */
+  struct weir_http_server *server;
+  struct http_conn *prev, *next;
+  struct timer timer;
+  int64_t progress_ns; /* last time that bytes came or the state changed */
+  struct weir_http_exchange *exchanges;
+  uint32_t n_exchanges;
+  char peer[72];
+  char preface[HTTP_PREFACE_N];
+  uint32_t preface_n;
+  /* HTTP/1.1 */
+  llhttp_t parser;
+  struct weir_http_exchange *current; /* being received, or waiting for its answer */
+  char *backlog; /* pipelined bytes behind the current request */
+  size_t backlog_n, header_bytes;
+  int in_headers, line_start, complete, close_after, lingering, answered;
+  struct defer resume;
+  /* HTTP/2 */
+  nghttp2_session *h2;
+  double resets; /* token bucket of RST_STREAM frames */
+  int64_t resets_ns;
+  uint32_t empty_frames;
+  int goaway_sent, in_session;
+};
+
+struct weir_http_server {
+  uint32_t magic;
+  struct loop *loop;
+  struct weir_http_server_config cfg;
+  char *owner, *endpoint;
+  struct listener_member *member;
+  struct http_conn *conns;
+  uint32_t n_conns, n_spare, n_open; /* n_open: exchanges that exist */
+  struct weir_http_exchange *spare;
+  int draining, closed;
+  weir_fn_f *drained;
+  void *drained_arg;
+  struct defer drained_step;
+  struct weir_cell *connections, *refused;
+};
+
+/* --- http_server.c --- */
+struct weir_http_exchange *exchange_new(struct http_conn *);
+void exchange_free(struct weir_http_exchange *);   /* drops the body, takes it off its connection, recycles it */
+/* The handler keeps it, its peer is gone. */
+void exchange_detach(struct weir_http_exchange *);
+void exchange_text(struct weir_http_exchange *, const char *p, size_t n); /* appends to text */
+void exchange_add_header(struct weir_http_exchange *, const struct header_at *);
+/* All headers are there: builds req, asks on_headers. 0 = go on; else the request was answered. */
+int exchange_headers_done(struct weir_http_exchange *);
+/* More body. 0 = go on; else the request was answered (413, 503). */
+int exchange_body(struct weir_http_exchange *, const char *p, size_t n);
+void exchange_dispatch(struct weir_http_exchange *); /* hands it to the handler */
+/* Answers with a status and a line of text, and marks the exchange refused. */
+void exchange_refuse(struct weir_http_exchange *, uint32_t status, const char *text);
+void conn_count_refused(struct http_conn *);
+void conn_close(struct http_conn *);
+void conn_touch(struct http_conn *); /* progress was made: time-outs start anew */
+const char *http_reason(uint32_t status);
+
+/* --- http1_server.c --- */
+void http1_begin(struct http_conn *);
+void http1_read(struct http_conn *, const char *p, size_t n);
+void http1_reply(struct weir_http_exchange *, const struct weir_http_reply *);
+void http1_drain(struct http_conn *);
+
+/* --- http2_server.c --- */
+int http2_begin(struct http_conn *);
+void http2_read(struct http_conn *, const char *p, size_t n);
+void http2_reply(struct weir_http_exchange *, const struct weir_http_reply *);
+void http2_drain(struct http_conn *);
+void http2_goaway(struct http_conn *); /* the final one */
+void http2_pump(struct http_conn *);   /* gives what the session wants to write to the socket */
+void http2_done(struct http_conn *);
+
+#endif

@@ -1,0 +1,367 @@
+#include "core/listener.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/assert.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/parse.h"
+
+#define BACKLOG 1024
+#define PAUSE_NS (100 * NS_PER_MS) /* accept pauses this long when descriptors run out */
+#define MAX_MEMBERS 64
+#define ACCEPTS_PER_EVENT 64
+
+struct listener_member {
+  struct listener *listener;
+  struct loop *loop;
+  listener_conn_f *on_conn;
+  void *arg;
+  int left;
+};
+
+struct listener {
+  char *owner, *endpoint, *path; /* path: of a unix socket, removed at the end */
+  int fd, port, n_members, n_left, accepting;
+  struct loop *loop; /* accepts */
+  uv_poll_t poll;
+  struct timer resume;
+  pthread_mutex_t lock; /* members: joined and left on several lanes */
+  struct listener_member *members[MAX_MEMBERS];
+  struct listeners *all;
+  struct listener *next;
+};
+
+struct listeners {
+  pthread_mutex_t lock;
+  struct listener *first, *gone; /* gone: closed, kept because a connection may still be on its way to a member */
+};
+
+struct listeners *listeners_new(void) {
+  struct listeners *ls = calloc(1, sizeof *ls);
+  WEIR_ASSERT(ls != NULL);
+  pthread_mutex_init(&ls->lock, NULL);
+  return ls;
+}
+
+/* --- accepting ------------------------------------------------------------------------------------------ */
+
+struct handover {
+  struct listener_member *member;
+  int fd;
+};
+
+static void arrive(void *arg) {
+  struct handover *h = arg;
+  struct listener_member *m = h->member;
+  if (m->left) {
+    close(h->fd);
+    atomic_fetch_sub_explicit(&m->loop->n_connections, 1, memory_order_relaxed);
+  } else {
+    m->on_conn(m->arg, h->fd);
+  }
+  free(h);
+}
+
+/* The member whose lane has the fewest connections. The count is raised here, so that a burst spreads; whoever takes the connection lowers it. */
+static void hand_over(struct listener *l, int fd) {
+  struct listener_member *least = NULL;
+  pthread_mutex_lock(&l->lock);
+  for (int i = 0; i < l->n_members; i++) {
+    struct listener_member *m = l->members[i];
+    if (!m->left && (!least || atomic_load(&m->loop->n_connections) < atomic_load(&least->loop->n_connections))) least = m;
+  }
+  pthread_mutex_unlock(&l->lock);
+  if (!least) {
+    close(fd);
+    return;
+  }
+  atomic_fetch_add_explicit(&least->loop->n_connections, 1, memory_order_relaxed);
+  if (least->loop == l->loop) {
+    least->on_conn(least->arg, fd);
+    return;
+  }
+  struct handover *h = malloc(sizeof *h);
+  WEIR_ASSERT(h != NULL);
+  h->member = least;
+  h->fd = fd;
+  loop_post(least->loop, arrive, h);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events);
+
+static void resume(void *arg) {
+  struct listener *l = arg;
+  if (l->accepting) uv_poll_start(&l->poll, UV_READABLE, on_readable);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events) {
+  struct listener *l = poll->data;
+  (void)events;
+  if (status < 0) return;
+  for (int i = 0; i < ACCEPTS_PER_EVENT && l->accepting; i++) {
+    int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      hand_over(l, fd);
+      continue;
+    }
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      log_warn("listener", "%s: no more connections for now: %s; raise the limit of open files (ulimit -n)", l->endpoint, strerror(errno));
+      uv_poll_stop(&l->poll); /* the socket stays readable: polling on would spin */
+      timer_set(l->loop, &l->resume, PAUSE_NS);
+    }
+    return;
+  }
+}
+
+/* --- binding ---------------------------------------------------------------------------------------------- */
+
+/* The inode of the socket that listens on this TCP port, from /proc; 0 = not found. */
+static unsigned long listening_inode(const char *table, int port) {
+  FILE *f = fopen(table, "re");
+  char line[512], addr[64];
+  unsigned long inode = 0;
+  if (!f) return 0;
+  while (!inode && fgets(line, sizeof line, f)) {
+    unsigned int p, state;
+    unsigned long in;
+    if (sscanf(line, " %*d: %63[0-9A-F]:%x %*s %x %*s %*s %*s %*s %*s %lu", addr, &p, &state, &in) == 4 && (int)p == port && state == 10) inode = in;
+  }
+  fclose(f);
+  return inode;
+}
+
+static int holds_socket(const char *pid, unsigned long inode) {
+  char path[320], link[64], want[64];
+  snprintf(path, sizeof path, "/proc/%s/fd", pid);
+  snprintf(want, sizeof want, "socket:[%lu]", inode);
+  DIR *dir = opendir(path);
+  int found = 0;
+  if (!dir) return 0;
+  for (struct dirent *e; !found && (e = readdir(dir));) {
+    ssize_t n = readlinkat(dirfd(dir), e->d_name, link, sizeof link - 1);
+    if (n < 0) continue;
+    link[n] = 0;
+    found = strcmp(link, want) == 0;
+  }
+  closedir(dir);
+  return found;
+}
+
+/* "weir (pid 1234)", or "another process" when /proc does not tell. */
+static void name_holder(int port, char *buf, size_t cap) {
+  unsigned long inode = listening_inode("/proc/net/tcp", port);
+  if (!inode) inode = listening_inode("/proc/net/tcp6", port);
+  snprintf(buf, cap, "another process");
+  DIR *proc = inode ? opendir("/proc") : NULL;
+  if (!proc) return;
+  for (struct dirent *e; (e = readdir(proc));) {
+    char path[320], comm[64] = "";
+    if (e->d_name[0] < '1' || e->d_name[0] > '9' || !holds_socket(e->d_name, inode)) continue;
+    snprintf(path, sizeof path, "/proc/%s/comm", e->d_name);
+    FILE *f = fopen(path, "re");
+    if (f && fgets(comm, sizeof comm, f)) comm[strcspn(comm, "\n")] = 0;
+    if (f) fclose(f);
+    snprintf(buf, cap, "%.40s (pid %.20s)", *comm ? comm : "another process", e->d_name);
+    break;
+  }
+  closedir(proc);
+}
+
+static int bind_failed(const char *endpoint, int port, int e, struct weir_error *err) {
+  char holder[128];
+  if (e == EADDRINUSE && port > 0) {
+    name_holder(port, holder, sizeof holder);
+    weir_fail(err, WEIR_E_IO, "%s is in use by %s", endpoint, holder);
+    weir_hint(err, "stop it, or choose another endpoint");
+    return WEIR_E_IO;
+  }
+  weir_fail(err, WEIR_E_IO, "cannot listen on %s: %s", endpoint, strerror(e));
+  if (e == EACCES) weir_hint(err, "ports below 1024 need rights; choose a higher one");
+  if (e == EADDRNOTAVAIL) weir_hint(err, "this machine has no such address");
+  return WEIR_E_IO;
+}
+
+static int open_socket(const struct sockaddr *addr, socklen_t len, int *ret_errno) {
+  int one = 1, fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && addr->sa_family != AF_UNIX) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (fd < 0 || bind(fd, addr, len) || listen(fd, BACKLOG)) {
+    *ret_errno = errno;
+    if (fd >= 0) close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+static int bind_unix(struct listener *l, const char *path, struct weir_error *err) {
+  struct sockaddr_un un = { .sun_family = AF_UNIX };
+  struct stat st;
+  int e = 0;
+  if (strlen(path) >= sizeof un.sun_path) return weir_fail(err, WEIR_E_CONFIG, "the socket path %s is longer than %zu bytes", path, sizeof un.sun_path - 1);
+  memcpy(un.sun_path, path, strlen(path) + 1);
+  if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) { /* left by a process that is gone? */
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (probe >= 0 && connect(probe, (struct sockaddr *)&un, sizeof un) && errno == ECONNREFUSED) unlink(path);
+    if (probe >= 0) close(probe);
+  }
+  l->fd = open_socket((struct sockaddr *)&un, sizeof un, &e);
+  if (l->fd < 0) return bind_failed(l->endpoint, 0, e, err);
+  l->path = strdup(path);
+  l->port = -1;
+  return 0;
+}
+
+static int bind_tcp(struct listener *l, const char *host, int port, struct weir_error *err) {
+  struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM }, *list = NULL;
+  char service[16];
+  int e = EADDRNOTAVAIL;
+  snprintf(service, sizeof service, "%d", port);
+  if (strcmp(host, "localhost") == 0) host = "127.0.0.1";
+  int r = getaddrinfo(*host ? host : "0.0.0.0", service, &hints, &list);
+  if (r) return weir_fail(err, WEIR_E_CONFIG, "cannot resolve %s: %s", l->endpoint, gai_strerror(r));
+  for (struct addrinfo *a = list; a && l->fd < 0; a = a->ai_next) l->fd = open_socket(a->ai_addr, a->ai_addrlen, &e);
+  freeaddrinfo(list);
+  if (l->fd < 0) return bind_failed(l->endpoint, port, e, err);
+  struct sockaddr_storage bound;
+  socklen_t len = sizeof bound;
+  l->port = port;
+  if (getsockname(l->fd, (struct sockaddr *)&bound, &len) == 0)
+    l->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port : ((struct sockaddr_in *)&bound)->sin_port);
+  return 0;
+}
+
+static void listener_free(struct listener *l) {
+  if (l->fd >= 0) close(l->fd);
+  if (l->path) unlink(l->path);
+  for (int i = 0; i < l->n_members; i++) free(l->members[i]);
+  pthread_mutex_destroy(&l->lock);
+  free(l->path);
+  free(l->owner);
+  free(l->endpoint);
+  free(l);
+}
+
+void listeners_free(struct listeners *ls) {
+  if (!ls) return;
+  WEIR_ASSERT(ls->first == NULL);
+  for (struct listener *l = ls->gone, *next; l; l = next) {
+    next = l->next;
+    listener_free(l);
+  }
+  pthread_mutex_destroy(&ls->lock);
+  free(ls);
+}
+
+static int listener_open(struct listeners *ls, struct loop *loop, const char *owner, const char *endpoint, struct listener **ret, struct weir_error *err) {
+  char host[256];
+  int port = 0;
+  if (parse_endpoint(endpoint, host, sizeof host, &port)) {
+    weir_fail(err, WEIR_E_CONFIG, "`%s` is no address to listen on", endpoint);
+    weir_hint(err, "write host:port, such as 127.0.0.1:4317, [::1]:4317, :4317 for all addresses, or unix:///path");
+    return WEIR_E_CONFIG;
+  }
+  struct listener *l = calloc(1, sizeof *l);
+  WEIR_ASSERT(l != NULL);
+  l->fd = -1;
+  l->all = ls;
+  l->loop = loop;
+  l->owner = strdup(owner);
+  l->endpoint = strdup(endpoint);
+  l->resume.fn = resume;
+  l->resume.arg = l;
+  pthread_mutex_init(&l->lock, NULL);
+  WEIR_ASSERT(l->owner && l->endpoint);
+  int r = port < 0 ? bind_unix(l, host, err) : bind_tcp(l, host, port, err);
+  if (!r && uv_poll_init(&loop->uv, &l->poll, l->fd)) r = weir_fail(err, WEIR_E_IO, "cannot poll %s", endpoint);
+  if (r) {
+    listener_free(l);
+    return r;
+  }
+  l->poll.data = l;
+  l->accepting = 1;
+  uv_poll_start(&l->poll, UV_READABLE, on_readable);
+  *ret = l;
+  return 0;
+}
+
+int listener_join(struct listeners *ls, struct loop *loop, const char *owner, const char *endpoint, listener_conn_f *on_conn, void *arg,
+  struct listener_member **ret, struct weir_error *err) {
+  struct listener *l;
+  int r = 0;
+  pthread_mutex_lock(&ls->lock);
+  for (l = ls->first; l; l = l->next)
+    if (strcmp(l->endpoint, endpoint) == 0 && strcmp(l->owner, owner) == 0 && l->accepting && l->port != 0) break;
+  if (!l && !(r = listener_open(ls, loop, owner, endpoint, &l, err))) {
+    l->next = ls->first;
+    ls->first = l;
+  }
+  if (!r && l->n_members == MAX_MEMBERS) r = weir_fail(err, WEIR_E_LIMIT, "more than %d lanes listen on %s", MAX_MEMBERS, endpoint);
+  if (!r) {
+    struct listener_member *m = calloc(1, sizeof *m);
+    WEIR_ASSERT(m != NULL);
+    *m = (struct listener_member){ l, loop, on_conn, arg, 0 };
+    pthread_mutex_lock(&l->lock);
+    l->members[l->n_members++] = m;
+    pthread_mutex_unlock(&l->lock);
+    *ret = m;
+  }
+  pthread_mutex_unlock(&ls->lock);
+  return r;
+}
+
+int listener_port(const struct listener_member *m) { return m->listener->port; }
+
+static void on_poll_closed(uv_handle_t *h) {
+  struct listener *l = h->data;
+  close(l->fd);
+  l->fd = -1;
+  pthread_mutex_lock(&l->all->lock);
+  l->next = l->all->gone;
+  l->all->gone = l;
+  pthread_mutex_unlock(&l->all->lock);
+}
+
+static void close_poll(void *arg) {
+  struct listener *l = arg;
+  uv_close((uv_handle_t *)&l->poll, on_poll_closed);
+}
+
+static void stop_accepting(void *arg) {
+  struct listener *l = arg;
+  if (!l->accepting) return;
+  l->accepting = 0;
+  timer_cancel(l->loop, &l->resume);
+  uv_poll_stop(&l->poll);
+  shutdown(l->fd, SHUT_RD); /* refuses from now on; the descriptor goes with the last member */
+}
+
+void listener_leave(struct listener_member *m) {
+  if (!m) return;
+  struct listener *l = m->listener;
+  pthread_mutex_lock(&l->all->lock);
+  m->left = 1;
+  int last = ++l->n_left == l->n_members;
+  if (last)
+    for (struct listener **at = &l->all->first; *at; at = &(*at)->next)
+      if (*at == l) {
+        *at = l->next;
+        break;
+      }
+  pthread_mutex_unlock(&l->all->lock);
+  int here = loop_current() == l->loop || !atomic_load(&l->loop->running);
+  if (here) stop_accepting(l);
+  else loop_post(l->loop, stop_accepting, l);
+  if (!last) return;
+  if (here) close_poll(l);
+  else loop_post(l->loop, close_poll, l);
+}
