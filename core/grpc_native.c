@@ -38,9 +38,9 @@ struct weir_grpc_server {
   size_t n_methods;
   void *self;
   struct grpc_limit limit;
-  size_t n_live, n_spare;          /* exchanges out, and waiting for reuse */
+  size_t n_live, n_spare; /* exchanges out, and waiting for reuse */
   struct weir_grpc_exchange *spare;
-  struct status_lines early;       /* answers given before an exchange exists; one at a time, copied by the transport */
+  struct status_lines early; /* answers given before an exchange exists; one at a time, copied by the transport */
 };
 
 struct weir_grpc_exchange {
@@ -54,11 +54,13 @@ struct weir_grpc_exchange {
   char out[GRPC_PREFIX + INLINE_REPLY];
 };
 
-#define STR(literal) { literal, sizeof(literal) - 1, 0 }
+#define STR(literal)                                                                                                                       \
+  { literal, sizeof(literal) - 1, 0 }
 static const struct weir_http_header reply_headers[] = { { STR("content-type"), STR("application/grpc") } };
 static const struct weir_http_header reply_trailers[] = { { STR("grpc-status"), STR("0") } };
 static const struct weir_http_header accept_encoding = { STR("grpc-accept-encoding"), STR("identity,gzip") };
-static const struct weir_http_header text_headers[] = { { STR("content-type"), STR("text/plain; charset=utf-8") }, { STR("allow"), STR("POST") } };
+static const struct weir_http_header text_headers[] = { { STR("content-type"), STR("text/plain; charset=utf-8") },
+  { STR("allow"), STR("POST") } };
 
 /* --- status answers ----------------------------------------------------------------------------------- */
 
@@ -78,14 +80,16 @@ static void status_lines_fill(struct status_lines *l, uint32_t code, const char 
   if (n) add_line(l, "grpc-status-details-bin", l->details, n);
 }
 
-static uint32_t early_status(struct weir_grpc_server *s, struct weir_http_reply *reply, uint32_t code, const char *msg, int64_t retry_after_ns) {
+static uint32_t early_status(
+  struct weir_grpc_server *s, struct weir_http_reply *reply, uint32_t code, const char *msg, int64_t retry_after_ns) {
   status_lines_fill(&s->early, code, msg, retry_after_ns);
   *reply = (struct weir_http_reply){ .status = 200, .headers = s->early.h, .n_headers = s->early.n };
   return 200;
 }
 
 static uint32_t early_text(struct weir_http_reply *reply, uint32_t status, const struct weir_iov *text) {
-  *reply = (struct weir_http_reply){ .status = status, .headers = text_headers, .n_headers = status == 405 ? 2 : 1, .body = text, .n_body = 1 };
+  *reply =
+    (struct weir_http_reply){ .status = status, .headers = text_headers, .n_headers = status == 405 ? 2 : 1, .body = text, .n_body = 1 };
   return status;
 }
 
@@ -119,8 +123,8 @@ static uint32_t unknown_method(struct weir_grpc_server *s, const struct weir_htt
 
 static uint32_t unknown_encoding(struct weir_grpc_server *s, struct weir_str encoding, struct weir_http_reply *reply) {
   char msg[256];
-  snprintf(msg, sizeof msg, "grpc-encoding \"%.*s\" is not supported: use gzip or identity", (int)(encoding.n < 64 ? encoding.n : 64),
-    encoding.p);
+  snprintf(
+    msg, sizeof msg, "grpc-encoding \"%.*s\" is not supported: use gzip or identity", (int)(encoding.n < 64 ? encoding.n : 64), encoding.p);
   early_status(s, reply, WEIR_GRPC_UNIMPLEMENTED, msg, -1);
   s->early.h[s->early.n++] = accept_encoding;
   reply->n_headers = s->early.n;
@@ -220,8 +224,15 @@ static void send_message(struct weir_grpc_exchange *x, const char *msg, size_t n
   grpc_prefix_put(out, 0, (uint32_t)n);
   if (n) memcpy(out + GRPC_PREFIX, msg, n);
   struct weir_iov body = { out, GRPC_PREFIX + n };
-  struct weir_http_reply reply = { .status = 200, .headers = reply_headers, .n_headers = 1, .body = &body, .n_body = 1,
-    .trailers = reply_trailers, .n_trailers = 1, .release = exchange_done, .release_arg = x };
+  struct weir_http_reply reply = { .status = 200,
+    .headers = reply_headers,
+    .n_headers = 1,
+    .body = &body,
+    .n_body = 1,
+    .trailers = reply_trailers,
+    .n_trailers = 1,
+    .release = exchange_done,
+    .release_arg = x };
   http_reply(x->http, &reply);
 }
 
@@ -281,8 +292,15 @@ static void on_request(void *self, struct weir_http_exchange *http, const struct
     return;
   }
   x->inflated = m.inflated;
-  x->request = (struct weir_grpc_request){ .size = sizeof x->request, .path = r->path, .peer = r->peer, .metadata = r->headers,
-    .n_metadata = r->n_headers, .body = m.inflated ? m.inflated : r->body, .msg = m.p, .msg_n = m.n, .deadline_ns = deadline_ns };
+  x->request = (struct weir_grpc_request){ .size = sizeof x->request,
+    .path = r->path,
+    .peer = r->peer,
+    .metadata = r->headers,
+    .n_metadata = r->n_headers,
+    .body = m.inflated ? m.inflated : r->body,
+    .msg = m.p,
+    .msg_n = m.n,
+    .deadline_ns = deadline_ns };
   method->on_request(s->self, x, &x->request);
 }
 
@@ -299,8 +317,8 @@ static void copy_methods(struct weir_grpc_server *s, const struct weir_grpc_serv
   }
 }
 
-static int native_listen(struct loop *loop, const struct weir_grpc_server_config *config, struct weir_grpc_server **ret,
-  struct weir_error *err) {
+static int native_listen(
+  struct loop *loop, const struct weir_grpc_server_config *config, struct weir_grpc_server **ret, struct weir_error *err) {
   struct weir_grpc_server_config c = { 0 };
   memcpy(&c, config, config->size < sizeof c ? config->size : sizeof c);
   struct weir_grpc_server *s = calloc(1, sizeof *s);
@@ -311,9 +329,16 @@ static int native_listen(struct loop *loop, const struct weir_grpc_server_config
   uint64_t max_bytes = c.max_message_bytes ? c.max_message_bytes : DEFAULT_MAX_MESSAGE;
   s->limit = (struct grpc_limit){ max_bytes < UINT32_MAX ? max_bytes : UINT32_MAX, "max_recv_msg_size_mib" }; /* the prefix has 4 bytes */
   copy_methods(s, &c);
-  struct weir_http_server_config http = { .size = sizeof http, .flags = WEIR_HTTP_H2_ONLY, .owner = c.owner, .endpoint = c.endpoint,
-    .max_body_bytes = s->limit.max_bytes + GRPC_PREFIX, .max_concurrent_streams = c.max_concurrent_streams, .on_headers = on_headers,
-    .on_request = on_request, .on_refuse = on_refuse, .self = s };
+  struct weir_http_server_config http = { .size = sizeof http,
+    .flags = WEIR_HTTP_H2_ONLY,
+    .owner = c.owner,
+    .endpoint = c.endpoint,
+    .max_body_bytes = s->limit.max_bytes + GRPC_PREFIX,
+    .max_concurrent_streams = c.max_concurrent_streams,
+    .on_headers = on_headers,
+    .on_request = on_request,
+    .on_refuse = on_refuse,
+    .self = s };
   int r = http_listen(loop, &http, &s->http, err);
   if (r) {
     server_free(s);

@@ -65,7 +65,8 @@ static void add_header(struct weir_grpc_client *c, const char *name, struct weir
 }
 
 static void build_headers(struct weir_grpc_client *c, const struct weir_grpc_client_config *config) {
-  const char *agent = config->user_agent ? config->user_agent : "weir", *authority = config->authority ? config->authority : config->endpoint;
+  const char *agent = config->user_agent ? config->user_agent : "weir",
+             *authority = config->authority ? config->authority : config->endpoint;
   size_t text_n = strlen(agent) + strlen(authority) + 2;
   for (size_t i = 0; i < config->n_metadata; i++) text_n += (size_t)config->metadata[i].name.n + config->metadata[i].value.n + 2;
   c->headers = calloc(config->n_metadata + OWN_HEADERS, sizeof *c->headers);
@@ -221,8 +222,16 @@ static void refuse_later(struct grpc_call *call, uint32_t code, const char *msg)
 static void send_call(struct grpc_call *call, const char *path, const struct weir_iov *body, size_t n, int64_t deadline_ns) {
   struct weir_grpc_client *c = call->client;
   char timeout[GRPC_TIMEOUT_CAP];
-  struct weir_http_call_config http = { .method = "POST", .path = path, .authority = c->authority, .headers = c->headers,
-    .n_headers = c->n_headers, .body = body, .n_body = n, .deadline_ns = deadline_ns, .on_response = on_http_response, .arg = call };
+  struct weir_http_call_config http = { .method = "POST",
+    .path = path,
+    .authority = c->authority,
+    .headers = c->headers,
+    .n_headers = c->n_headers,
+    .body = body,
+    .n_body = n,
+    .deadline_ns = deadline_ns,
+    .on_response = on_http_response,
+    .arg = call };
   if (deadline_ns) {
     uint32_t text_n = (uint32_t)grpc_timeout_format(deadline_ns - clock_mono_ns(), timeout);
     c->headers[http.n_headers++] = (struct weir_http_header){ weir_str_of("grpc-timeout"), { timeout, text_n, 0 } };
@@ -266,7 +275,8 @@ void grpc_call(struct weir_grpc_client *c, const char *path, const struct weir_i
     send_plain(call, path, msg, n, (size_t)bytes, deadline_ns);
 }
 
-int grpc_client_open(struct loop *loop, const struct weir_grpc_client_config *config, struct weir_grpc_client **ret, struct weir_error *err) {
+int grpc_client_open(
+  struct loop *loop, const struct weir_grpc_client_config *config, struct weir_grpc_client **ret, struct weir_error *err) {
   struct weir_grpc_client_config g = { 0 };
   memcpy(&g, config, config->size < sizeof g ? config->size : sizeof g);
   int gzip = g.compression && strcmp(g.compression, "gzip") == 0;
@@ -278,8 +288,11 @@ int grpc_client_open(struct loop *loop, const struct weir_grpc_client_config *co
   c->loop = loop;
   c->gzip = gzip;
   build_headers(c, &g);
-  struct weir_http_client_config http = { .size = sizeof http, .flags = WEIR_HTTP_H2_ONLY, .endpoint = g.endpoint,
-    .max_response_bytes = MAX_RESPONSE + GRPC_PREFIX, .max_connections = g.max_connections };
+  struct weir_http_client_config http = { .size = sizeof http,
+    .flags = WEIR_HTTP_H2_ONLY,
+    .endpoint = g.endpoint,
+    .max_response_bytes = MAX_RESPONSE + GRPC_PREFIX,
+    .max_connections = g.max_connections };
   int r = http_client_open(loop, &http, &c->http, err);
   if (r) {
     client_free(c);

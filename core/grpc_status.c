@@ -3,13 +3,15 @@
 #include "core/otlp.h"
 
 static const char *const code_names[] = { "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-  "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL",
-  "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED" };
+  "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+  "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED" };
 static const char *const code_texts[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16" };
 
 static uint32_t known_code(uint32_t code) { return code <= WEIR_GRPC_UNAUTHENTICATED ? code : WEIR_GRPC_UNKNOWN; }
 
-struct weir_str grpc_code_text(uint32_t code) { return weir_str_of(code_texts[known_code(code)]); }
+struct weir_str grpc_code_text(uint32_t code) {
+  return weir_str_of(code_texts[known_code(code)]);
+}
 
 const char *grpc_code_name(uint32_t code) { return code_names[known_code(code)]; }
 
@@ -25,15 +27,21 @@ uint32_t grpc_code_parse(struct weir_str s) {
 
 uint32_t grpc_code_of_http(uint32_t http_status) {
   switch (http_status) {
-  case 400: return WEIR_GRPC_INTERNAL;
-  case 401: return WEIR_GRPC_UNAUTHENTICATED;
-  case 403: return WEIR_GRPC_PERMISSION_DENIED;
-  case 404: return WEIR_GRPC_UNIMPLEMENTED;
+  case 400:
+    return WEIR_GRPC_INTERNAL;
+  case 401:
+    return WEIR_GRPC_UNAUTHENTICATED;
+  case 403:
+    return WEIR_GRPC_PERMISSION_DENIED;
+  case 404:
+    return WEIR_GRPC_UNIMPLEMENTED;
   case 429:
   case 502:
   case 503:
-  case 504: return WEIR_GRPC_UNAVAILABLE;
-  default: return WEIR_GRPC_UNKNOWN;
+  case 504:
+    return WEIR_GRPC_UNAVAILABLE;
+  default:
+    return WEIR_GRPC_UNKNOWN;
   }
 }
 
@@ -88,13 +96,20 @@ void grpc_msg_decode(struct weir_str s, char *buf, size_t cap) {
 
 static int64_t unit_ns(char unit) {
   switch (unit) {
-  case 'H': return 3600000000000LL;
-  case 'M': return 60000000000LL;
-  case 'S': return 1000000000LL;
-  case 'm': return 1000000LL;
-  case 'u': return 1000LL;
-  case 'n': return 1LL;
-  default: return 0;
+  case 'H':
+    return 3600000000000LL;
+  case 'M':
+    return 60000000000LL;
+  case 'S':
+    return 1000000000LL;
+  case 'm':
+    return 1000000LL;
+  case 'u':
+    return 1000LL;
+  case 'n':
+    return 1LL;
+  default:
+    return 0;
   }
 }
 

@@ -1,0 +1,254 @@
+#!/bin/bash
+# bench/run.sh BUILD [case...] - CPU time per span of weir, of the floor program and, where it is installed, of the Go collector.
+#
+# The load (bench/load.c) sends trace requests in a closed loop: 4 connections x 4 streams, 100 spans of about 400 bytes a request,
+# uncompressed. Measured is user+sys of the process in between, from /proc/PID/stat, over the spans that were answered with success;
+# for cases that send on, the sink must have got every span. Rounds alternate between the cases; the table shows the median.
+#
+#   SPANS=2000000 ROUNDS=3 bench/run.sh build              all cases
+#   bench/run.sh build grpc-nop go:grpc-nop                some
+#   OTELCOL=/path/to/otelcol bench/run.sh build            Go collector elsewhere than ~/.cache/weir-interop/bin (OTELCOL= : without)
+#   PORT=14300 bench/run.sh build                          first of the ten loopback ports that are used
+set -u
+cd "$(dirname "$0")/.." || exit 1
+BUILD=${1:?usage: bench/run.sh BUILD [case...]}
+shift
+SPANS=${SPANS:-2000000} GO_SPANS=${GO_SPANS:-400000} ROUNDS=${ROUNDS:-3} PORT=${PORT:-14300}
+OTELCOL=${OTELCOL-$HOME/.cache/weir-interop/bin/otelcol}
+LIMIT_S=60 # for one load run, and for each wait
+GRPC=127.0.0.1:$PORT HTTP=127.0.0.1:$((PORT + 1)) SINK_PORT=$((PORT + 2)) FLOOR_PORT=$((PORT + 4))
+export BENCH_GRPC=$GRPC BENCH_HTTP=$HTTP BENCH_SINK=127.0.0.1:$SINK_PORT
+WORK=$(mktemp -d)
+TICK_US=$((1000000 / $(getconf CLK_TCK)))
+STARTED=()
+
+ALL="floor-frames floor-count floor-walk
+grpc-nop grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop http-nop-envelope http-nop-read
+grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
+go:grpc-nop go:http-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert
+one-by-one idle memory"
+
+end_all() {
+  for pid in "${STARTED[@]:-}"; do [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null; done
+  rm -rf "$WORK"
+}
+trap end_all EXIT
+trap 'exit 130' INT TERM
+
+# start NAME COMMAND...: in the background; PID is its pid, its output in $WORK/NAME.
+start() {
+  local name=$1
+  shift
+  "$@" >"$WORK/$name" 2>&1 &
+  PID=$!
+  STARTED+=("$PID")
+}
+
+# stop PID: SIGTERM, and SIGKILL after 10 s.
+stop() {
+  kill -TERM "$1" 2>/dev/null
+  for _ in $(seq 100); do
+    kill -0 "$1" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL "$1" 2>/dev/null
+  wait "$1" 2>/dev/null
+}
+
+wait_port() { # HOST:PORT PID
+  for _ in $(seq 200); do
+    (exec 3<>"/dev/tcp/${1%:*}/${1#*:}") 2>/dev/null && return 0
+    kill -0 "$2" 2>/dev/null || return 1
+    sleep 0.05
+  done
+  return 1
+}
+
+cpu_us() { awk -v t="$TICK_US" '{ sub(/^.*\) /, ""); print ($12 + $13) * t }' "/proc/$1/stat"; }
+rss_kib() { awk -v k="$2:" '$1 == k { print $2 }' "/proc/$1/status"; }
+
+# settle PID: until it has used no CPU for 0.4 s (batch timers have fired, queues are empty).
+settle() {
+  local last now still=0
+  last=$(cpu_us "$1")
+  for _ in $(seq $((LIMIT_S * 5))); do
+    sleep 0.2
+    now=$(cpu_us "$1") || return 1
+    [ $((now - last)) -le "$TICK_US" ] && still=$((still + 1)) || still=0
+    last=$now
+    [ "$still" -ge 2 ] && return 0
+  done
+  return 1
+}
+
+note() { echo "$1 $2" >>"$WORK/results"; }
+fail() { echo "bench: $1: $2" >&2; note "$1" failed; }
+
+# measure CASE PID SPANS LOAD-ARGS...: a warm-up, then the run that counts.
+measure() {
+  local name=$1 pid=$2 spans=$3 before after
+  shift 3
+  "$BUILD/bench/load" send "$@" --spans $((spans / 10)) --limit "$LIMIT_S" >/dev/null || return 1
+  settle "$pid"
+  before=$(cpu_us "$pid")
+  "$BUILD/bench/load" send "$@" --spans "$spans" --limit "$LIMIT_S" >"$WORK/load" || return 1
+  settle "$pid"
+  after=$(cpu_us "$pid")
+  echo "bench: $name: $(cat "$WORK/load") rss_kib=$(rss_kib "$pid" VmRSS)" >&2
+  note "$name" "$(awk -v d=$((after - before)) -v n="$spans" 'BEGIN { printf "%.3f", d / n }')"
+}
+
+# load_args CASE: what the sender is told.
+load_args() {
+  case $1 in
+  http-*) echo "--http $HTTP" ;;
+  *) echo "--grpc $GRPC" ;;
+  esac
+}
+
+# weir_args CASE: configuration of weir.
+weir_args() {
+  local args="--set service.lanes=1"
+  case $1 in
+  *batch-grpc*) args+=" --config bench/through.yaml" ;;
+  *) args+=" --config bench/nop.yaml" ;;
+  esac
+  case $1 in
+  *-nop-read | *-nop-insert) args+=" --config bench/nop_${1##*-}.yaml" ;;
+  *-grpc-read | *-grpc-insert) args+=" --config bench/through_${1##*-}.yaml" ;;
+  *-envelope) args+=" --set receivers.otlp.validation=envelope" ;;
+  esac
+  case $1 in *-read | *-insert) args+=" --set service.plugins=[$BUILD/bench/stages/processor_bench_edit.so]" ;; esac
+  echo "$args"
+}
+
+go_args() {
+  case $1 in
+  *-insert) echo "--config bench/through.yaml --config bench/through_insert_otelcol.yaml" ;;
+  *batch-grpc*) echo "--config bench/through.yaml" ;;
+  *) echo "--config bench/nop.yaml" ;;
+  esac
+}
+
+run_floor() { # CASE MODE
+  start "$1" "$BUILD/bench/floor" "$FLOOR_PORT" "$2"
+  local pid=$PID
+  wait_port "127.0.0.1:$FLOOR_PORT" "$pid" && measure "$1" "$pid" "$SPANS" --grpc "127.0.0.1:$FLOOR_PORT" || fail "$1" "$(tail -1 "$WORK/$1")"
+  stop "$pid"
+}
+
+# run_between CASE SPANS LABEL COMMAND...: a process between load and, where the case sends on, the sink.
+run_between() {
+  local name=$1 spans=$2 label=$3 sink= pid got
+  shift 3
+  case $name in
+  *batch-grpc*)
+    start sink "$BUILD/bench/load" sink "$SINK_PORT"
+    sink=$PID
+    wait_port "127.0.0.1:$SINK_PORT" "$sink" || { fail "$label" "no sink: $(tail -1 "$WORK/sink")"; return; }
+    ;;
+  esac
+  start process "$@"
+  pid=$PID
+  # shellcheck disable=SC2046
+  wait_port "$GRPC" "$pid" && measure "$label" "$pid" "$spans" $(load_args "$name") || fail "$label" "$(tail -3 "$WORK/process")"
+  stop "$pid"
+  [ -n "$sink" ] || return 0
+  stop "$sink"
+  got=$(sed -n 's/.* spans=\([0-9]*\).*/\1/p' "$WORK/sink")
+  [ "$got" = $((spans + spans / 10)) ] || fail "$label" "the sink got $got of $((spans + spans / 10)) spans"
+}
+
+# A client that waits for each answer, with batch in the pipeline: the answer must not wait for the batch timer (200 ms).
+run_one_by_one() {
+  start sink "$BUILD/bench/load" sink "$SINK_PORT"
+  local sink=$PID pid
+  # shellcheck disable=SC2046
+  start process "$BUILD/weir" run $(weir_args grpc-batch-grpc)
+  pid=$PID
+  if wait_port "$GRPC" "$pid" && "$BUILD/bench/load" send --grpc "$GRPC" --spans 100000 --connections 1 --streams 1 --limit "$LIMIT_S" >"$WORK/load"; then
+    note one-by-one-p50-us "$(sed -n 's/.*p50_us=\([0-9]*\).*/\1/p' "$WORK/load")"
+    note one-by-one-p99-us "$(sed -n 's/.*p99_us=\([0-9]*\).*/\1/p' "$WORK/load")"
+  else
+    fail one-by-one "$(tail -3 "$WORK/process")"
+  fi
+  stop "$pid"
+  stop "$sink"
+}
+
+# Start time (exec to the ready line) and resident memory of the quickstart, on ports of our own.
+run_idle() {
+  local began ready= line pid
+  rm -f "$WORK/fifo" && mkfifo "$WORK/fifo" && exec 8<>"$WORK/fifo"
+  : >"$WORK/idle"
+  began=$(date +%s%N)
+  "$BUILD/weir" run --config pipelines/quickstart.yaml --set service.lanes=1 \
+    --set receivers.otlp.protocols.grpc.endpoint="$GRPC" --set receivers.otlp.protocols.http.endpoint="$HTTP" \
+    --set extensions.health_check.endpoint="127.0.0.1:$((PORT + 5))" --set service.telemetry.metrics.address="127.0.0.1:$((PORT + 6))" >&8 2>&1 &
+  pid=$!
+  STARTED+=("$pid")
+  while read -r -t 5 -u 8 line; do
+    case $line in *"Everything is ready"*) ready=$(date +%s%N) && break ;; esac
+    echo "$line" >>"$WORK/idle"
+  done
+  if [ -n "$ready" ]; then
+    note start-ms "$(awk -v d=$((ready - began)) 'BEGIN { printf "%.1f", d / 1e6 }')"
+    sleep 0.5
+    note idle-rss-mib "$(awk -v k="$(rss_kib "$pid" VmRSS)" 'BEGIN { printf "%.2f", k / 1024 }')"
+  else
+    fail idle "$(tail -3 "$WORK/idle")"
+  fi
+  stop "$pid"
+  exec 8>&-
+}
+
+# Resident memory after one million and after ten million spans.
+run_memory() {
+  start sink "$BUILD/bench/load" sink "$SINK_PORT"
+  local sink=$PID pid
+  # shellcheck disable=SC2046
+  start process "$BUILD/weir" run $(weir_args grpc-batch-grpc)
+  pid=$PID
+  wait_port "$GRPC" "$pid" && "$BUILD/bench/load" send --grpc "$GRPC" --spans 1000000 --limit "$LIMIT_S" >/dev/null &&
+    note memory-1M-hwm-mib "$(($(rss_kib "$pid" VmHWM) / 1024))" &&
+    "$BUILD/bench/load" send --grpc "$GRPC" --spans 9000000 --limit $((LIMIT_S * 3)) >/dev/null &&
+    note memory-10M-hwm-mib "$(($(rss_kib "$pid" VmHWM) / 1024))" || fail memory "$(tail -3 "$WORK/process")"
+  stop "$pid"
+  stop "$sink"
+}
+
+run_case() {
+  case $1 in
+  floor-frames) run_floor "$1" 1 ;;
+  floor-count) run_floor "$1" 2 ;;
+  floor-walk) run_floor "$1" 3 ;;
+  one-by-one) run_one_by_one ;;
+  idle) run_idle ;;
+  memory) run_memory ;;
+  # shellcheck disable=SC2046
+  go:*) [ -x "$OTELCOL" ] && run_between "${1#go:}" "$GO_SPANS" "$1" "$OTELCOL" $(go_args "${1#go:}") ;;
+  # shellcheck disable=SC2046
+  *) run_between "$1" "$SPANS" "$1" "$BUILD/weir" run $(weir_args "$1") ;;
+  esac
+}
+
+table() {
+  echo "| case | median | lowest | highest |"
+  echo "|---|---|---|---|"
+  awk '!($1 in n) { order[++cases] = $1 } { v[$1, ++n[$1]] = $2 }
+    END { for (c = 1; c <= cases; c++) { name = order[c]; k = n[name]
+      for (i = 2; i <= k; i++) { x = v[name, i]; for (j = i - 1; j > 0 && v[name, j] + 0 > x + 0; j--) v[name, j + 1] = v[name, j]; v[name, j + 1] = x }
+      print "| " name " | " v[name, int((k + 1) / 2)] " | " v[name, 1] " | " v[name, k] " |" } }' "$WORK/results"
+}
+
+CASES=${*:-$ALL}
+: >"$WORK/results"
+for round in $(seq "$ROUNDS"); do
+  for c in $CASES; do
+    [ "$c" = memory ] && [ "$round" -gt 1 ] && continue # once is enough: it looks for growth
+    run_case "$c"
+  done
+done
+echo "us of CPU (user+sys) per span unless the name says another unit; $ROUNDS rounds of $SPANS spans ($GO_SPANS for go:)"
+table | tee "$BUILD/bench/results.md"
+! grep -q ' failed$' "$WORK/results"
