@@ -67,6 +67,16 @@ check-abi: all ## deliberately bad plugins and their messages
 check-scenario: all ## the real binary on real sockets, with the official SDKs
 	@tests/scenario/run.sh $(BUILD)
 
+# What CI runs in a sanitizer build: make SAN=address check-san, make SAN=thread check-san
+.PHONY: check-san check-build
+check-san: ## the same tests as check, in a build with sanitizers (SAN=address or SAN=thread)
+	@[ -n "$(SAN)" ] || { echo "make check-san: say SAN=address or SAN=thread"; exit 1; }
+	@./tests/tools/deps.sh all
+	@$(MAKE) --no-print-directory check-quick check-scenario
+	@echo "make check-san: passed ($(SAN))"
+
+check-build: all $(UNIT_BIN) $(STAGE_TEST_BIN) $(FUZZ_RUN) ## compile all that the tests run, run nothing
+
 check-interop: all ## real back ends and peers (Go modules, cached outside the tree)
 	@tests/interop/run.sh $(BUILD)
 

@@ -85,10 +85,14 @@ def parse(signal, body):
     return request
 
 
-def collect(signal, requests):
-    """A multiset of all items of these requests."""
+def collect(signal, requests, loosely=False):
+    """A multiset of all items of these requests. loosely: a span's status that is there but empty counts as absent."""
     found = Counter()
     for request in requests:
+        if loosely and signal == "traces":
+            for _, _, span in containers(signal, request):
+                if span.HasField("status") and not span.status.ByteSize():
+                    span.ClearField("status")
         found.update(items(signal, request))
     return found
 

@@ -20,6 +20,7 @@ import yaml
 
 import check
 import drive
+import peers
 import sink as sink_module
 from weir_process import Failure, Weir, slow_factor
 
@@ -45,7 +46,7 @@ class Scenario:
         self.build, self.path, self.slow = os.path.abspath(build), path, slow_factor(os.path.abspath(build))
         self.folder = tempfile.mkdtemp(prefix="weir-scenario-")
         self.ports, self.sinks, self.weirs, self.background, self.background_errors = {}, {}, {}, {}, []
-        self.ledger, self.made, self.compare = drive.Ledger(), None, check.compare
+        self.ledger, self.made, self.compare, self.programs = drive.Ledger(), None, check.compare, {}
         with open(path, encoding="utf-8") as f:
             self.spec = yaml.safe_load(self.fill(f.read()))
         self.open_sinks = {}
@@ -90,11 +91,14 @@ class Scenario:
             reference.up()
         return reference
 
+    def repository_file(self, path):
+        with open(os.path.join(REPOSITORY, path), encoding="utf-8") as f:
+            return self.fill(f.read())
+
     def config(self, name):
         """weir: one text, or one per name; weir_file: a file of the repository."""
         if "weir_file" in self.spec:
-            with open(os.path.join(REPOSITORY, self.spec["weir_file"]), encoding="utf-8") as f:
-                return self.fill(f.read())
+            return self.repository_file(self.spec["weir_file"])
         text = self.spec["weir"]
         return text if isinstance(text, str) else text[name]
 
@@ -175,6 +179,15 @@ class Scenario:
             if spec.get(name) == [] and text:
                 raise Failure(f"{name} must be empty{told}")
 
+    def step_program(self, spec):
+        peers.start(self, spec)
+
+    def step_command(self, spec):
+        peers.command(self, spec)
+
+    def step_jaeger(self, spec):
+        peers.jaeger(self, spec)
+
     # --- all of it
     def tell_background(self):
         if self.background_errors:
@@ -185,6 +198,8 @@ class Scenario:
             path = os.path.join(self.folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             text, mode = (spec, None) if isinstance(spec, str) else (spec.get("text", ""), spec.get("mode"))
+            if isinstance(spec, dict) and "from" in spec:
+                text = self.repository_file(spec["from"])
             with open(path, "w", encoding="utf-8") as f:
                 f.write(text)
             if isinstance(spec, dict) and "copy" in spec:
@@ -194,7 +209,7 @@ class Scenario:
 
     def run(self):
         self.write_files()
-        for name in self.sinks:
+        for name in list(self.sinks):
             if name not in self.spec.get("sinks_down", []):
                 self.sink(name).up()
         for number, step in enumerate(self.spec["steps"], 1):
@@ -222,6 +237,8 @@ class Scenario:
                 w.kill()
             if failed and w.process:
                 print(f"--- stderr of {w.name} (last lines)\n{w.stderr()[-3000:]}")
+        for process in self.programs.values():
+            peers.stop(process)
         for s in self.open_sinks.values():
             if s.servers:
                 s.down()

@@ -78,8 +78,8 @@ class Store:
             some = [a for a in self.attempts if a.signal == signal and (a.accepted or all_attempts) and transport in (None, a.transport)]
         return [items.parse(signal, a.body) for a in some]
 
-    def collect(self, signal, transport=None):
-        return items.collect(signal, self.requests(signal, transport))
+    def collect(self, signal, transport=None, loosely=False):
+        return items.collect(signal, self.requests(signal, transport), loosely)
 
     def counts(self):
         out = {"attempts": len(self.attempts), "requests": sum(a.accepted for a in list(self.attempts))}

@@ -1,0 +1,158 @@
+"""Steps of the interop tests: real programs as peers (`program`, `command`), and what a real Jaeger shows (`jaeger`)."""
+import base64
+import datetime
+import json
+import os
+import re
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from google.protobuf import json_format
+
+import check
+import items
+from weir_process import Failure
+
+BIN = os.path.join(os.environ.get("INTEROP_HOME") or os.path.expanduser("~/.cache/weir-interop"), "bin")
+BOUNDS = {"GOMEMLIMIT": "400MiB", "GOMAXPROCS": "2"}  # peers are Go programs
+
+
+def fetch(url, timeout=5):
+    with urllib.request.urlopen(url, timeout=timeout) as answer:
+        return answer.read()
+
+
+def start(scenario, spec):
+    """{name, command: [program of the interop cache, arguments ...], ready: URL}: started, waited for, ended with the scenario."""
+    log = os.path.join(scenario.folder, f"{spec['name']}.log")
+    with open(log, "wb") as out:
+        process = subprocess.Popen(["nice", os.path.join(BIN, spec["command"][0]), *map(str, spec["command"][1:])], stdin=subprocess.DEVNULL,
+                                   stdout=out, stderr=subprocess.STDOUT, cwd=scenario.folder, env={**os.environ, **BOUNDS})
+    scenario.programs[spec["name"]] = process
+
+    def look():
+        try:
+            fetch(spec["ready"], 2)
+            return None
+        except (OSError, urllib.error.URLError) as e:
+            if process.poll() is not None:
+                with open(log, encoding="utf-8", errors="replace") as f:
+                    raise Failure(f"{spec['name']} ended with {process.returncode}:\n{f.read()[-2000:]}") from None
+            return f"{spec['name']} is not ready: {e}"
+
+    check.until(30, look)
+
+
+def stop(process):
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def command(scenario, spec):
+    """Runs a program of the interop cache to its end: {run: [...], exit, within, stdout: [...], passed: "h2spec counts"}."""
+    try:
+        done = subprocess.run(["nice", os.path.join(BIN, spec["run"][0]), *map(str, spec["run"][1:])], capture_output=True, text=True,
+                              timeout=spec.get("within", 30), check=False, cwd=scenario.folder, env={**os.environ, **BOUNDS})
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{spec['run'][0]} is not done after {spec.get('within', 30)} s") from None
+    told = f"\n{(done.stdout + done.stderr)[-6000:]}"
+    if "exit" in spec and done.returncode != spec["exit"]:
+        raise Failure(f"{spec['run'][0]}: exit {done.returncode}{told}")
+    for text in spec.get("stdout", []):
+        if text not in done.stdout:
+            raise Failure(f"{spec['run'][0]} does not say {text!r}{told}")
+    if "h2spec" in spec:
+        h2spec(spec["h2spec"], done.stdout, told)
+
+
+def h2spec(allowed, out, told):
+    """allowed: titles of the cases that may fail, with the reason beside each in the scenario file."""
+    m = re.search(r"(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed", out)
+    if not m or int(m.group(1)) < 140:
+        raise Failure(f"h2spec did not run its cases{told}")
+    failed = {line.strip()[2:].split(": ", 1)[1] for line in out.split("Failures:")[-1].splitlines()
+              if "Failures:" in out and re.match(r"\s+× \d+: ", line)}
+    unexpected = failed - set(allowed)
+    if unexpected or int(m.group(4)) > len(allowed):
+        raise Failure(f"h2spec: {m.group(0)}; unexpected: {sorted(unexpected)}{told}")
+
+
+# --- Jaeger ------------------------------------------------------------------------------------------
+
+def jaeger(scenario, spec):
+    """All traces of `service` that Jaeger's query API shows: `spans` of them, and with `equal: reference` each as the SDK sent it."""
+    def look():
+        found = [normal(r, span) for r, span in query(spec["url"], spec["service"])]
+        if len(found) != spec["spans"]:
+            return f"Jaeger shows {len(found)} spans of {spec['service']}, expected {spec['spans']}"
+        return compare(scenario, found) if spec.get("equal") == "reference" else None
+
+    check.until(20 * scenario.slow, look)
+
+
+def query(url, service):
+    now, hour = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(hours=1)
+    text = {"query.service_name": service, "query.start_time_min": (now - hour).isoformat("T", "seconds").replace("+00:00", "Z"),
+            "query.start_time_max": (now + hour).isoformat("T", "seconds").replace("+00:00", "Z"), "query.num_traces": "1500"}
+    try:
+        answer = json.loads(fetch(f"{url}/api/v3/traces?{urllib.parse.urlencode(text)}"))
+    except urllib.error.HTTPError as e:
+        if e.code == 404:  # no trace yet
+            return
+        raise
+    for r in answer["result"].get("resourceSpans", []):
+        for s in r["scopeSpans"]:
+            for span in s["spans"]:
+                yield {"resource": r.get("resource", {}), "scope": s.get("scope", {})}, span
+
+
+def sent(scenario):
+    """The same shape from the reference sink's requests. OTLP's JSON has ids as hex, protobuf's as base64."""
+    for request in scenario.reference_sink().store.requests("traces"):
+        for r, s, span in items.containers("traces", request):
+            plain = json_format.MessageToDict(span)
+            for one in [plain, *plain.get("links", [])]:
+                for key in ("traceId", "spanId", "parentSpanId"):
+                    if key in one:
+                        one[key] = base64.b64decode(one[key]).hex()
+            yield {"resource": json_format.MessageToDict(r.resource), "scope": json_format.MessageToDict(s.scope)}, plain
+
+
+KINDS = {"SPAN_KIND_INTERNAL": 1, "SPAN_KIND_SERVER": 2, "SPAN_KIND_CLIENT": 3, "SPAN_KIND_PRODUCER": 4, "SPAN_KIND_CONSUMER": 5}
+CODES = {"STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
+
+
+def attributes(holder):
+    return {a["key"]: json.dumps(a.get("value", {}), sort_keys=True) for a in holder.get("attributes", [])}
+
+
+def normal(around, span):
+    """What Jaeger keeps of a span. It sorts attributes and forgets the tracestate of links."""
+    status = span.get("status", {})
+    return {
+        "resource": attributes(around["resource"]), "scope": (around["scope"].get("name"), around["scope"].get("version"), attributes(around["scope"])),
+        "traceId": span["traceId"], "spanId": span["spanId"], "parentSpanId": span.get("parentSpanId", ""), "name": span["name"],
+        "kind": KINDS.get(span.get("kind"), span.get("kind")), "start": span["startTimeUnixNano"], "end": span["endTimeUnixNano"],
+        "traceState": span.get("traceState", ""), "attributes": attributes(span),
+        "status": (CODES.get(status.get("code"), status.get("code", 0)), status.get("message", "")),
+        "events": sorted((e["timeUnixNano"], e["name"], sorted(attributes(e).items())) for e in span.get("events", [])),
+        "links": sorted((li["traceId"], li["spanId"], sorted(attributes(li).items())) for li in span.get("links", [])),
+    }
+
+
+def compare(scenario, found):
+    expected = {(n["traceId"], n["spanId"]): n for n in (normal(a, s) for a, s in sent(scenario))}
+    shown = {(n["traceId"], n["spanId"]): n for n in found}
+    if expected.keys() != shown.keys():
+        return f"Jaeger shows other spans: {len(expected.keys() - shown.keys())} missing, {len(shown.keys() - expected.keys())} unexpected"
+    for key, want in expected.items():
+        for field, value in want.items():
+            if shown[key][field] != value:
+                return f"Jaeger, span {want['name']!r}: {field} is {shown[key][field]!r}, expected {value!r}"
+    return None
