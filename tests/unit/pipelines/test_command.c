@@ -1,0 +1,96 @@
+/* The command line, and how many lanes a CPU quota gives. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "pipelines/command.h"
+#include "pipelines/run.h"
+
+static struct command c;
+static char *said;
+
+/* Words are split at spaces. */
+static int parse(const char *line) {
+  static char words[300];
+  char *argv[20] = { "weir" }, *save = NULL;
+  int argc = 1;
+  size_t n;
+  free(said);
+  FILE *out = open_memstream(&said, &n);
+  snprintf(words, sizeof words, "%s", line);
+  for (char *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save)) argv[argc++] = w;
+  int r = command_parse(&c, argc, argv, out);
+  fclose(out);
+  return r;
+}
+
+static void takes(const char *line, int verb, size_t configs, size_t sets) {
+  assert_int_equal(parse(line), 0);
+  assert_int_equal(c.verb, verb);
+  assert_int_equal(c.n_configs, configs);
+  assert_int_equal(c.n_sets, sets);
+  assert_string_equal(said, "");
+  command_done(&c);
+}
+
+static void refuses(const char *line, const char *with) {
+  assert_int_equal(parse(line), -1);
+  if (!strstr(said, with)) fail_msg("`weir %s` says: %s", line, said);
+  command_done(&c);
+}
+
+static void what_is_right(void **state) {
+  (void)state;
+  takes("--config a.yaml", COMMAND_RUN, 1, 0);
+  takes("run --config a.yaml --config=b.yaml --set a.b=c", COMMAND_RUN, 2, 1);
+  takes("--set=x=1 validate --config env:CONFIG", COMMAND_VALIDATE, 1, 1);
+  takes("components", COMMAND_COMPONENTS, 0, 0);
+  takes("version", COMMAND_VERSION, 0, 0);
+  takes("--version", COMMAND_VERSION, 0, 0);
+  takes("run --help", COMMAND_HELP, 0, 0);
+  assert_int_equal(parse("doc exporter/otlp"), 0);
+  assert_string_equal(c.stage, "exporter/otlp");
+  command_done(&c);
+}
+
+static void what_is_wrong_and_what_to_do(void **state) {
+  (void)state;
+  refuses("vaildate --config a", "did you mean `weir validate`?");
+  refuses("frobnicate", "commands: run, validate");
+  refuses("run", "weir run --config FILE");
+  refuses("run a.yaml", "files are named with --config FILE");
+  refuses("run --confg a.yaml", "did you mean `--config`?");
+  refuses("run --config", "a value is missing after `--config`");
+  refuses("run --config=", "an empty value was given to `--config`");
+  refuses("run --config a --set a.b", "missing equal sign");
+  refuses("components --config a", "reads no configuration");
+  refuses("doc", "weir doc otlp");
+  refuses("doc a b", "unexpected argument `b`");
+  refuses("", "weir run --config FILE");
+  free(said);
+  said = NULL;
+}
+
+static void quotas_are_rounded_up(void **state) {
+  (void)state;
+  assert_int_equal(run_quota_cpus("max 100000\n"), 0);
+  assert_int_equal(run_quota_cpus("50000 100000\n"), 1);
+  assert_int_equal(run_quota_cpus("150000 100000"), 2);
+  assert_int_equal(run_quota_cpus("200000 100000"), 2);
+  assert_int_equal(run_quota_cpus("-1 100000"), 0);
+  assert_int_equal(run_quota_cpus("9999999999 100000"), RUN_LANES_MAX);
+  assert_int_equal(run_quota_cpus("100000 0"), 0);
+  assert_int_equal(run_quota_cpus(""), 0);
+  uint32_t n = run_default_lanes();
+  assert_true(n >= 1 && n <= RUN_LANES_MAX);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_right), cmocka_unit_test(what_is_wrong_and_what_to_do), cmocka_unit_test(quotas_are_rounded_up) };
+  return cmocka_run_group_tests_name("command", tests, NULL, NULL);
+}
