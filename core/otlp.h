@@ -16,6 +16,7 @@
 #define RECORD_APPENDED 1u /* attributes were added behind n_raw_attrs: raw plus those is the record */
 #define RECORD_REWRITE 2u  /* raw is out of date, but for its unknown fields */
 #define RECORD_UNKNOWN 4u  /* what was received of it holds unknown fields */
+#define RECORD_SPLIT 8u    /* a container that part_split cut */
 #define RECORD_CHANGED (RECORD_APPENDED | RECORD_REWRITE)
 
 struct otlp_counts {
@@ -29,6 +30,9 @@ int otlp_count(uint32_t signal, const char *p, size_t n, const struct otlp_limit
 /* Builds the tree in `a`; checks as otlp_scan does. Strings point into p..p+n. */
 int otlp_decode(uint32_t signal, struct arena *a, const char *p, size_t n, const struct otlp_limits *, struct weir_data *ret,
   struct otlp_counts *counts, struct weir_error *);
+/* Builds only the containers, to cut and frame them anew: records are bare weir_rec of kind 0 with their raw slice. For bytes that were accepted
+ * before; limits are not applied. */
+int otlp_decode_containers(uint32_t signal, struct arena *a, const char *p, size_t n, struct weir_data *ret, struct otlp_counts *counts, struct weir_error *);
 /* Encodes a tree: clean records are copied from their raw slices, appended attributes are added behind them, dirty ones rewritten
  * with their unknown fields. The result stands in `a`. */
 int otlp_encode(const struct weir_data *, struct arena *a, const char **ret_p, size_t *ret_n, struct weir_error *);

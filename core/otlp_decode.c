@@ -21,7 +21,8 @@ struct decode {
   struct weir_value *values;
   struct kid *kids;
   size_t n_attrs, cap_attrs, n_values, cap_values, n_kids, cap_kids;
-  int unknown; /* the struct that is being read has unknown fields */
+  int unknown;    /* the struct that is being read has unknown fields */
+  int containers; /* records are not entered */
   struct weir_attr attrs_inline[STACK_INLINE];
   struct weir_value values_inline[16];
   struct kid kids_inline[STACK_INLINE];
@@ -306,17 +307,29 @@ static int decode_struct(struct decode *d, const struct otlp_msg *msg, const cha
   return 0;
 }
 
+/* Resource, InstrumentationScope: seen twice, it is rewritten when its container is. Containers alone need no more than its place, unless it is
+ * to be rewritten; its attributes are the only ones on the stack, so the first can still be read when the second is found. */
+static int decode_identity(struct decode *d, const struct otlp_field *field, const struct wire_field *f, char *obj, const struct otlp_frame *down) {
+  struct weir_rec *rec = (struct weir_rec *)(void *)obj;
+  const char *first = rec->raw;
+  uint32_t first_n = rec->raw_n;
+  int again = rec->dirty & RECORD_REWRITE;
+  if (first) rec->dirty |= RECORD_REWRITE;
+  rec->raw = f->p;
+  rec->raw_n = (uint32_t)f->v;
+  if (d->containers && !first) return 0;
+  if (d->containers && !again) {
+    int r = decode_message(d, field->msg, obj, first, first + first_n, down);
+    if (r) return r;
+  }
+  return decode_message(d, field->msg, obj, f->p, f->p + f->v, down);
+}
+
 /* A singular message whose fields live in obj. Read again, it merges by itself, as its fields overwrite or append. */
 static int decode_sub(struct decode *d, const struct otlp_field *field, const struct wire_field *f, char *obj, const struct otlp_frame *down) {
-  struct weir_rec *rec = (struct weir_rec *)(void *)obj;
-  if (field->arg == OTLP_IDENTITY) { /* Resource, InstrumentationScope: seen twice, it is rewritten when its container is */
-    if (rec->raw) rec->dirty |= RECORD_REWRITE;
-    rec->raw = f->p;
-    rec->raw_n = (uint32_t)f->v;
-  } else {
-    uint32_t yes = 1;
-    memcpy(obj + field->count, &yes, sizeof yes);
-  }
+  uint32_t yes = 1;
+  if (field->arg == OTLP_IDENTITY) return decode_identity(d, field, f, obj, down);
+  memcpy(obj + field->count, &yes, sizeof yes);
   return decode_message(d, field->msg, obj, f->p, f->p + f->v, down);
 }
 
@@ -334,6 +347,13 @@ static int decode_oneof(struct decode *d, const struct otlp_field *field, const 
   return decode_message(d, field->msg, obj, f->p, f->p + f->v, down);
 }
 
+static struct weir_rec *bare_record(struct decode *d, const struct wire_field *f) {
+  struct weir_rec *rec = arena_zalloc(d->a, sizeof *rec);
+  rec->raw = f->p;
+  rec->raw_n = (uint32_t)f->v;
+  return rec;
+}
+
 static int decode_submessage(struct decode *d, const struct otlp_field *field, const struct wire_field *f, char *obj, const char *at,
   const struct otlp_frame *frame) {
   struct otlp_frame down = { frame, field, frame->depth + 1 };
@@ -345,6 +365,10 @@ static int decode_submessage(struct decode *d, const struct otlp_field *field, c
   case OP_ATTR: return decode_attr(d, p, end, &down);
   case OP_CHILD: {
     if (field->msg->is_record && ++d->w.items > d->w.limits.max_records) return otlp_walk_records(&d->w, frame, field, at);
+    if (d->containers && field->msg->is_record) {
+      push_kid(d, bare_record(d, f), field);
+      return 0;
+    }
     int r = decode_struct(d, field->msg, p, end, &down, &kid);
     if (!r) push_kid(d, kid, field);
     return r;
@@ -424,13 +448,14 @@ static int decode_message(struct decode *d, const struct otlp_msg *msg, char *ob
   return 0;
 }
 
-int otlp_decode(uint32_t signal, struct arena *a, const char *p, size_t n, const struct otlp_limits *limits, struct weir_data *ret,
+static int decode(uint32_t signal, struct arena *a, const char *p, size_t n, const struct otlp_limits *limits, int containers, struct weir_data *ret,
   struct otlp_counts *counts, struct weir_error *err) {
   struct decode d;
   struct otlp_frame top = { NULL, NULL, 0 };
   otlp_walk_init(&d.w, p, limits, err);
   d.a = a;
   d.unknown = 0;
+  d.containers = containers;
   d.attrs = d.attrs_inline;
   d.values = d.values_inline;
   d.kids = d.kids_inline;
@@ -450,4 +475,15 @@ int otlp_decode(uint32_t signal, struct arena *a, const char *p, size_t n, const
   if (d.values != d.values_inline) free(d.values);
   if (d.kids != d.kids_inline) free(d.kids);
   return r;
+}
+
+int otlp_decode(uint32_t signal, struct arena *a, const char *p, size_t n, const struct otlp_limits *limits, struct weir_data *ret,
+  struct otlp_counts *counts, struct weir_error *err) {
+  return decode(signal, a, p, n, limits, 0, ret, counts, err);
+}
+
+int otlp_decode_containers(uint32_t signal, struct arena *a, const char *p, size_t n, struct weir_data *ret, struct otlp_counts *counts,
+  struct weir_error *err) {
+  static const struct otlp_limits none = { UINT16_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX };
+  return decode(signal, a, p, n, &none, 1, ret, counts, err);
 }

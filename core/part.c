@@ -5,8 +5,9 @@
 #include "core/assert.h"
 #include "core/otlp.h"
 #include "core/otlp_encode.h"
+#include "core/part_internal.h"
 
-static struct part *part_new(struct pool *pool, uint32_t signal) {
+struct part *part_new(struct pool *pool, uint32_t signal) {
   struct part *part = calloc(1, sizeof *part);
   WEIR_ASSERT(part != NULL);
   part->magic = PART_MAGIC;
@@ -36,7 +37,8 @@ void part_unref(struct part *part) {
 
 /* A tree of spans takes about 1.7 times their bytes: one chunk of that size, then small ones. */
 static void tree_arena(struct part *part, struct pool *pool) {
-  arena_done(&part->arena);
+  part->arena.pool = pool; /* the lane that holds the part now may not be the one that made it */
+  if (part->arena.chunks) return;
   arena_init(&part->arena, pool, part->raw_n + part->raw_n / 4 * 3 + 512);
   arena_reserve(&part->arena);
 }
@@ -57,6 +59,7 @@ int part_from_otlp(struct pool *pool, uint32_t signal, struct weir_body *body, c
   part->body = body;
   part->raw = p;
   part->raw_n = n;
+  if (limits) part->limits = *limits;
   if (n > INT32_MAX) {
     r = weir_fail(err, WEIR_E_LIMIT, "a message of %zu bytes is over 2 GiB", n);
   } else if (decode) {
@@ -77,8 +80,7 @@ int part_from_otlp(struct pool *pool, uint32_t signal, struct weir_body *body, c
   return 0;
 }
 
-/* A part of its own whose memory stands in another one: what is decoded for a holder who may not write into the shared part. */
-static struct part *part_view(struct pool *pool, struct part *of) {
+struct part *part_view(struct pool *pool, struct part *of) {
   struct part *part = part_new(pool, of->signal);
   part->origins = malloc(sizeof *part->origins);
   WEIR_ASSERT(part->origins != NULL);
@@ -88,22 +90,47 @@ static struct part *part_view(struct pool *pool, struct part *of) {
   part->raw_n = of->raw_n;
   part->items = of->items;
   part->flags = of->flags & PART_CHECKED;
+  part->limits = of->limits;
   return part;
 }
 
+/* A part that was cut: its bytes are written anew, so that they can be decoded. */
+static int frame_anew(struct part *part, const struct weir_data *tree, struct weir_error *err) {
+  int r = otlp_encode_sized(tree, &part->arena, part->raw_n, &part->raw, &part->raw_n, err);
+  if (r) return r;
+  part->tree = NULL;
+  part->flags &= ~(PART_SPLIT | PART_DIRTY);
+  part->wire_valid = 0;
+  return 0;
+}
+
 const struct weir_data *part_read(struct pool *pool, struct part **at, struct weir_error *err) {
-  struct part *part = *at;
+  struct part *part = *at, *of = part;
   struct otlp_counts counts;
   CHECK_MAGIC(part, PART_MAGIC);
-  if (part->tree) return part->tree;
+  if (part->tree && !(part->flags & PART_SPLIT)) return part->tree;
   if (part->flags & PART_CROSSED) part = *at = part_view(pool, part);
+  part->arena.pool = pool;
+  if (of->flags & PART_SPLIT && frame_anew(part, of->tree, err)) return NULL;
   tree_arena(part, pool);
-  return build_tree(part, NULL, &counts, err) ? NULL : part->tree;
+  return build_tree(part, &part->limits, &counts, err) ? NULL : part->tree;
+}
+
+/* Fields that a stage assigned may be of any length: only encoding tells. */
+static size_t measure(const struct part *part) {
+  struct arena scratch;
+  const char *p;
+  size_t n = 0;
+  arena_init(&scratch, NULL, 0);
+  if (otlp_encode_sized(part->tree, &scratch, part->raw_n + part->added_bytes, &p, &n, NULL)) n = SIZE_MAX;
+  arena_done(&scratch);
+  return n;
 }
 
 size_t part_bytes(const struct part *part) {
   if (!(part->flags & PART_DIRTY)) return part->raw_n;
-  return part->wire_valid ? part->wire_n : part->raw_n + part->added_bytes;
+  if (part->wire_valid) return part->wire_n;
+  return part->flags & PART_TOUCHED ? measure(part) : part->raw_n + part->added_bytes;
 }
 
 int part_encode(struct part *part, struct arena *scratch, struct iov_list *out, size_t *ret_bytes, struct weir_error *err) {
@@ -113,7 +140,8 @@ int part_encode(struct part *part, struct arena *scratch, struct iov_list *out, 
   if (part->flags & PART_DIRTY) {
     if (!part->wire_valid) {
       int keep = !(part->flags & PART_CROSSED);
-      int r = otlp_encode_sized(part->tree, keep ? &part->arena : scratch, part_bytes(part), &p, &n, err);
+      if (keep && scratch->pool) part->arena.pool = scratch->pool; /* of the lane that holds it now */
+      int r = otlp_encode_sized(part->tree, keep ? &part->arena : scratch, part->raw_n + part->added_bytes, &p, &n, err);
       if (r) return r;
       if (keep) {
         part->wire = p;

@@ -24,6 +24,14 @@
 #define PART_CROSSED 2u /* was posted to another lane: never written again, caches included */
 #define PART_CHECKED 4u /* raw passed the full scan: decoding cannot fail */
 
+/* Limits on what is accepted; every one is named in messages. 0 = the default in the comment. */
+struct otlp_limits {
+  uint32_t max_depth;    /* 100 messages, as other parsers count */
+  uint32_t max_records;  /* 1,000,000 records in one message */
+  uint32_t max_attributes; /* 10,000 attributes on one record */
+  uint32_t max_elements;   /* 4,000,000 attributes, values, records of any kind ... in one message: bounds the tree of 2-byte elements */
+};
+
 struct part {
   uint32_t magic, signal, flags;
   _Atomic uint32_t refs;
@@ -36,15 +44,8 @@ struct part {
   size_t wire_n, added_bytes; /* added_bytes: bound of what edits may have added to raw_n */
   uint64_t items; /* spans, data points or log records */
   struct weir_data *tree; /* NULL until decoded */
+  struct otlp_limits limits; /* under which it was accepted */
   struct arena arena;
-};
-
-/* Limits on what is accepted; every one is named in messages. 0 = the default in the comment. */
-struct otlp_limits {
-  uint32_t max_depth;    /* 100 messages, as other parsers count */
-  uint32_t max_records;  /* 1,000,000 records in one message */
-  uint32_t max_attributes; /* 10,000 attributes on one record */
-  uint32_t max_elements;   /* 4,000,000 attributes, values, records of any kind ... in one message: bounds the tree of 2-byte elements */
 };
 
 /* Makes a part from a message that stands at p..p+n inside body; takes body, also on failure. validation: WEIR_VALIDATE_*.

@@ -4,6 +4,7 @@
 #include "core/assert.h"
 #include "core/otlp.h"
 #include "core/otlp_table.h"
+#include "core/part_internal.h"
 
 static void *copy_struct(struct arena *a, const struct otlp_msg *msg, const void *obj);
 
@@ -40,8 +41,6 @@ static struct weir_data *new_tree(struct part *own, uint32_t n_resources) {
   return tree;
 }
 
-static int exclusive(const struct part *part) { return atomic_load(&part->refs) == 1 && !(part->flags & PART_CROSSED); }
-
 /* All parts decoded; on failure all references are given back. */
 static int read_all(struct pool *pool, struct part **parts, size_t n, uint32_t *ret_resources, struct weir_error *err) {
   *ret_resources = 0;
@@ -56,35 +55,45 @@ static int read_all(struct pool *pool, struct part **parts, size_t n, uint32_t *
   return 0;
 }
 
+/* Unknown fields of the requests that are merged, one behind the other. */
+static void keep_envelopes(struct part *own, struct part **parts, size_t n) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < n; i++) bytes += parts[i]->tree->envelope_n;
+  if (!bytes) return;
+  char *all = arena_alloc(&own->arena, bytes), *to = all;
+  for (size_t i = 0; i < n; i++)
+    to += part_strip_records(otlp_request(own->signal), parts[i]->tree->envelope, parts[i]->tree->envelope_n, to);
+  own->tree->envelope = all;
+  own->tree->envelope_n = (size_t)(to - all);
+}
+
 int part_own(struct pool *pool, struct part **parts, size_t n, struct part **ret, struct weir_error *err) {
   uint32_t n_resources;
   int r = read_all(pool, parts, n, &n_resources, err);
   if (r) return r;
-  if (n == 1 && exclusive(parts[0])) {
+  if (n == 1 && part_exclusive(parts[0])) {
+    parts[0]->arena.pool = pool; /* of the lane that holds it now */
     *ret = parts[0];
     return 0;
   }
   WEIR_ASSERT(n > 0);
-  struct part *own = calloc(1, sizeof *own);
-  WEIR_ASSERT(own != NULL);
-  own->magic = PART_MAGIC;
-  own->signal = parts[0]->signal;
+  struct part *own = part_new(pool, parts[0]->signal);
   own->flags = PART_DIRTY; /* its bytes are in several places: it is framed anew */
-  atomic_init(&own->refs, 1);
-  arena_init(&own->arena, pool, 0);
+  own->limits = parts[0]->limits;
   own->origins = malloc(n * sizeof *own->origins);
   WEIR_ASSERT(own->origins != NULL);
   struct weir_data *tree = new_tree(own, n_resources);
   const struct otlp_msg *container = otlp_request(own->signal)->fields[1].msg;
   for (size_t i = 0; i < n; i++) {
     const struct weir_data *from = parts[i]->tree;
-    int mine = exclusive(parts[i]);
+    int mine = part_exclusive(parts[i]);
     for (uint32_t k = 0; k < from->n_resources; k++)
       tree->resources[tree->n_resources++] = mine ? from->resources[k] : copy_struct(&own->arena, container, from->resources[k]);
     own->items += parts[i]->items;
     own->raw_n += part_bytes(parts[i]); /* the bound that part_bytes starts from */
     own->origins[own->n_origins++] = parts[i];
   }
+  keep_envelopes(own, parts, n);
   *ret = own;
   return 0;
 }
@@ -143,4 +152,7 @@ void part_attr_delete(struct part *part, struct weir_rec *rec, struct weir_str k
   changed(part, rec, RECORD_REWRITE, 0);
 }
 
-void part_touch(struct part *part, struct weir_rec *rec) { changed(part, rec, RECORD_REWRITE, rec->raw_n); }
+void part_touch(struct part *part, struct weir_rec *rec) {
+  changed(part, rec, RECORD_REWRITE, rec->raw_n);
+  part->flags |= PART_TOUCHED;
+}
