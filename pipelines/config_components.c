@@ -101,7 +101,7 @@ void config_read_components(struct config_loader *l) {
 static void not_loaded(struct config_loader *l, const struct config_component *c, const struct weir_error *err) {
   const struct config_section *s = config_section(c->role);
   struct weir_error other;
-  if (err->code != WEIR_E_UNSUPPORTED) { /* there is a file, but it was refused */
+  if (err->code != WEIR_E_CONFIG) { /* there is a file, but it was refused */
     diag_error(l->ds, c->pos, "%s `%s`: %s", s->noun, c->id, err->msg);
     if (err->hint[0]) diag_note(l->ds, "%s", err->hint);
     return;

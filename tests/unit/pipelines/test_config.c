@@ -92,7 +92,7 @@ static const struct stage_entry *find(struct registry *r, uint32_t role, const c
   if (strcmp(type, "broken") == 0)
     weir_fail(err, WEIR_E_INVALID, "broken.so is of another ABI"), weir_hint(err, "build it again");
   else
-    weir_fail(err, WEIR_E_UNSUPPORTED, "no stage of that name");
+    weir_fail(err, WEIR_E_CONFIG, "unknown type");
   return NULL;
 }
 
