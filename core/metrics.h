@@ -37,6 +37,10 @@ struct weir_cell *metrics_cell(struct metrics *, int type, const char *name, con
 void metrics_release(struct metrics *, struct weir_cell *);
 void metric_observe(struct weir_cell *, double v);
 static inline void metric_add(struct weir_cell *c, int64_t d) { atomic_fetch_add_explicit(&c->value, d, memory_order_relaxed); }
+/* As metric_add, where no other thread writes this cell: a plain store, as a locked add costs 5 ns. */
+static inline void metric_add_own(struct weir_cell *c, int64_t d) {
+  atomic_store_explicit(&c->value, atomic_load_explicit(&c->value, memory_order_relaxed) + d, memory_order_relaxed);
+}
 static inline void metric_put(struct weir_cell *c, int64_t v) { atomic_store_explicit(&c->value, v, memory_order_relaxed); }
 /* Called before each rendering, for gauges that are read rather than written (queue size, memory). */
 void metrics_on_scrape(struct metrics *, weir_fn_f *, void *arg);

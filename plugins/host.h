@@ -23,9 +23,16 @@ struct stage_ops {
   void (*fail)(struct weir_stage *, const struct weir_error *, int fatal);
 };
 
-/* The law's counters of one instance, in items: in = out + dropped + held. */
+/* The law's counters of one instance, in items: in = out + refused + dropped + held. */
 struct stage_counts {
-  struct weir_cell *in, *out, *dropped_any, *held;
+  struct weir_cell *in, *out, *refused, *held;
+};
+
+/* Items dropped for one reason. */
+struct stage_drop {
+  const char *reason;
+  struct weir_cell *cell;
+  struct stage_drop *next;
 };
 
 struct weir_stage {
@@ -46,6 +53,10 @@ struct weir_stage {
   struct stage_counts counts;
   const void *config;
   struct otlp_limits limits;
+  struct stage_drop *drops;
+  struct weir_cell **cells; /* what it registered through weir.metrics/1 */
+  size_t n_cells, cap_cells;
+  struct defer drained_step;
 };
 
 #define STAGE_CLOSED 0
@@ -64,5 +75,7 @@ void stage_drain(struct weir_stage *); /* ops->drained comes, at once in a later
 void stage_close(struct weir_stage *);
 /* The process's health, shown by weir.health/1; set by pipelines/run. */
 void host_set_health(int state);
+int host_health(void);
+int64_t host_ready_since(void); /* Unix nanoseconds; 0 = not yet ready */
 
 #endif

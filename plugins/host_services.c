@@ -1,0 +1,188 @@
+#include "plugins/host_services.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <weir/grpc.h>
+#include <weir/health.h>
+#include <weir/http.h>
+#include <weir/metrics.h>
+#include <weir/otlp.h>
+#include <weir/timer.h>
+
+#include "core/assert.h"
+#include "core/compress.h"
+#include "core/grpc.h"
+#include "core/http_client.h"
+#include "core/http_server.h"
+#include "core/otlp.h"
+#include "plugins/host.h"
+
+/* --- weir.http/1 --------------------------------------------------------------------------------------------- */
+
+static int http_listen_stage(struct weir_stage *s, const struct weir_http_server_config *cfg, struct weir_http_server **ret, struct weir_error *err) {
+  return http_listen(s->loop, cfg, ret, err);
+}
+
+static int http_open_stage(struct weir_stage *s, const struct weir_http_client_config *cfg, struct weir_http_client **ret, struct weir_error *err) {
+  return http_client_open(s->loop, cfg, ret, err);
+}
+
+static struct weir_body *body_new_stage(struct weir_stage *s, size_t cap) { return body_new(s->loop->pool, cap); }
+
+static int inflate_stage(struct weir_stage *s, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, struct weir_body **ret,
+  struct weir_error *err) {
+  return compress_inflate(s->loop->pool, encoding, p, n, max_bytes, ret, err);
+}
+
+static int deflate_stage(struct weir_stage *s, const char *encoding, int level, const struct weir_iov *iov, size_t n, struct weir_body **ret,
+  struct weir_error *err) {
+  return compress_deflate(s->loop->pool, encoding, level, iov, n, ret, err);
+}
+
+static const struct weir_http_service http_table = {
+  .size = sizeof http_table,
+  .listen = http_listen_stage,
+  .drain = http_server_drain,
+  .close = http_server_close,
+  .reply = http_reply,
+  .body_take = http_body_take,
+  .client_open = http_open_stage,
+  .client_close = http_client_close,
+  .call = http_call,
+  .body_new = body_new_stage,
+  .body_grow = body_grow,
+  .body_free = body_free,
+  .inflate = inflate_stage,
+  .deflate = deflate_stage,
+};
+
+/* --- weir.grpc/1: the native engine ----------------------------------------------------------------------------- */
+
+static int grpc_listen_stage(struct weir_stage *s, const struct weir_grpc_server_config *cfg, struct weir_grpc_server **ret, struct weir_error *err) {
+  return grpc_native.listen(s->loop, cfg, ret, err);
+}
+
+static void grpc_drain(struct weir_grpc_server *g, weir_fn_f *drained, void *arg) { grpc_native.drain(g, drained, arg); }
+static void grpc_close(struct weir_grpc_server *g) { grpc_native.close(g); }
+static struct weir_body *grpc_body_take(struct weir_grpc_exchange *ex) { return grpc_native.body_take(ex); }
+
+static void grpc_reply(struct weir_grpc_exchange *ex, const struct weir_grpc_status *status, const char *msg, size_t n) {
+  grpc_native.reply(ex, status, msg, n);
+}
+
+static int grpc_open_stage(struct weir_stage *s, const struct weir_grpc_client_config *cfg, struct weir_grpc_client **ret, struct weir_error *err) {
+  return grpc_native.client_open(s->loop, cfg, ret, err);
+}
+
+static void grpc_close_client(struct weir_grpc_client *c) { grpc_native.client_close(c); }
+
+static void grpc_call_path(struct weir_grpc_client *c, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
+  weir_grpc_response_f *fn, void *arg) {
+  grpc_native.call(c, path, msg, n, deadline_ns, fn, arg);
+}
+
+static const struct weir_grpc_service grpc_table = {
+  .size = sizeof grpc_table,
+  .listen = grpc_listen_stage,
+  .drain = grpc_drain,
+  .close = grpc_close,
+  .body_take = grpc_body_take,
+  .reply = grpc_reply,
+  .client_open = grpc_open_stage,
+  .client_close = grpc_close_client,
+  .call = grpc_call_path,
+};
+
+/* --- weir.otlp/1 -------------------------------------------------------------------------------------------------- */
+
+static int otlp_decode_stage(struct weir_stage *s, uint32_t signal, struct weir_body *body, const char *p, size_t n, int validation,
+  struct weir_batch **ret, struct weir_error *err) {
+  struct part *part = NULL;
+  int decode = s->downstream_need >= WEIR_NEED_RECORDS;
+  int r = part_from_otlp(s->loop->pool, signal, body, p, n, validation, decode, &s->limits, &part, err);
+  if (r) return r;
+  *ret = batch_of_part(s->loop, part);
+  return 0;
+}
+
+static const struct weir_otlp_service otlp_table = {
+  .size = sizeof otlp_table,
+  .decode = otlp_decode_stage,
+  .encode = batch_encode,
+  .response_make = otlp_response_make,
+  .response_parse = otlp_response_parse,
+  .status_make = rpc_status_make,
+  .status_parse = rpc_status_parse,
+};
+
+/* --- weir.timer/1 -------------------------------------------------------------------------------------------------- */
+
+struct weir_timer {
+  struct timer timer;
+  struct loop *loop;
+};
+
+static struct weir_timer *timer_new_stage(struct weir_stage *s, weir_fn_f *fn, void *arg) {
+  struct weir_timer *t = calloc(1, sizeof *t);
+  WEIR_ASSERT(t != NULL);
+  t->loop = s->loop;
+  t->timer.fn = fn;
+  t->timer.arg = arg;
+  return t;
+}
+
+static void timer_set_stage(struct weir_timer *t, int64_t delay_ns) { timer_set(t->loop, &t->timer, delay_ns); }
+static void timer_cancel_stage(struct weir_timer *t) { timer_cancel(t->loop, &t->timer); }
+
+static void timer_free_stage(struct weir_timer *t) {
+  if (!t) return;
+  timer_cancel(t->loop, &t->timer);
+  free(t);
+}
+
+static const struct weir_timer_service timer_table = { sizeof timer_table, 0, timer_new_stage, timer_set_stage, timer_cancel_stage, timer_free_stage };
+
+/* --- weir.metrics/1: cells are released when the stage closes --------------------------------------------------------- */
+
+static struct weir_cell *add_cell(struct weir_stage *s, int type, const char *name, const char *labels, const char *help, const double *bounds, size_t n) {
+  if (s->n_cells == s->cap_cells) {
+    s->cap_cells = s->cap_cells ? s->cap_cells * 2 : 8;
+    s->cells = realloc(s->cells, s->cap_cells * sizeof *s->cells);
+    WEIR_ASSERT(s->cells != NULL);
+  }
+  return s->cells[s->n_cells++] = metrics_cell(s->loop->env->metrics, type, name, labels, help, bounds, n);
+}
+
+static struct weir_cell *counter_stage(struct weir_stage *s, const char *name, const char *labels, const char *help) {
+  return add_cell(s, METRIC_COUNTER, name, labels, help, NULL, 0);
+}
+
+static struct weir_cell *gauge_stage(struct weir_stage *s, const char *name, const char *labels, const char *help) {
+  return add_cell(s, METRIC_GAUGE, name, labels, help, NULL, 0);
+}
+
+static struct weir_cell *histogram_stage(struct weir_stage *s, const char *name, const char *labels, const char *help, const double *bounds, size_t n) {
+  return add_cell(s, METRIC_HISTOGRAM, name, labels, help, bounds, n);
+}
+
+static void cell_add(struct weir_cell *c, int64_t delta) { metric_add(c, delta); }
+static void cell_observe(struct weir_cell *c, double v) { metric_observe(c, v); }
+
+static const struct weir_metrics_service metrics_table = { sizeof metrics_table, 0, counter_stage, gauge_stage, histogram_stage, cell_add, cell_observe };
+
+/* --- weir.health/1 ------------------------------------------------------------------------------------------------------ */
+
+static const struct weir_health_service health_table = { sizeof health_table, 0, host_health, host_ready_since };
+
+const void *host_service(struct weir_stage *s, const char *id) {
+  static const struct {
+    const char *id;
+    const void *table;
+  } services[] = { { WEIR_HTTP_SERVICE, &http_table }, { WEIR_GRPC_SERVICE, &grpc_table }, { WEIR_OTLP_SERVICE, &otlp_table },
+    { WEIR_TIMER_SERVICE, &timer_table }, { WEIR_METRICS_SERVICE, &metrics_table }, { WEIR_HEALTH_SERVICE, &health_table } };
+  CHECK_MAGIC(s, STAGE_MAGIC);
+  for (size_t i = 0; i < sizeof services / sizeof *services; i++)
+    if (!strcmp(services[i].id, id)) return services[i].table;
+  return NULL;
+}
