@@ -8,7 +8,7 @@
 
 /*
  * The drain: readiness turns 503, the grace passes while everything still serves, receivers stop, then processors and connectors send on what they
- * hold in the order of the data, then senders empty their queues. service.drain.timeout bounds it all after the grace.
+ * hold in the order of the data, then senders empty their queues, then extensions. service.drain.timeout bounds it all after the grace.
  */
 
 #define LOGGER "weir"
@@ -16,7 +16,8 @@
 #define PHASE_RECEIVERS 2
 #define PHASE_MIDDLE 3
 #define PHASE_EXPORTERS 4
-#define PHASE_OVER 5
+#define PHASE_EXTENSIONS 5
+#define PHASE_OVER 6
 
 static void next_phase(struct run *r);
 
@@ -119,6 +120,10 @@ static void next_phase(struct run *r) {
     if (drain_next_middle(r)) return;
     d->phase = PHASE_EXPORTERS;
     if (drain_role(r, WEIR_EXPORTER)) return;
+  }
+  if (d->phase == PHASE_EXPORTERS) {
+    d->phase = PHASE_EXTENSIONS;
+    if (drain_role(r, WEIR_EXTENSION)) return;
   }
   over(r);
 }

@@ -157,9 +157,13 @@ static void on_done(struct weir_stage *stage, struct weir_batch *b, const struct
   else batch_settle(b, v);
 }
 
+/* The host has counted it. A sender counts what its exporter drops as refused, not as sent. */
 static void on_drop(struct weir_stage *stage, struct weir_batch *b, const char *reason) {
   struct weir_verdict v = verdict_delivered();
-  (void)reason;
+  if (node_of(stage)->sender) {
+    v.rejected = b->items;
+    v.msg = reason;
+  }
   on_done(stage, b, &v);
 }
 

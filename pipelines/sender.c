@@ -160,7 +160,7 @@ int sender_reserve(struct sender_lane *l, const struct weir_batch *b, struct wei
   } else {
     *ret = verdict_retry(0, s->full_msg);
   }
-  metric_add(l->cells.enqueue_failed, (int64_t)b->items);
+  metric_add_own(l->cells.enqueue_failed, (int64_t)b->items);
   return WEIR_E_LIMIT;
 }
 
@@ -181,11 +181,11 @@ static void overflow(struct sender_lane *l, struct weir_batch *b) {
     queue_park(l, b);
     return;
   }
-  metric_add(l->cells.enqueue_failed, (int64_t)b->items);
+  metric_add_own(l->cells.enqueue_failed, (int64_t)b->items);
   struct weir_verdict v = never ? verdict_rejected(0, s->large_msg) : verdict_retry(0, s->full_msg);
   if (s->config->queue.on_full) { /* best effort: whoever sent it is not held up by this exporter */
-    metric_add(l->cells.enqueued, (int64_t)b->items);
-    metric_add(l->cells.rejected[REASON_QUEUE_FULL], (int64_t)b->items);
+    metric_add_own(l->cells.enqueued, (int64_t)b->items);
+    metric_add_own(l->cells.rejected[REASON_QUEUE_FULL], (int64_t)b->items);
     log_warn(s->id, "dropping %s: the sending queue is full (on_full: drop)", s->items_name);
     v = verdict_delivered();
   }
@@ -245,8 +245,8 @@ void sender_done(struct sender_lane *l, struct weir_batch *b, const struct weir_
 }
 
 void sender_give_up(struct sender_lane *l, struct weir_batch *b, int reason, const struct weir_verdict *v) {
-  metric_add(l->cells.rejected[reason], (int64_t)b->items);
-  metric_add(l->cells.send_failed, (int64_t)b->items);
+  metric_add_own(l->cells.rejected[reason], (int64_t)b->items);
+  metric_add_own(l->cells.send_failed, (int64_t)b->items);
   if (b->n_acks == 0) atomic_fetch_add_explicit(&l->sender->lost, b->items, memory_order_relaxed);
   batch_settle(b, v);
 }
@@ -277,7 +277,7 @@ static void lane_step(void *arg) {
   queue_unpark(l);
   while (l->queue.head && l->n_active < l->max_active && !l->abandoned) {
     struct weir_batch *b = queue_pop(&l->queue);
-    metric_add(l->cells.queued, -(int64_t)b->items);
+    metric_add_own(l->cells.queued, -(int64_t)b->items);
     attempt_begin(l, b);
   }
   tell_drained(l);
@@ -305,7 +305,7 @@ void sender_abandon(struct sender_lane *l) {
   while ((b = queue_pop(&l->parked))) batch_settle(b, &v);
   if (atomic_exchange(&l->has_parked, 0)) atomic_fetch_sub(&l->sender->parking, 1);
   while ((b = queue_pop(&l->queue))) {
-    metric_add(l->cells.queued, -(int64_t)b->items);
+    metric_add_own(l->cells.queued, -(int64_t)b->items);
     queue_leave(l, b->charge);
     sender_give_up(l, b, REASON_SHUTDOWN, &v);
   }

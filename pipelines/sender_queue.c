@@ -37,7 +37,7 @@ void queue_give_room(struct sender_lane *l, uint64_t n) {
 }
 
 void queue_leave(struct sender_lane *l, uint64_t n) {
-  metric_add(l->cells.queue_size, -(int64_t)n);
+  metric_add_own(l->cells.queue_size, -(int64_t)n);
   queue_give_room(l, n);
 }
 
@@ -57,7 +57,7 @@ struct weir_batch *queue_pop(struct batch_list *list) {
 }
 
 static void line_up(struct sender_lane *l, struct weir_batch *b) {
-  metric_add(l->cells.queued, (int64_t)b->items);
+  metric_add_own(l->cells.queued, (int64_t)b->items);
   b->enqueued_ns = clock_mono_ns();
   queue_push(&l->queue, b);
   if (l->n_active < l->max_active) sender_wake(l);
@@ -79,8 +79,8 @@ static void arrived(void *arg) {
 
 void queue_enter(struct sender_lane *l, struct weir_batch *b) {
   const struct sender_config *c = l->sender->config;
-  metric_add(l->cells.enqueued, (int64_t)b->items);
-  metric_add(l->cells.queue_size, (int64_t)b->charge);
+  metric_add_own(l->cells.enqueued, (int64_t)b->items);
+  metric_add_own(l->cells.queue_size, (int64_t)b->charge);
   if (c->queue.enabled && !c->queue.wait_for_result && !b->ack_delivered) {
     struct weir_verdict v = verdict_delivered();
     batch_answer(b, &v);

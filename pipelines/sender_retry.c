@@ -49,7 +49,7 @@ static struct attempt *attempt_new(struct sender_lane *l) {
   if (a->next) a->next->prev_next = &a->next;
   l->active = a;
   l->n_active++;
-  metric_add(l->cells.in_flight_requests, 1);
+  metric_add_own(l->cells.in_flight_requests, 1);
   return a;
 }
 
@@ -59,7 +59,7 @@ static void attempt_end(struct attempt *a) {
   *a->prev_next = a->next;
   if (a->next) a->next->prev_next = a->prev_next;
   l->n_active--;
-  metric_add(l->cells.in_flight_requests, -1);
+  metric_add_own(l->cells.in_flight_requests, -1);
   queue_leave(l, a->charge);
   if (l->n_spare < 16) {
     a->next = l->spare;
@@ -101,7 +101,7 @@ void attempt_begin(struct sender_lane *l, struct weir_batch *b) {
   const struct sender_config *c = l->sender->config;
   a->charge = b->charge;
   a->give_up_ns = c->retry.max_elapsed_time_ns > 0 ? clock_mono_ns() + c->retry.max_elapsed_time_ns : 0;
-  metric_add(l->cells.in_flight, (int64_t)b->items);
+  metric_add_own(l->cells.in_flight, (int64_t)b->items);
   start_batch(a, b);
 }
 
@@ -137,7 +137,7 @@ static void try_again(void *arg) { try_once(arg); }
 static const char *text_of(const struct weir_verdict *v) { return v->msg ? v->msg : "no reason given"; }
 
 static void give_up(struct attempt *a, int reason, const struct weir_verdict *v) {
-  metric_add(a->lane->cells.in_flight, -(int64_t)a->batch->items);
+  metric_add_own(a->lane->cells.in_flight, -(int64_t)a->batch->items);
   sender_give_up(a->lane, a->batch, reason, v);
   next_piece(a);
 }
@@ -149,12 +149,12 @@ static void delivered(struct attempt *a) {
   if (v->rejected || v->msg)
     log_warn(l->sender->id, "partial success: %llu of %llu %s refused: %s", (unsigned long long)refused, (unsigned long long)a->batch->items,
       l->sender->items_name, text_of(v));
-  metric_add(l->cells.in_flight, -(int64_t)a->batch->items);
-  metric_add(l->cells.sent, (int64_t)(a->batch->items - refused));
-  metric_add(l->cells.items_sent, (int64_t)(a->batch->items - refused));
+  metric_add_own(l->cells.in_flight, -(int64_t)a->batch->items);
+  metric_add_own(l->cells.sent, (int64_t)(a->batch->items - refused));
+  metric_add_own(l->cells.items_sent, (int64_t)(a->batch->items - refused));
   if (refused) {
-    metric_add(l->cells.send_failed, (int64_t)refused);
-    metric_add(l->cells.rejected[REASON_PARTIAL], (int64_t)refused);
+    metric_add_own(l->cells.send_failed, (int64_t)refused);
+    metric_add_own(l->cells.rejected[REASON_PARTIAL], (int64_t)refused);
   }
   batch_settle(a->batch, v);
   next_piece(a);
@@ -235,7 +235,7 @@ void attempt_abandon(struct attempt *a) {
   for (struct weir_batch *b = a->pieces, *next; b; b = next) {
     next = b->next;
     b->holder = NULL;
-    metric_add(l->cells.in_flight, -(int64_t)b->items);
+    metric_add_own(l->cells.in_flight, -(int64_t)b->items);
     sender_give_up(l, b, REASON_SHUTDOWN, &v);
   }
   attempt_end(a);

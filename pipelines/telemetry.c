@@ -102,7 +102,8 @@ static int listen_on(struct telemetry *t, const struct config_telemetry *c, stru
     .on_request = on_request,
     .self = t };
   int r = http_listen(t->loop, &s, &t->server, err);
-  if (r && !*err->hint) weir_hint(err, "own metrics: set service::telemetry::metrics to another port, or to level: none");
+  if (!r && c->metrics_port == 0) log_info("weir", "own metrics are at http://%s:%d/metrics", c->metrics_host, telemetry_port(t));
+  if (r) weir_hint(err, "own metrics are served there: set another port in service::telemetry::metrics, or `level: none`");
   return r;
 }
 
@@ -116,6 +117,8 @@ int telemetry_start(struct loop *control, const struct config_telemetry *c, uint
   *ret = t;
   return c->metrics_enabled ? listen_on(t, c, err) : 0;
 }
+
+int telemetry_port(const struct telemetry *t) { return t && t->server ? http_server_port(t->server) : 0; }
 
 void telemetry_stop(struct telemetry *t) {
   if (!t) return;

@@ -160,6 +160,12 @@ static void build(void) {
   assert_int_equal(graph_open(graph, &ds), 0);
 }
 
+static void build_and_start(void) {
+  struct weir_error err = { 0 };
+  build();
+  assert_int_equal(graph_start(graph, &err), 0);
+}
+
 static struct site *site(const char *id, uint32_t signal) {
   for (size_t i = 0; i < graph->n_sites; i++)
     if (!strcmp(graph->sites[i]->component->id, id) && (!signal || graph->sites[i]->signal & signal)) return graph->sites[i];
@@ -206,7 +212,7 @@ static void a_batch_stays_on_its_lane_and_goes_where_its_signal_goes(void **stat
   (void)state;
   pipeline(WEIR_TRACES, "traces", "r", "", "x");
   pipeline(WEIR_LOGS, "logs", "r", "", "d");
-  build();
+  build_and_start();
   emit(&site("r", 0)->nodes[1].stage, WEIR_TRACES);
   assert_int_equal(n_got, 1);
   assert_ptr_equal(got_by[0], &site("x", 0)->nodes[1].stage);
@@ -219,7 +225,7 @@ static void a_batch_stays_on_its_lane_and_goes_where_its_signal_goes(void **stat
 static void a_one_lane_stage_gets_batches_of_all_lanes(void **state) {
   (void)state;
   pipeline(WEIR_TRACES, "traces", "r", "", "one");
-  build();
+  build_and_start();
   emit(&site("r", 0)->nodes[1].stage, WEIR_TRACES);
   emit(&site("r", 0)->nodes[0].stage, WEIR_TRACES);
   for (int i = 0; i < LANES; i++) loop_run_once(&lanes[i]);
@@ -279,7 +285,7 @@ static void each_pipeline_says_what_an_ack_means(void **state) {
   (void)state;
   pipeline(WEIR_TRACES, "traces", "r", "", "d")->ack_delivered = 1;
   pipeline(WEIR_TRACES, "traces/2", "r", "p", "d");
-  build();
+  build_and_start();
   emit(&site("r", 0)->nodes[0].stage, WEIR_TRACES);
   assert_int_equal(n_got, 2);
   for (int i = 0; i < 2; i++) assert_int_equal(got[i]->ack_delivered, got_by[i] == &site("d", 0)->nodes[0].stage);
@@ -349,7 +355,7 @@ static void what_arrives_after_the_close_is_answered(void **state) {
   (void)state;
   struct flow_waiter waiter = { 0 };
   pipeline(WEIR_TRACES, "traces", "r", "", "x one");
-  build();
+  build_and_start();
   struct weir_stage *r = &site("r", 0)->nodes[1].stage;
   graph_close(graph);
   struct weir_batch *b = flow_batch(r->loop, WEIR_TRACES, 3);
