@@ -36,7 +36,8 @@ size_t rpc_status_make(uint32_t code, const char *msg, int64_t retry_after_ns, c
     status.n_details = 1;
     status.details = &details;
   }
-  if (weirpb__status__get_packed_size(&status) > cap) status.message.len = 0;
+  size_t n = weirpb__status__get_packed_size(&status);
+  if (n > cap) status.message.len -= n - cap < status.message.len ? n - cap : status.message.len; /* a text is cut before the code or the delay is */
   if (weirpb__status__get_packed_size(&status) > cap) return 0;
   return weirpb__status__pack(&status, (uint8_t *)buf);
 }
