@@ -3,14 +3,16 @@
 
 SAN ?=
 BUILD ?= build$(if $(SAN),-$(SAN))
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 PKGS := libuv libnghttp2 yaml-0.1 libprotobuf-c libdeflate
 LLHTTP_SRC := /usr/share/llhttp
 LLHTTP_INC := /usr/share/include/llhttp
 
+, := ,
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
 SANFLAGS := $(if $(filter address,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined,$(if $(filter thread,$(SAN)),-fsanitize=thread))
-, := ,
 OPT ?= -O2 -g
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(OPT) -fno-omit-frame-pointer -fno-plt $(WARN) $(SANFLAGS) $(CFLAGS)
 STAGE_CFLAGS := $(CFLAGS_ALL) -Iinclude -I. -fPIC -fvisibility=hidden

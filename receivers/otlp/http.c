@@ -1,0 +1,117 @@
+/* OTLP/HTTP: POST of protobuf to one path per signal. Source: the OTLP specification, "OTLP/HTTP". */
+#include <stdio.h>
+#include <string.h>
+
+#include "otlp.h"
+
+static int ct_is(struct weir_str v, const char *type) {
+  size_t n = strlen(type);
+  if (v.n < n) return 0;
+  for (size_t i = 0; i < n; i++) {
+    char c = v.p[i];
+    if ((c >= 'A' && c <= 'Z' ? c + 32 : c) != type[i]) return 0;
+  }
+  return v.n == n || v.p[n] == ';' || v.p[n] == ' ';
+}
+
+/* Which signal a path means; 0 = none, or one that no pipeline uses. */
+static uint32_t signal_of(const struct otlp *r, struct weir_str path) {
+  const struct http_config *h = r->cfg->protocols.http;
+  uint32_t used = r->host->stage_signal(r->stage), signal = 0;
+  if (weir_str_eq(path, weir_str_of(h->traces_url_path))) signal = WEIR_TRACES;
+  else if (weir_str_eq(path, weir_str_of(h->metrics_url_path))) signal = WEIR_METRICS;
+  else if (weir_str_eq(path, weir_str_of(h->logs_url_path))) signal = WEIR_LOGS;
+  return signal & used;
+}
+
+/* A refusal before the body, in plain text; the texts live as long as the program. */
+static uint32_t refuse(struct weir_http_reply *reply, uint32_t status, const char *text) {
+  static const struct weir_http_header headers[] = { { { "content-type", 12, 0 }, { "text/plain", 10, 0 } }, { { "allow", 5, 0 }, { "POST", 4, 0 } } };
+  static _Thread_local struct weir_iov body;
+  body.p = text;
+  body.n = strlen(text);
+  reply->headers = headers;
+  reply->n_headers = status == 405 ? 2 : 1;
+  reply->body = &body;
+  reply->n_body = 1;
+  return status;
+}
+
+static uint32_t on_headers(void *self, const struct weir_http_request *req, struct weir_http_reply *reply) {
+  struct otlp *r = self;
+  if (!signal_of(r, req->path)) return refuse(reply, 404, "404 not found: OTLP is taken at /v1/traces, /v1/metrics and /v1/logs, for the signals that a pipeline uses\n");
+  if (!weir_str_eq(req->method, weir_str_of("POST"))) return refuse(reply, 405, "405 method not allowed, supported: [POST]");
+  struct weir_str type = weir_http_find(req->headers, req->n_headers, "content-type");
+  if (ct_is(type, "application/json"))
+    return refuse(reply, 415, "415 unsupported media type: OTLP/JSON is not in this version yet; send application/x-protobuf (OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf)");
+  if (!ct_is(type, "application/x-protobuf")) return refuse(reply, 415, "415 unsupported media type, supported: [application/x-protobuf]");
+  return 0;
+}
+
+static void reply_protobuf(struct otlp *r, struct weir_http_exchange *ex, uint32_t status, const char *body, size_t n, int64_t retry_after_ns) {
+  char seconds[24];
+  snprintf(seconds, sizeof seconds, "%lld", (long long)((retry_after_ns + 999999999) / 1000000000));
+  struct weir_http_header headers[2] = { { weir_str_of("content-type"), weir_str_of("application/x-protobuf") },
+    { weir_str_of("retry-after"), weir_str_of(seconds) } };
+  struct weir_iov iov = { body, n };
+  struct weir_http_reply reply = { .status = status, .headers = headers, .n_headers = retry_after_ns >= 0 ? 2 : 1, .body = &iov, .n_body = 1 };
+  r->http->reply(ex, &reply);
+}
+
+void otlp_http_answer(struct otlp *r, struct weir_http_exchange *ex, uint32_t http_status, uint32_t code, const char *msg, int64_t retry_after_ns) {
+  char body[900];
+  reply_protobuf(r, ex, http_status, body, r->otlp->status_make(code, msg, retry_after_ns, body, sizeof body), retry_after_ns);
+}
+
+void otlp_http_ok(struct otlp *r, struct weir_http_exchange *ex, uint64_t rejected, const char *msg) {
+  char body[512];
+  reply_protobuf(r, ex, 200, body, r->otlp->response_make(rejected, msg, body, sizeof body), -1);
+}
+
+/* The body as it is meant: inflated within the limit. NULL: answered. */
+static struct weir_body *plain_body(struct otlp *r, struct weir_http_exchange *ex, const struct weir_http_request *req) {
+  struct weir_str encoding = weir_http_find(req->headers, req->n_headers, "content-encoding");
+  struct weir_body *body = r->http->body_take(ex), *plain = NULL;
+  struct weir_error err;
+  if (encoding.n == 0 || weir_str_eq(encoding, weir_str_of("identity"))) return body;
+  int code = r->http->inflate(r->stage, encoding, body->p, body->n, r->cfg->protocols.http->max_request_body_size, &plain, &err);
+  r->http->body_free(body);
+  if (code == 0) return plain;
+  if (code == WEIR_E_NOMEM) otlp_http_answer(r, ex, 503, WEIR_GRPC_UNAVAILABLE, err.msg, 1000000000);
+  else if (code == WEIR_E_LIMIT) otlp_http_answer(r, ex, 413, WEIR_GRPC_INVALID_ARGUMENT, err.msg, -1);
+  else if (code == WEIR_E_UNSUPPORTED) otlp_http_answer(r, ex, 415, WEIR_GRPC_INVALID_ARGUMENT, err.msg, -1);
+  else otlp_http_answer(r, ex, 400, WEIR_GRPC_INVALID_ARGUMENT, err.msg, -1);
+  return NULL;
+}
+
+static void on_request(void *self, struct weir_http_exchange *ex, const struct weir_http_request *req) {
+  struct otlp *r = self;
+  uint32_t signal = signal_of(r, req->path);
+  struct weir_body *body = plain_body(r, ex, req);
+  if (!body) return;
+  struct pending *p = pending_new(r);
+  p->http = ex;
+  p->transport = TRANSPORT_HTTP;
+  otlp_take(r, p, signal, body, body->p, body->n);
+}
+
+int otlp_http_start(struct otlp *r, struct weir_error *err) {
+  const struct http_config *h = r->cfg->protocols.http;
+  struct weir_http_server_config cfg = {
+    .size = sizeof cfg,
+    .owner = r->host->stage_id(r->stage),
+    .endpoint = h->endpoint,
+    .max_body_bytes = h->max_request_body_size,
+    .read_header_timeout_ns = h->read_header_timeout,
+    .idle_timeout_ns = h->idle_timeout,
+    .write_timeout_ns = h->write_timeout,
+    .on_headers = on_headers,
+    .on_request = on_request,
+    .self = r,
+  };
+  int code = r->http->listen(r->stage, &cfg, &r->http_server, err);
+  if (code) return code;
+  if (r->host->stage_lane(r->stage) == 0)
+    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over HTTP on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http://%s, protocol http/protobuf)", h->endpoint, h->endpoint);
+  return 0;
+}

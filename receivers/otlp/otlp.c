@@ -1,0 +1,256 @@
+/*
+ * The otlp receiver: traces, metrics and logs over OTLP/gRPC and OTLP/HTTP (protobuf).
+ *
+ *   receivers:
+ *     otlp:
+ *       protocols:
+ *         grpc: {endpoint: 127.0.0.1:4317}
+ *         http: {endpoint: 127.0.0.1:4318}
+ *
+ * One instance per lane serves all its signals. A request becomes a batch at once; its answer is the batch's verdict.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "otlp.h"
+
+void otlp_sweep(void *arg); /* pending.c */
+
+/* --- configuration --------------------------------------------------------------------------------------------------- */
+
+#define KA(member, default_value, text) \
+  { #member, WEIR_T_DURATION, 0, offsetof(struct keepalive_config, server_parameters.member), default_value, "0", NULL, NULL, NULL, text, NULL, 0 }
+
+static const struct weir_field server_parameters[] = {
+  KA(max_connection_idle, "0", "Closes a connection without requests after this time; 0 = never."),
+  KA(max_connection_age, "0", "Asks a connection to end after this time; 0 = never."),
+  KA(max_connection_age_grace, "0", "How long its requests may still run then; 0 = without limit."),
+  KA(time, "2h", "Pings a silent peer after this time."),
+  KA(timeout, "20s", "Closes the connection when the ping is not answered in this time."),
+  WEIR_FIELD_END,
+};
+
+static const struct weir_field enforcement_policy[] = {
+  { "min_time", WEIR_T_DURATION, 0, offsetof(struct keepalive_config, enforcement_policy.min_time), "5m", "0", NULL, NULL, NULL,
+    "The shortest time between a client's pings.", NULL, 0 },
+  { "permit_without_stream", WEIR_T_BOOL, 0, offsetof(struct keepalive_config, enforcement_policy.permit_without_stream), "false", NULL, NULL, NULL, NULL,
+    "Whether a client may ping without a request.", NULL, 0 },
+  WEIR_FIELD_END,
+};
+
+static const struct weir_field keepalive_fields[] = {
+  { "server_parameters", WEIR_T_GROUP, 0, 0, NULL, NULL, NULL, NULL, NULL, "When the server ends connections and pings.", server_parameters, 0 },
+  { "enforcement_policy", WEIR_T_GROUP, 0, 0, NULL, NULL, NULL, NULL, NULL, "What pings of clients are accepted.", enforcement_policy, 0 },
+  WEIR_FIELD_END,
+};
+
+#define TLS_FIELD(s) \
+  { "tls", WEIR_T_MAP, 0, offsetof(struct s, tls), NULL, NULL, NULL, NULL, NULL, "TLS is not in this version yet: setting it is an error.", NULL, 0 }
+#define AUTH_FIELD(s) \
+  { "auth", WEIR_T_MAP, 0, offsetof(struct s, auth), NULL, NULL, NULL, NULL, NULL, "Authentication is not in this version yet: setting it is an error.", NULL, 0 }
+#define METADATA_FIELD(s)                                                                                                               \
+  { "include_metadata", WEIR_T_BOOL, 0, offsetof(struct s, include_metadata), "false", NULL, NULL, NULL, NULL,                             \
+    "Request metadata in a batch's context is not in this version yet: true is an error.", NULL, 0 }
+
+static const struct weir_field grpc_fields[] = {
+  { "endpoint", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct grpc_config, endpoint), "127.0.0.1:4317", NULL, NULL, NULL, NULL,
+    "The address to listen on: host:port, :port for all addresses, or unix:///path.", NULL, 0 },
+  { "transport", WEIR_T_ENUM, 0, offsetof(struct grpc_config, transport), "tcp", NULL, NULL, "tcp|unix", NULL,
+    "The kind of address; with unix, endpoint is the socket's path.", NULL, 0 },
+  { "max_recv_msg_size_mib", WEIR_T_UINT, 0, offsetof(struct grpc_config, max_recv_msg_size_mib), "4", "0", "2047", NULL, "MiB",
+    "The largest message, before and after decompression; larger ones are answered RESOURCE_EXHAUSTED. 0 = 4.", NULL, 0 },
+  { "max_concurrent_streams", WEIR_T_UINT, 0, offsetof(struct grpc_config, max_concurrent_streams), "100", "1", "65535", NULL, "requests",
+    "How many requests one connection may have under way.", NULL, 0 },
+  { "read_buffer_size", WEIR_T_BYTES, 0, offsetof(struct grpc_config, read_buffer_size), "512KiB", NULL, NULL, NULL, NULL,
+    "Accepted for the Collector's files and without effect: a lane reads all its connections through one buffer.", NULL, 0 },
+  { "write_buffer_size", WEIR_T_BYTES, 0, offsetof(struct grpc_config, write_buffer_size), "32KiB", NULL, NULL, NULL, NULL,
+    "Accepted for the Collector's files and without effect: answers of one step share a write.", NULL, 0 },
+  METADATA_FIELD(grpc_config),
+  { "keepalive", WEIR_T_OPT_GROUP, 0, offsetof(struct grpc_config, keepalive), NULL, NULL, NULL, NULL, NULL,
+    "Connection ageing and pings are not in this version yet: setting it is an error.", keepalive_fields, sizeof(struct keepalive_config) },
+  TLS_FIELD(grpc_config),
+  AUTH_FIELD(grpc_config),
+  WEIR_FIELD_END,
+};
+
+struct cors_config {
+  struct weir_strings allowed_origins, allowed_headers, exposed_headers;
+  int64_t max_age;
+};
+
+static const struct weir_field cors_fields[] = {
+  { "allowed_origins", WEIR_T_STRINGS, 0, offsetof(struct cors_config, allowed_origins), NULL, NULL, NULL, NULL, NULL, "Origins whose pages may post.", NULL, 0 },
+  { "allowed_headers", WEIR_T_STRINGS, 0, offsetof(struct cors_config, allowed_headers), NULL, NULL, NULL, NULL, NULL, "Request headers they may use.", NULL, 0 },
+  { "exposed_headers", WEIR_T_STRINGS, 0, offsetof(struct cors_config, exposed_headers), NULL, NULL, NULL, NULL, NULL, "Response headers they may read.", NULL, 0 },
+  { "max_age", WEIR_T_INT, 0, offsetof(struct cors_config, max_age), "0", "0", NULL, NULL, "seconds", "How long a browser may keep the answer.", NULL, 0 },
+  WEIR_FIELD_END,
+};
+
+static const struct weir_field http_fields[] = {
+  { "endpoint", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct http_config, endpoint), "127.0.0.1:4318", NULL, NULL, NULL, NULL,
+    "The address to listen on: host:port, :port for all addresses, or unix:///path.", NULL, 0 },
+  { "traces_url_path", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct http_config, traces_url_path), "/v1/traces", NULL, NULL, NULL, NULL, "Where traces are posted.", NULL, 0 },
+  { "metrics_url_path", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct http_config, metrics_url_path), "/v1/metrics", NULL, NULL, NULL, NULL, "Where metrics are posted.", NULL, 0 },
+  { "logs_url_path", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct http_config, logs_url_path), "/v1/logs", NULL, NULL, NULL, NULL, "Where logs are posted.", NULL, 0 },
+  { "max_request_body_size", WEIR_T_BYTES, 0, offsetof(struct http_config, max_request_body_size), "20MiB", "1", "2147483647", NULL, NULL,
+    "The largest body, before and after decompression; larger ones are answered 413 (the Collector: 400; the specification: 413).", NULL, 0 },
+  { "read_header_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, read_header_timeout), "1m", "1ms", NULL, NULL, NULL,
+    "How long a request's headers may take; then 408.", NULL, 0 },
+  { "write_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, write_timeout), "30s", "1ms", NULL, NULL, NULL,
+    "How long an answer may make no progress before the connection is closed.", NULL, 0 },
+  { "idle_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, idle_timeout), "1m", "0", NULL, NULL, NULL,
+    "Closes a connection without requests after this time; 0 = never.", NULL, 0 },
+  METADATA_FIELD(http_config),
+  { "cors", WEIR_T_OPT_GROUP, 0, offsetof(struct http_config, cors), NULL, NULL, NULL, NULL, NULL,
+    "Requests from browsers are not in this version yet: setting it is an error.", cors_fields, sizeof(struct cors_config) },
+  TLS_FIELD(http_config),
+  AUTH_FIELD(http_config),
+  WEIR_FIELD_END,
+};
+
+static const struct weir_field protocol_fields[] = {
+  { "grpc", WEIR_T_OPT_GROUP, 0, offsetof(struct otlp_config, protocols.grpc), NULL, NULL, NULL, NULL, NULL, "OTLP over gRPC; absent = off.", grpc_fields, sizeof(struct grpc_config) },
+  { "http", WEIR_T_OPT_GROUP, 0, offsetof(struct otlp_config, protocols.http), NULL, NULL, NULL, NULL, NULL, "OTLP over HTTP; absent = off.", http_fields, sizeof(struct http_config) },
+  WEIR_FIELD_END,
+};
+
+static const struct weir_field fields[] = {
+  { "protocols", WEIR_T_GROUP, WEIR_REQUIRED, 0, NULL, NULL, NULL, NULL, NULL, "Which protocols to serve; at least one.", protocol_fields, 0 },
+  { "validation", WEIR_T_ENUM, 0, offsetof(struct otlp_config, validation), "full", NULL, NULL, "full|envelope", NULL,
+    "full checks every message to its end and answers malformed ones 400 / INVALID_ARGUMENT. envelope counts records and leaves what is inside "
+    "them to the next hop: cheaper, for senders that are trusted.", NULL, 0 },
+  WEIR_FIELD_END,
+};
+
+/* What later versions bring is refused with a sentence, not as an unknown key. */
+static int refuse_later(const char *protocol, const char *key, int is_set, const char *what, struct weir_error *err) {
+  char field[64];
+  if (!is_set) return 0;
+  snprintf(field, sizeof field, "protocols.%s.%s", protocol, key);
+  weir_fail_field(err, field, "%s is not in this version yet", what);
+  weir_hint(err, "remove %s", key);
+  return WEIR_E_CONFIG;
+}
+
+static int check(const struct otlp_config *cfg, struct weir_error *err) {
+  const struct grpc_config *g = cfg->protocols.grpc;
+  const struct http_config *h = cfg->protocols.http;
+  int r = 0;
+  if (!g && !h) {
+    weir_fail_field(err, "protocols", "must specify at least one protocol when using the OTLP receiver");
+    weir_hint(err, "write `grpc:` or `http:` below protocols");
+    return WEIR_E_CONFIG;
+  }
+  if (g) {
+    if ((r = refuse_later("grpc", "tls", g->tls.n > 0, "TLS", err))) return r;
+    if ((r = refuse_later("grpc", "auth", g->auth.n > 0, "authentication", err))) return r;
+    if ((r = refuse_later("grpc", "keepalive", g->keepalive != NULL, "keepalive", err))) return r;
+    if ((r = refuse_later("grpc", "include_metadata", g->include_metadata, "include_metadata", err))) return r;
+    if (g->transport == 1 && strncmp(g->endpoint, "unix://", 7) != 0)
+      return weir_fail_field(err, "protocols.grpc.endpoint", "with transport: unix the endpoint is written unix:///path");
+  }
+  if (h) {
+    if ((r = refuse_later("http", "tls", h->tls.n > 0, "TLS", err))) return r;
+    if ((r = refuse_later("http", "auth", h->auth.n > 0, "authentication", err))) return r;
+    if ((r = refuse_later("http", "cors", h->cors != NULL, "CORS", err))) return r;
+    if ((r = refuse_later("http", "include_metadata", h->include_metadata, "include_metadata", err))) return r;
+  }
+  return 0;
+}
+
+/* --- life ---------------------------------------------------------------------------------------------------------------- */
+
+static void make_cells(struct otlp *r) {
+  static const char *const items[3] = { "spans", "metric_points", "log_records" };
+  static const char *const transports[2] = { "grpc", "http" };
+  const struct weir_metrics_service *m = r->metrics;
+  for (int s = 0; s < 3; s++)
+    for (int t = 0; t < 2; t++) {
+      char name[96], labels[256];
+      if (!(r->host->stage_signal(r->stage) & (1u << s))) continue;
+      snprintf(labels, sizeof labels, "receiver=\"%s\",transport=\"%s\"", r->host->stage_id(r->stage), transports[t]);
+      snprintf(name, sizeof name, "otelcol_receiver_accepted_%s_total", items[s]);
+      r->accepted[s][t] = m->counter(r->stage, name, labels, "Items that were taken into the pipeline.");
+      snprintf(name, sizeof name, "otelcol_receiver_refused_%s_total", items[s]);
+      r->refused[s][t] = m->counter(r->stage, name, labels, "Items that were refused with a retryable answer.");
+      snprintf(name, sizeof name, "otelcol_receiver_failed_%s_total", items[s]);
+      r->failed[s][t] = m->counter(r->stage, name, labels, "Items that were refused for good further down.");
+    }
+}
+
+static void otlp_close(void *self) {
+  struct otlp *r = self;
+  if (!r) return;
+  if (r->grpc) r->grpc->close(r->grpc_server);
+  if (r->http) r->http->close(r->http_server);
+  if (r->timers) r->timers->timer_free(r->sweep);
+  pending_free_all(r);
+  free(r);
+}
+
+static int otlp_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
+  int code = check(config, err);
+  if (code) return code;
+  struct otlp *r = calloc(1, sizeof *r);
+  if (!r) return weir_fail(err, WEIR_E_NOMEM, "no memory");
+  r->host = host;
+  r->stage = stage;
+  r->cfg = config;
+  r->http = host->service(stage, WEIR_HTTP_SERVICE);
+  r->grpc = host->service(stage, WEIR_GRPC_SERVICE);
+  r->otlp = host->service(stage, WEIR_OTLP_SERVICE);
+  r->metrics = host->service(stage, WEIR_METRICS_SERVICE);
+  r->timers = host->service(stage, WEIR_TIMER_SERVICE);
+  if (!r->http || !r->grpc || !r->otlp || !r->metrics || !r->timers) {
+    otlp_close(r);
+    return weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that the otlp receiver needs");
+  }
+  r->sweep = r->timers->timer_new(stage, otlp_sweep, r);
+  make_cells(r);
+  *ret_self = r;
+  return 0;
+}
+
+static int otlp_start(void *self, struct weir_error *err) {
+  struct otlp *r = self;
+  int code = 0;
+  if (r->cfg->protocols.grpc && (code = otlp_grpc_start(r, err))) {
+    snprintf(err->field, sizeof err->field, "protocols.grpc.endpoint");
+    return code;
+  }
+  if (r->cfg->protocols.http && (code = otlp_http_start(r, err))) snprintf(err->field, sizeof err->field, "protocols.http.endpoint");
+  return code;
+}
+
+static void on_drained(void *arg) {
+  struct otlp *r = arg;
+  if (--r->draining == 0) r->host->drained(r->stage);
+}
+
+static void otlp_drain(void *self) {
+  struct otlp *r = self;
+  r->draining = (r->grpc_server != NULL) + (r->http_server != NULL);
+  if (r->grpc_server) r->grpc->drain(r->grpc_server, on_drained, r);
+  if (r->http_server) r->http->drain(r->http_server, on_drained, r);
+}
+
+static const struct weir_stage_type type = {
+  .size = sizeof type,
+  .role = WEIR_RECEIVER,
+  .signals = WEIR_TRACES | WEIR_METRICS | WEIR_LOGS,
+  .name = "otlp",
+  .doc = "Takes traces, metrics and logs over OTLP/gRPC and OTLP/HTTP with protobuf. Answers are the specification's: success, partial success, a retryable "
+         "refusal with RetryInfo or Retry-After, or a refusal for good that says why.",
+  .example_yaml = "protocols:\n  grpc:\n    endpoint: 127.0.0.1:4317\n  http:\n    endpoint: 127.0.0.1:4318\n",
+  .stability = "alpha",
+  .fields = fields,
+  .field_size = sizeof(struct weir_field),
+  .config_size = sizeof(struct otlp_config),
+  .open = otlp_open,
+  .start = otlp_start,
+  .drain = otlp_drain,
+  .close = otlp_close,
+};
+
+WEIR_PLUGIN("otlp receiver", "0.1.0", "Apache-2.0", &type);

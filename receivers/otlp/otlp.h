@@ -1,0 +1,99 @@
+/* Inside the otlp receiver: its configuration, its state, and a request that waits for its verdict. */
+#ifndef RECEIVERS_OTLP_H
+#define RECEIVERS_OTLP_H
+
+#include <weir/grpc.h>
+#include <weir/http.h>
+#include <weir/metrics.h>
+#include <weir/otlp.h>
+#include <weir/stage.h>
+#include <weir/timer.h>
+
+#define TRANSPORT_GRPC 0
+#define TRANSPORT_HTTP 1
+
+struct keepalive_config {
+  struct {
+    int64_t max_connection_idle, max_connection_age, max_connection_age_grace, time, timeout;
+  } server_parameters;
+  struct {
+    int64_t min_time;
+    int32_t permit_without_stream;
+  } enforcement_policy;
+};
+
+struct grpc_config {
+  const char *endpoint;
+  int32_t transport;
+  uint64_t max_recv_msg_size_mib, max_concurrent_streams, read_buffer_size, write_buffer_size;
+  int32_t include_metadata;
+  struct weir_map tls, auth;
+  const struct keepalive_config *keepalive;
+};
+
+struct http_config {
+  const char *endpoint, *traces_url_path, *metrics_url_path, *logs_url_path;
+  uint64_t max_request_body_size;
+  int64_t read_header_timeout, idle_timeout, write_timeout;
+  int32_t include_metadata;
+  struct weir_map tls, auth;
+  const void *cors;
+};
+
+struct otlp_config {
+  struct {
+    const struct grpc_config *grpc;
+    const struct http_config *http;
+  } protocols;
+  int32_t validation; /* WEIR_VALIDATE_* */
+};
+
+struct pending;
+
+struct otlp {
+  const struct weir_host *host;
+  struct weir_stage *stage;
+  const struct otlp_config *cfg;
+  const struct weir_http_service *http;
+  const struct weir_grpc_service *grpc;
+  const struct weir_otlp_service *otlp;
+  const struct weir_metrics_service *metrics;
+  const struct weir_timer_service *timers;
+  struct weir_http_server *http_server;
+  struct weir_grpc_server *grpc_server;
+  struct weir_cell *accepted[3][2], *refused[3][2], *failed[3][2];
+  struct weir_timer *sweep;
+  int sweeping, draining; /* draining: servers that have not drained yet */
+  struct pending *waiting, *spare;
+  uint32_t n_spare;
+};
+
+/* One request between its batch and its answer. */
+struct pending {
+  struct otlp *r;
+  struct pending *next, *prev;
+  struct weir_http_exchange *http; /* one of the two, until it is answered */
+  struct weir_grpc_exchange *grpc;
+  uint32_t signal;
+  int transport;
+  uint64_t items;
+  int64_t deadline_ns;
+};
+
+/* --- pending.c: from a message to a batch, from a verdict to an answer --- */
+/* Decodes and emits; answers through the pending in any case, once. Takes body. */
+void otlp_take(struct otlp *, struct pending *, uint32_t signal, struct weir_body *body, const char *msg, size_t n);
+struct pending *pending_new(struct otlp *);
+void pending_free_all(struct otlp *);
+int signal_index(uint32_t signal);
+
+/* --- http.c --- */
+int otlp_http_start(struct otlp *, struct weir_error *);
+/* retry_after_ns < 0: no Retry-After. */
+void otlp_http_answer(struct otlp *, struct weir_http_exchange *, uint32_t http_status, uint32_t code, const char *msg, int64_t retry_after_ns);
+void otlp_http_ok(struct otlp *, struct weir_http_exchange *, uint64_t rejected, const char *msg);
+
+/* --- grpc.c --- */
+int otlp_grpc_start(struct otlp *, struct weir_error *);
+
+#endif
