@@ -96,7 +96,8 @@ static int doc_command(const char *wanted, struct registry *registry) {
   for (const struct stage_entry *e = registry_first(registry); e; e = e->next) {
     const char *role = role_name(e->type.role);
     nearest_offer(&near, e->type.name);
-    if (!has_name(&e->type, name) || (slash && (strlen(role) != (size_t)(slash - wanted) || strncmp(role, wanted, strlen(role)) != 0))) continue;
+    if (!has_name(&e->type, name) || (slash && (strlen(role) != (size_t)(slash - wanted) || strncmp(role, wanted, strlen(role)) != 0)))
+      continue;
     if (shown++) fputs("\n", stdout);
     manual_page(stdout, e, (struct schema_table){ sender_fields, sizeof *sender_fields });
   }
@@ -120,11 +121,16 @@ int main(int argc, char **argv) {
     struct registry *registry = registry_new();
     add_stage_dirs(registry);
     code = EXIT_OK;
-    if (command.verb == COMMAND_HELP) command_help(stdout);
-    else if (command.verb == COMMAND_VERSION) puts("weir " WEIR_VERSION);
-    else if (command.verb == COMMAND_COMPONENTS) code = components_command(registry);
-    else if (command.verb == COMMAND_DOC) code = doc_command(command.stage, registry);
-    else code = run_command(&command, registry);
+    if (command.verb == COMMAND_HELP)
+      command_help(stdout);
+    else if (command.verb == COMMAND_VERSION)
+      puts("weir " WEIR_VERSION);
+    else if (command.verb == COMMAND_COMPONENTS)
+      code = components_command(registry);
+    else if (command.verb == COMMAND_DOC)
+      code = doc_command(command.stage, registry);
+    else
+      code = run_command(&command, registry);
     registry_free(registry);
   }
   command_done(&command);

@@ -68,7 +68,8 @@ void batch_free(struct weir_batch *b) {
 
 static void settle_acks(struct weir_batch *b, const struct weir_verdict *v) {
   struct weir_verdict w = *v;
-  if (w.code == WEIR_REJECTED && w.rejected == 0 && b->n_acks == 1) w.rejected = b->items; /* "all", in items, so that branches can be added */
+  if (w.code == WEIR_REJECTED && w.rejected == 0 && b->n_acks == 1)
+    w.rejected = b->items; /* "all", in items, so that branches can be added */
   for (uint32_t i = 0; i < b->n_acks; i++) ack_settle(b->acks[i], &w);
   b->n_acks = 0;
 }

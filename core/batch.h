@@ -34,21 +34,21 @@ struct weir_batch {
   uint32_t n_acks, cap_acks;
   struct ack **acks;
   struct ack *acks_inline[2];
-  struct loop *loop;      /* whose pool new memory comes from: the lane that holds it now */
+  struct loop *loop; /* whose pool new memory comes from: the lane that holds it now */
   uint64_t items;
-  int64_t deadline_ns;    /* of the running attempt */
-  struct weir_data view;  /* all parts' resources, built by batch_read */
-  struct arena scratch;   /* view, encoded bytes, batch_alloc memory */
-  struct iov_list wire;   /* cached by batch_encode */
+  int64_t deadline_ns;   /* of the running attempt */
+  struct weir_data view; /* all parts' resources, built by batch_read */
+  struct arena scratch;  /* view, encoded bytes, batch_alloc memory */
+  struct iov_list wire;  /* cached by batch_encode */
   size_t wire_bytes;
   uint32_t wire_valid, view_valid;
-  int ack_delivered;      /* the pipeline's `ack: delivered` */
+  int ack_delivered;       /* the pipeline's `ack: delivered` */
   struct weir_batch *next; /* for the list of whoever holds it */
   int64_t enqueued_ns;
   uint32_t attempts;
-  void *holder;           /* the sender's attempt that waits on it */
-  uint32_t reserved;      /* a fan-out above reserved room for it in every queue it reaches before a stage that holds */
-  uint64_t charge;        /* what it takes of its queue, in the queue's unit */
+  void *holder;      /* the sender's attempt that waits on it */
+  uint32_t reserved; /* a fan-out above reserved room for it in every queue it reaches before a stage that holds */
+  uint64_t charge;   /* what it takes of its queue, in the queue's unit */
 };
 
 struct weir_batch *batch_new(struct loop *, uint32_t signal);

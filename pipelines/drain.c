@@ -53,8 +53,10 @@ void drain_report(struct run *r) {
   sent -= r->drain.sent_before;
   lost = lost - r->drain.lost_before + r->drain.held_lost;
   double s = (double)(clock_mono_ns() - r->drain.began_ns) / 1e9;
-  if (lost) log_warn(LOGGER, "drained: %" PRIu64 " items sent, %" PRIu64 " lost in %.1f s", sent, lost, s);
-  else log_info(LOGGER, "drained: %" PRIu64 " items sent, 0 lost in %.1f s", sent, s);
+  if (lost)
+    log_warn(LOGGER, "drained: %" PRIu64 " items sent, %" PRIu64 " lost in %.1f s", sent, lost, s);
+  else
+    log_info(LOGGER, "drained: %" PRIu64 " items sent, 0 lost in %.1f s", sent, s);
 }
 
 /* --- the phases ------------------------------------------------------------------------------------------------- */

@@ -41,8 +41,10 @@ static void hand_over(const struct target *t, struct weir_batch *b) {
   }
   int reserved = (int)b->reserved;
   if (t->holds) b->reserved = 0;
-  if (t->away) cross(t, b, !reserved);
-  else consume(t->stage, b);
+  if (t->away)
+    cross(t, b, !reserved);
+  else
+    consume(t->stage, b);
 }
 
 /* --- fan-out --------------------------------------------------------------------------------------------- */

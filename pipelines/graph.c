@@ -74,8 +74,10 @@ static void collect_reach(const struct site *s, struct reach *r) {
     return;
   }
   if (s->sender) {
-    if (r->n == EDGE_REACH_MAX) r->too_many = 1;
-    else r->v[r->n++] = s->sender_lanes[r->lane];
+    if (r->n == EDGE_REACH_MAX)
+      r->too_many = 1;
+    else
+      r->v[r->n++] = s->sender_lanes[r->lane];
     return;
   }
   if (s->role == WEIR_EXPORTER || holds(s) || is_away(s, r->lane)) return;
@@ -125,7 +127,8 @@ static void make_edges(struct site *s, struct diags *ds) {
     s->component->id, EDGE_REACH_MAX);
 }
 
-struct graph *graph_new(const struct config *config, struct env *env, struct loop *control, struct loop *lanes, uint32_t n_lanes, struct diags *ds) {
+struct graph *graph_new(
+  const struct config *config, struct env *env, struct loop *control, struct loop *lanes, uint32_t n_lanes, struct diags *ds) {
   struct graph *g = calloc(1, sizeof *g);
   WEIR_ASSERT(g != NULL);
   *g = (struct graph){ .config = config, .env = env, .control = control, .lanes = lanes, .n_lanes = n_lanes };
@@ -153,8 +156,10 @@ static void on_emit(struct weir_stage *stage, uint32_t output, struct weir_batch
 
 static void on_done(struct weir_stage *stage, struct weir_batch *b, const struct weir_verdict *v) {
   struct node *n = node_of(stage);
-  if (n->sender) sender_done(n->sender, b, v);
-  else batch_settle(b, v);
+  if (n->sender)
+    sender_done(n->sender, b, v);
+  else
+    batch_settle(b, v);
 }
 
 /* The host has counted it. A sender counts what its exporter drops as refused, not as sent. */
@@ -262,8 +267,10 @@ int graph_start(struct graph *g, struct weir_error *err) {
 
 static void drain_node(void *arg) {
   struct node *n = arg;
-  if (n->stage.state == STAGE_STARTED) stage_drain(&n->stage);
-  else on_drained(&n->stage);
+  if (n->stage.state == STAGE_STARTED)
+    stage_drain(&n->stage);
+  else
+    on_drained(&n->stage);
 }
 
 static void drain_sender_first(void *arg) {
@@ -274,7 +281,8 @@ static void drain_sender_first(void *arg) {
 void graph_drain_site(struct graph *g, struct site *s) {
   (void)g;
   s->drain_left = s->n_nodes;
-  for (uint32_t i = 0; i < s->n_nodes; i++) loop_post(s->nodes[i].stage.loop, s->nodes[i].sender ? drain_sender_first : drain_node, &s->nodes[i]);
+  for (uint32_t i = 0; i < s->n_nodes; i++)
+    loop_post(s->nodes[i].stage.loop, s->nodes[i].sender ? drain_sender_first : drain_node, &s->nodes[i]);
 }
 
 struct close_lane {

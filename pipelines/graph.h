@@ -70,7 +70,7 @@ struct graph {
   size_t n_sites;
   struct site *newest;
   size_t n_made;
-  void (*on_fatal)(void *arg);         /* a stage failed for good: [any] */
+  void (*on_fatal)(void *arg);                  /* a stage failed for good: [any] */
   void (*on_drained)(void *arg, struct site *); /* a site's last instance has drained: [control] */
   void *arg;
 };

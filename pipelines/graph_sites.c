@@ -10,13 +10,15 @@
 
 const char *graph_signal_name(uint32_t signal) { return signal == WEIR_TRACES ? "traces" : signal == WEIR_METRICS ? "metrics" : "logs"; }
 
-static struct site *find_site(struct graph *g, const struct config_component *c, const struct config_pipeline *p, uint32_t signal, uint32_t out) {
+static struct site *find_site(
+  struct graph *g, const struct config_component *c, const struct config_pipeline *p, uint32_t signal, uint32_t out) {
   for (struct site *s = g->newest; s; s = s->made_after)
     if (s->component == c && s->pipeline == p && (c->role == WEIR_RECEIVER || s->signal == signal) && s->out_signal == out) return s;
   return NULL;
 }
 
-static struct site *site_of(struct graph *g, const struct config_component *c, const struct config_pipeline *p, uint32_t signal, uint32_t out) {
+static struct site *site_of(
+  struct graph *g, const struct config_component *c, const struct config_pipeline *p, uint32_t signal, uint32_t out) {
   struct site *s = find_site(g, c, p, signal, out);
   if (!s) {
     s = calloc(1, sizeof *s);
@@ -112,7 +114,8 @@ struct walk {
 
 static int name_of(const struct site *s, char *buf, size_t cap) {
   if (s->role == WEIR_CONNECTOR)
-    return snprintf(buf, cap, "connector \"%s\" (%s to %s)", s->component->id, graph_signal_name(s->signal), graph_signal_name(s->out_signal));
+    return snprintf(
+      buf, cap, "connector \"%s\" (%s to %s)", s->component->id, graph_signal_name(s->signal), graph_signal_name(s->out_signal));
   return snprintf(buf, cap, "%s \"%s\" in pipeline \"%s\"", role_name(s->role), s->component->id, s->pipeline ? s->pipeline->id : "");
 }
 

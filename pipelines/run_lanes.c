@@ -73,8 +73,10 @@ static uint32_t cgroup_cpus(void) {
     if (!group) continue;
     *group++ = 0;
     controllers++;
-    if (!*controllers) cpus = least(cpus, v2_quota(group));
-    else if (!strcmp(controllers, "cpu") || !strncmp(controllers, "cpu,", 4)) cpus = least(cpus, v1_quota(group));
+    if (!*controllers)
+      cpus = least(cpus, v2_quota(group));
+    else if (!strcmp(controllers, "cpu") || !strncmp(controllers, "cpu,", 4))
+      cpus = least(cpus, v1_quota(group));
   }
   fclose(f);
   return cpus;

@@ -8,7 +8,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 
-static const char *const reasons[N_REASONS] = { "permanent", "partial_success", "too_large", "retries_exhausted", "queue_full", "shutdown" };
+static const char *const reasons[N_REASONS] = { "permanent", "partial_success", "too_large", "retries_exhausted", "queue_full",
+  "shutdown" };
 
 /* --- metrics ------------------------------------------------------------------------------------------ */
 
@@ -40,7 +41,8 @@ static void open_cells(struct sender *s, struct sender_cells *c) {
   c->enqueue_failed = items_counter(s, "enqueue_failed", exporter, "Items that found no room in the sending queue.");
   c->queue_size = cell(s, METRIC_GAUGE, "otelcol_exporter_queue_size", typed, "Room taken in the sending queue, in the unit of its sizer.");
   c->in_flight_requests = cell(s, METRIC_GAUGE, "otelcol_exporter_in_flight_requests", typed, "Requests that hold a consumer.");
-  c->enqueued = cell(s, METRIC_COUNTER, "weir_sender_items_enqueued_total", labels, "Items that a sender took: sent + rejected + queued + in flight.");
+  c->enqueued =
+    cell(s, METRIC_COUNTER, "weir_sender_items_enqueued_total", labels, "Items that a sender took: sent + rejected + queued + in flight.");
   c->items_sent = cell(s, METRIC_COUNTER, "weir_sender_items_sent_total", labels, "Items that the back end took.");
   c->queued = cell(s, METRIC_GAUGE, "weir_sender_items_queued", labels, "Items that wait in a sender's queue.");
   c->in_flight = cell(s, METRIC_GAUGE, "weir_sender_items_in_flight", labels, "Items being sent or waiting for their next try.");
@@ -52,8 +54,8 @@ static void open_cells(struct sender *s, struct sender_cells *c) {
 }
 
 static void release_cells(struct metrics *m, struct sender_cells *c) {
-  struct weir_cell *all[] = { c->sent, c->send_failed, c->enqueue_failed, c->queue_size, c->in_flight_requests, c->enqueued, c->items_sent, c->queued,
-    c->in_flight };
+  struct weir_cell *all[] = { c->sent, c->send_failed, c->enqueue_failed, c->queue_size, c->in_flight_requests, c->enqueued, c->items_sent,
+    c->queued, c->in_flight };
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) metrics_release(m, all[i]);
   for (int i = 0; i < N_REASONS; i++) metrics_release(m, c->rejected[i]);
 }
@@ -141,7 +143,9 @@ void sender_free(struct sender *s) {
 
 /* --- taking batches ------------------------------------------------------------------------------------- */
 
-static int can_never_fit(const struct sender *s, uint64_t n) { return s->config->queue.enabled && n > (uint64_t)s->config->queue.queue_size; }
+static int can_never_fit(const struct sender *s, uint64_t n) {
+  return s->config->queue.enabled && n > (uint64_t)s->config->queue.queue_size;
+}
 
 int sender_reserve(struct sender_lane *l, const struct weir_batch *b, struct weir_verdict *ret) {
   struct sender *s = l->sender;
@@ -324,8 +328,11 @@ void sender_close(struct sender_lane *l) {
 
 uint64_t sender_items_sent(const struct sender *s) {
   uint64_t n = 0;
-  for (uint32_t i = 0; i < s->n_lanes; i++) n += (uint64_t)atomic_load_explicit(&s->lanes[i]->cells.items_sent->value, memory_order_relaxed);
+  for (uint32_t i = 0; i < s->n_lanes; i++)
+    n += (uint64_t)atomic_load_explicit(&s->lanes[i]->cells.items_sent->value, memory_order_relaxed);
   return n;
 }
 
-uint64_t sender_items_lost(const struct sender *s) { return atomic_load_explicit(&((struct sender *)(uintptr_t)s)->lost, memory_order_relaxed); }
+uint64_t sender_items_lost(const struct sender *s) {
+  return atomic_load_explicit(&((struct sender *)(uintptr_t)s)->lost, memory_order_relaxed);
+}

@@ -24,8 +24,10 @@ static void wake_parked(struct sender *s, const struct sender_lane *from) {
   for (uint32_t i = 0; i < s->n_lanes; i++) {
     struct sender_lane *l = s->lanes[i];
     if (!atomic_load(&l->has_parked)) continue;
-    if (l == from) sender_wake(l);
-    else if (!atomic_exchange(&l->waking, 1)) loop_post(l->loop, woken, l);
+    if (l == from)
+      sender_wake(l);
+    else if (!atomic_exchange(&l->waking, 1))
+      loop_post(l->loop, woken, l);
   }
 }
 

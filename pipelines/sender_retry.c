@@ -147,8 +147,8 @@ static void delivered(struct attempt *a) {
   const struct weir_verdict *v = &a->verdict;
   uint64_t refused = v->rejected < a->batch->items ? v->rejected : a->batch->items;
   if (v->rejected || v->msg)
-    log_warn(l->sender->id, "partial success: %llu of %llu %s refused: %s", (unsigned long long)refused, (unsigned long long)a->batch->items,
-      l->sender->items_name, text_of(v));
+    log_warn(l->sender->id, "partial success: %llu of %llu %s refused: %s", (unsigned long long)refused,
+      (unsigned long long)a->batch->items, l->sender->items_name, text_of(v));
   metric_add_own(l->cells.in_flight, -(int64_t)a->batch->items);
   metric_add_own(l->cells.sent, (int64_t)(a->batch->items - refused));
   metric_add_own(l->cells.items_sent, (int64_t)(a->batch->items - refused));
@@ -211,11 +211,16 @@ static void split(struct attempt *a) {
 void attempt_handle(struct attempt *a) {
   timer_cancel(a->lane->loop, &a->timer);
   a->batch->holder = NULL;
-  if (a->verdict.code == WEIR_DELIVERED) delivered(a);
-  else if (a->verdict.code == WEIR_REJECTED && a->verdict.too_large) split(a);
-  else if (a->verdict.code == WEIR_REJECTED) refused(a, REASON_PERMANENT);
-  else if (a->lane->abandoned) attempt_abandon(a);
-  else wait_and_retry(a);
+  if (a->verdict.code == WEIR_DELIVERED)
+    delivered(a);
+  else if (a->verdict.code == WEIR_REJECTED && a->verdict.too_large)
+    split(a);
+  else if (a->verdict.code == WEIR_REJECTED)
+    refused(a, REASON_PERMANENT);
+  else if (a->lane->abandoned)
+    attempt_abandon(a);
+  else
+    wait_and_retry(a);
 }
 
 /* --- the end -------------------------------------------------------------------------------------------------- */

@@ -56,8 +56,10 @@ static void register_process(struct telemetry *t, uint32_t lanes) {
   t->uptime->scale = t->cpu->scale = 1e-9;
   t->rss = metrics_cell(m, METRIC_GAUGE, "otelcol_process_memory_rss_bytes", NULL, "Resident memory.", NULL, 0);
   t->budget_used = metrics_cell(m, METRIC_GAUGE, "weir_budget_used_bytes", NULL, "Bytes that bodies, trees and queues pin.", NULL, 0);
-  t->budget_limit = metrics_cell(m, METRIC_GAUGE, "weir_budget_limit_bytes", NULL, "The byte budget: over it requests are refused. 0 = none.", NULL, 0);
-  t->budget_refused = metrics_cell(m, METRIC_COUNTER, "weir_budget_refused_total", NULL, "Times that the byte budget had no room.", NULL, 0);
+  t->budget_limit =
+    metrics_cell(m, METRIC_GAUGE, "weir_budget_limit_bytes", NULL, "The byte budget: over it requests are refused. 0 = none.", NULL, 0);
+  t->budget_refused =
+    metrics_cell(m, METRIC_COUNTER, "weir_budget_refused_total", NULL, "Times that the byte budget had no room.", NULL, 0);
   snprintf(labels, sizeof labels, "version=\"%s\",lanes=\"%u\"", WEIR_VERSION, lanes);
   t->info = metrics_cell(m, METRIC_GAUGE, "weir_build_info", labels, "Always 1; the labels tell.", NULL, 0);
   metric_put(t->info, 1);
@@ -68,10 +70,13 @@ static void register_process(struct telemetry *t, uint32_t lanes) {
 
 static int is(struct weir_str s, const char *text) { return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0; }
 
-static void reply_text(struct weir_http_exchange *x, uint32_t status, const char *type, const char *body, size_t n, weir_fn_f *release, void *arg) {
+static void reply_text(
+  struct weir_http_exchange *x, uint32_t status, const char *type, const char *body, size_t n, weir_fn_f *release, void *arg) {
   struct weir_http_header header = { weir_str_of("content-type"), weir_str_of(type) };
   struct weir_iov iov = { body, n };
-  struct weir_http_reply r = { .status = status, .headers = &header, .n_headers = 1, .body = &iov, .n_body = 1, .release = release, .release_arg = arg };
+  struct weir_http_reply r = {
+    .status = status, .headers = &header, .n_headers = 1, .body = &iov, .n_body = 1, .release = release, .release_arg = arg
+  };
   http_reply(x, &r);
 }
 
@@ -103,11 +108,12 @@ static int listen_on(struct telemetry *t, const struct config_telemetry *c, stru
     .self = t };
   int r = http_listen(t->loop, &s, &t->server, err);
   if (!r && c->metrics_port == 0) log_info("weir", "own metrics are at http://%s:%d/metrics", c->metrics_host, telemetry_port(t));
-  if (r) weir_hint(err, "own metrics are served there: set another port in service::telemetry::metrics, or `level: none`");
+  if (r) weir_hint(err, "it is for own metrics: set another port in service::telemetry::metrics, or `level: none`");
   return r;
 }
 
-int telemetry_start(struct loop *control, const struct config_telemetry *c, uint32_t lanes, struct telemetry **ret, struct weir_error *err) {
+int telemetry_start(
+  struct loop *control, const struct config_telemetry *c, uint32_t lanes, struct telemetry **ret, struct weir_error *err) {
   struct telemetry *t = calloc(1, sizeof *t);
   WEIR_ASSERT(t != NULL);
   t->loop = control;

@@ -15,6 +15,6 @@ struct telemetry;
 /* Registers the process's figures and, where metrics are enabled, listens. 0, or an error that names the address. */
 int telemetry_start(struct loop *control, const struct config_telemetry *, uint32_t lanes, struct telemetry **ret, struct weir_error *);
 int telemetry_port(const struct telemetry *); /* the one that was bound (for port 0); 0 when there is no page */
-void telemetry_stop(struct telemetry *); /* NULL allowed */
+void telemetry_stop(struct telemetry *);      /* NULL allowed */
 
 #endif

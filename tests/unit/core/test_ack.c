@@ -176,7 +176,7 @@ static void verdicts_from_other_lanes_come_home(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = { T(any_retry_wins_with_the_longest_delay), T(a_refusal_beats_delivery_and_items_add_up),
-    T(a_partial_success_keeps_its_message), T(a_batch_of_two_waiters_answers_both), T(a_merge_may_answer_at_once), T(an_answered_batch_lives_on),
-    cmocka_unit_test(verdicts_from_other_lanes_come_home) };
+    T(a_partial_success_keeps_its_message), T(a_batch_of_two_waiters_answers_both), T(a_merge_may_answer_at_once),
+    T(an_answered_batch_lives_on), cmocka_unit_test(verdicts_from_other_lanes_come_home) };
   return cmocka_run_group_tests_name("ack", tests, NULL, NULL);
 }

@@ -91,6 +91,7 @@ static void quotas_are_rounded_up(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_right), cmocka_unit_test(what_is_wrong_and_what_to_do), cmocka_unit_test(quotas_are_rounded_up) };
+  const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_right), cmocka_unit_test(what_is_wrong_and_what_to_do),
+    cmocka_unit_test(quotas_are_rounded_up) };
   return cmocka_run_group_tests_name("command", tests, NULL, NULL);
 }

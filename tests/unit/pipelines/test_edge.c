@@ -254,7 +254,7 @@ static void a_closed_stage_answers_retry(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = { T(one_consumer_gets_the_batch_itself), T(nobody_below_is_a_refusal), T(a_fan_out_enters_all),
     T(or_none_when_the_last_is_full), T(one_queue_that_is_reached_twice_needs_room_for_two), T(best_effort_does_not_hold_the_others_up),
-    T(room_behind_a_stage_is_reserved_too), T(a_stage_that_sends_on_at_once_uses_the_reservation), T(a_stage_on_another_lane_gets_it_by_post),
-    T(a_closed_stage_answers_retry) };
+    T(room_behind_a_stage_is_reserved_too), T(a_stage_that_sends_on_at_once_uses_the_reservation),
+    T(a_stage_on_another_lane_gets_it_by_post), T(a_closed_stage_answers_retry) };
   return cmocka_run_group_tests_name("edge", tests, NULL, NULL);
 }

@@ -64,15 +64,28 @@ static int t_needs_nothing(void *self) {
   return WEIR_NEED_NONE;
 }
 
-#define STAGE(r, n, fl, nd)                                                                                                              \
-  {                                                                                                                                      \
-    .type = {.size = sizeof(struct weir_stage_type), .role = r, .signals = WEIR_TRACES | WEIR_METRICS | WEIR_LOGS, .flags = fl, .name = n, \
-      .doc = "Of a test.", .open = t_open, .start = t_start, .consume = t_consume, .drain = t_drain, .close = t_close, .need = nd }       \
+#define STAGE(r, n, fl, nd)                                                                                                                \
+  {                                                                                                                                        \
+    .type = {                                                                                                                              \
+      .size = sizeof(struct weir_stage_type),                                                                                              \
+      .role = r,                                                                                                                           \
+      .signals = WEIR_TRACES | WEIR_METRICS | WEIR_LOGS,                                                                                   \
+      .flags = fl,                                                                                                                         \
+      .name = n,                                                                                                                           \
+      .doc = "Of a test.",                                                                                                                 \
+      .open = t_open,                                                                                                                      \
+      .start = t_start,                                                                                                                    \
+      .consume = t_consume,                                                                                                                \
+      .drain = t_drain,                                                                                                                    \
+      .close = t_close,                                                                                                                    \
+      .need = nd                                                                                                                           \
+    }                                                                                                                                      \
   }
 
 static const struct stage_entry receiver = STAGE(WEIR_RECEIVER, "r", 0, NULL), plain = STAGE(WEIR_PROCESSOR, "p", 0, t_needs_nothing),
                                 holder = STAGE(WEIR_PROCESSOR, "h", WEIR_HOLDS, t_needs_nothing),
-                                editor = STAGE(WEIR_PROCESSOR, "e", WEIR_MUTATES, NULL), queued = STAGE(WEIR_EXPORTER, "x", WEIR_QUEUED, t_needs_nothing),
+                                editor = STAGE(WEIR_PROCESSOR, "e", WEIR_MUTATES, NULL),
+                                queued = STAGE(WEIR_EXPORTER, "x", WEIR_QUEUED, t_needs_nothing),
                                 direct = STAGE(WEIR_EXPORTER, "d", 0, NULL), alone = STAGE(WEIR_EXPORTER, "one", WEIR_ONE_LANE, NULL),
                                 forward = STAGE(WEIR_CONNECTOR, "c", 0, t_needs_nothing), extension = STAGE(WEIR_EXTENSION, "z", 0, NULL);
 static const struct sender_config sender_defaults = { .queue = { .enabled = 1, .num_consumers = 10, .queue_size = 10 } };
@@ -82,8 +95,8 @@ static const struct sender_config sender_defaults = { .queue = { .enabled = 1, .
 static const struct {
   const char *id;
   const struct stage_entry *entry;
-} known[] = { { "r", &receiver }, { "r2", &receiver }, { "p", &plain }, { "h", &holder }, { "e", &editor }, { "x", &queued }, { "y", &queued },
-  { "d", &direct }, { "one", &alone }, { "c", &forward }, { "c2", &forward }, { "z", &extension } };
+} known[] = { { "r", &receiver }, { "r2", &receiver }, { "p", &plain }, { "h", &holder }, { "e", &editor }, { "x", &queued },
+  { "y", &queued }, { "d", &direct }, { "one", &alone }, { "c", &forward }, { "c2", &forward }, { "z", &extension } };
 
 static struct config_component *component(const char *id) {
   for (struct config_component *c = config.components; c; c = c->next)
@@ -109,11 +122,13 @@ static size_t refs(const char *ids, struct config_ref **ret) {
   char *copy = arena_strdup(&config.arena, ids), *save = NULL;
   size_t n = 0;
   *ret = arena_zalloc(&config.arena, 8 * sizeof **ret);
-  for (char *id = strtok_r(copy, " ", &save); id; id = strtok_r(NULL, " ", &save)) (*ret)[n++] = (struct config_ref){ .id = id, .component = component(id) };
+  for (char *id = strtok_r(copy, " ", &save); id; id = strtok_r(NULL, " ", &save))
+    (*ret)[n++] = (struct config_ref){ .id = id, .component = component(id) };
   return n;
 }
 
-static struct config_pipeline *pipeline(uint32_t signal, const char *id, const char *receivers, const char *processors, const char *exporters) {
+static struct config_pipeline *pipeline(
+  uint32_t signal, const char *id, const char *receivers, const char *processors, const char *exporters) {
   struct config_pipeline *p = arena_zalloc(&config.arena, sizeof *p), **at = &config.pipelines;
   p->signal = signal;
   p->id = id;
@@ -300,10 +315,13 @@ static void a_cycle_is_told_as_the_collector_tells_it(void **state) {
   graph = graph_new(&config, &env, &control, lanes, LANES, &ds);
   assert_null(graph);
   assert_int_equal(ds.n_errors, 1);
-  const char *a = "cycle detected: connector \"c\" (traces to traces) -> processor \"p\" in pipeline \"traces/2\" -> connector \"c2\" (traces to traces) -> "
-                  "connector \"c\" (traces to traces)",
-             *b = "cycle detected: connector \"c2\" (traces to traces) -> connector \"c\" (traces to traces) -> processor \"p\" in pipeline \"traces/2\" -> "
-                  "connector \"c2\" (traces to traces)";
+  const char *
+    a =
+     "cycle detected: connector \"c\" (traces to traces) -> processor \"p\" in pipeline \"traces/2\" -> connector \"c2\" (traces to traces) -> "
+     "connector \"c\" (traces to traces)",
+   *b =
+     "cycle detected: connector \"c2\" (traces to traces) -> connector \"c\" (traces to traces) -> processor \"p\" in pipeline \"traces/2\" -> "
+     "connector \"c2\" (traces to traces)";
   assert_true(!strcmp(ds.first->msg, a) || !strcmp(ds.first->msg, b));
 }
 
@@ -372,7 +390,7 @@ int main(void) {
   const struct CMUnitTest tests[] = { T(instances_are_where_the_rules_say), T(a_batch_stays_on_its_lane_and_goes_where_its_signal_goes),
     T(a_one_lane_stage_gets_batches_of_all_lanes), T(nested_fan_outs_are_one_list), T(reservations_end_at_a_stage_that_holds),
     T(a_connector_stands_once_per_pair_of_signals), T(a_receiver_knows_what_stands_below_it_reads), T(each_pipeline_says_what_an_ack_means),
-    T(a_cycle_is_told_as_the_collector_tells_it), T(what_a_stage_refuses_is_shown_at_its_key), T(consumers_start_first_and_receivers_close_last),
-    T(what_arrives_after_the_close_is_answered) };
+    T(a_cycle_is_told_as_the_collector_tells_it), T(what_a_stage_refuses_is_shown_at_its_key),
+    T(consumers_start_first_and_receivers_close_last), T(what_arrives_after_the_close_is_answered) };
   return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static int64_t value(const char *series) {
 
 static void law_holds(void) {
   int64_t rejected = REJECTED("permanent") + REJECTED("partial_success") + REJECTED("too_large") + REJECTED("retries_exhausted") +
-    REJECTED("queue_full") + REJECTED("shutdown");
+                     REJECTED("queue_full") + REJECTED("shutdown");
   assert_int_equal(LAW("enqueued_total"), LAW("sent_total") + rejected + LAW("queued") + LAW("in_flight"));
 }
 
@@ -461,12 +461,13 @@ static void what_is_left_at_the_deadline_is_counted_as_lost(void **state) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = { T(a_queued_batch_is_answered_at_once_and_sent), T(a_full_queue_refuses_with_its_name), T(the_sizer_counts_items),
-    T(the_sizer_counts_bytes), T(on_full_drop_counts_and_does_not_refuse), T(block_on_overflow_parks_in_order),
-    T(wait_for_result_and_ack_delivered_hear_the_end), T(without_a_queue_all_are_sent_and_heard), T(an_empty_batch_is_delivered_and_not_sent),
-    T(delays_grow_with_jitter_to_the_maximum), T(a_failed_try_comes_again_and_holds_its_consumer), T(the_servers_delay_is_kept),
-    T(after_max_elapsed_time_it_is_given_up_and_counted), T(without_retries_one_failure_is_the_end),
-    T(permanent_and_partial_refusals_are_counted_not_retried), T(what_is_too_large_goes_out_in_halves), T(reserved_room_is_used_or_given_back),
-    T(a_drain_does_not_wait_out_backoffs), T(what_is_left_at_the_deadline_is_counted_as_lost) };
+  const struct CMUnitTest tests[] = { T(a_queued_batch_is_answered_at_once_and_sent), T(a_full_queue_refuses_with_its_name),
+    T(the_sizer_counts_items), T(the_sizer_counts_bytes), T(on_full_drop_counts_and_does_not_refuse), T(block_on_overflow_parks_in_order),
+    T(wait_for_result_and_ack_delivered_hear_the_end), T(without_a_queue_all_are_sent_and_heard),
+    T(an_empty_batch_is_delivered_and_not_sent), T(delays_grow_with_jitter_to_the_maximum),
+    T(a_failed_try_comes_again_and_holds_its_consumer), T(the_servers_delay_is_kept), T(after_max_elapsed_time_it_is_given_up_and_counted),
+    T(without_retries_one_failure_is_the_end), T(permanent_and_partial_refusals_are_counted_not_retried),
+    T(what_is_too_large_goes_out_in_halves), T(reserved_room_is_used_or_given_back), T(a_drain_does_not_wait_out_backoffs),
+    T(what_is_left_at_the_deadline_is_counted_as_lost) };
   return cmocka_run_group_tests_name("sender", tests, NULL, NULL);
 }

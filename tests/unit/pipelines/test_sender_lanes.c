@@ -51,8 +51,10 @@ static void consume(void *self, struct weir_batch *b) {
 static void hear(void *arg, const struct weir_verdict *v) {
   (void)arg;
   pthread_mutex_lock(&lock);
-  if (v->code == WEIR_DELIVERED) delivered++;
-  else refused++;
+  if (v->code == WEIR_DELIVERED)
+    delivered++;
+  else
+    refused++;
   pthread_cond_signal(&cond);
   pthread_mutex_unlock(&lock);
 }
@@ -161,7 +163,7 @@ static void lanes_without_the_exporter_post_to_the_one_that_has_it(void **state)
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(parked_batches_of_all_lanes_get_through), cmocka_unit_test(what_does_not_fit_is_refused_whole),
-    cmocka_unit_test(lanes_without_the_exporter_post_to_the_one_that_has_it) };
+  const struct CMUnitTest tests[] = { cmocka_unit_test(parked_batches_of_all_lanes_get_through),
+    cmocka_unit_test(what_does_not_fit_is_refused_whole), cmocka_unit_test(lanes_without_the_exporter_post_to_the_one_that_has_it) };
   return cmocka_run_group_tests_name("sender_lanes", tests, NULL, NULL);
 }

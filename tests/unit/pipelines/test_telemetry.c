@@ -46,7 +46,9 @@ static int teardown(void **state) {
 /* The whole answer to one request; the server closes. */
 static const char *ask(const char *request) {
   static char page[65536];
-  struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)telemetry_port(telemetry)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+  struct sockaddr_in to = {
+    .sin_family = AF_INET, .sin_port = htons((uint16_t)telemetry_port(telemetry)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+  };
   struct timeval limit = { 5, 0 };
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
@@ -107,6 +109,7 @@ static void a_taken_port_is_one_sentence_and_a_hint(void **state) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = { T(the_page_shows_the_process), T(other_paths_and_methods_are_told_where_to_go), T(a_taken_port_is_one_sentence_and_a_hint) };
+  const struct CMUnitTest tests[] = { T(the_page_shows_the_process), T(other_paths_and_methods_are_told_where_to_go),
+    T(a_taken_port_is_one_sentence_and_a_hint) };
   return cmocka_run_group_tests_name("telemetry", tests, NULL, NULL);
 }

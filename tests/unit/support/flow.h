@@ -65,7 +65,8 @@ static inline void flow_hear(void *arg, const struct weir_verdict *v) {
   snprintf(w->msg, sizeof w->msg, "%s", v->msg ? v->msg : "");
 }
 
-static inline int fake_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
+static inline int fake_open(
+  const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
   (void)host;
   (void)config;
   (void)err;
@@ -83,7 +84,8 @@ static inline void fake_consume(void *self, struct weir_batch *b) {
 static inline void fake_close(void *self) { (void)self; }
 
 /* Opens and starts it. self is the flow_stage. */
-static inline void flow_stage_open(struct flow_stage *f, struct loop *loop, uint32_t role, const char *id, const struct stage_ops *ops, void *owner) {
+static inline void flow_stage_open(
+  struct flow_stage *f, struct loop *loop, uint32_t role, const char *id, const struct stage_ops *ops, void *owner) {
   struct weir_error err = { 0 };
   memset(f, 0, sizeof *f);
   f->entry.type = (struct weir_stage_type){ .size = sizeof f->entry.type,
@@ -94,14 +96,9 @@ static inline void flow_stage_open(struct flow_stage *f, struct loop *loop, uint
     .open = fake_open,
     .consume = fake_consume,
     .close = fake_close };
-  f->stage = (struct weir_stage){ .magic = STAGE_MAGIC,
-    .entry = &f->entry,
-    .id = id,
-    .signal = WEIR_TRACES,
-    .lanes = 1,
-    .loop = loop,
-    .ops = ops,
-    .owner = owner };
+  f->stage = (struct weir_stage){
+    .magic = STAGE_MAGIC, .entry = &f->entry, .id = id, .signal = WEIR_TRACES, .lanes = 1, .loop = loop, .ops = ops, .owner = owner
+  };
   WEIR_ASSERT(stage_open(&f->stage, &err) == 0 && stage_start(&f->stage, &err) == 0);
 }
 
