@@ -45,6 +45,9 @@ static void close_all(struct run *r) {
   for (uint32_t i = 0; i < r->lanes_running; i++) loop_stop(&r->lanes[i]);
   for (uint32_t i = 0; i < r->lanes_running; i++) loop_join(&r->lanes[i]);
   telemetry_stop(r->telemetry);
+  /* What is still on its way to a loop may name a node: past the drain's deadline, "drained" comes when nobody asks any more. */
+  for (uint32_t i = 0; i < r->lanes_inited; i++) loop_run_once(&r->lanes[i]);
+  if (r->control_inited) loop_run_once(&r->control);
   for (int i = 0; i < r->n_signals; i++) uv_close((uv_handle_t *)&r->signals[i], NULL);
 }
 
