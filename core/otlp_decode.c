@@ -87,6 +87,13 @@ static struct weir_value built_value(struct decode *d, struct building *b) {
   return b->v;
 }
 
+/* Attributes are most of what is decoded. */
+static inline int decode_plain_attr(struct decode *d, const struct wire_field *f, uint32_t depth) {
+  if (d->n_attrs == d->cap_attrs || depth >= d->w.limits.max_depth || !otlp_plain_attr(&d->attrs[d->n_attrs], f->p, f->v)) return 0;
+  d->n_attrs++;
+  return 1;
+}
+
 /* ArrayValue / KeyValueList: their elements go on the stack of the value that they belong to. */
 static int decode_list(struct decode *d, const struct otlp_msg *list, const char *p, const char *end, const struct otlp_frame *frame);
 
@@ -140,6 +147,7 @@ static int decode_list(struct decode *d, const struct otlp_msg *list, const char
     if (f.type != WIRE_LEN) return otlp_walk_wrong_type(&d->w, frame, field, f.type, at);
     if (++d->w.elements > d->w.limits.max_elements) return otlp_walk_elements(&d->w, frame, field, at);
     if (down.depth > d->w.limits.max_depth) return otlp_walk_too_deep(&d->w, frame, field, at);
+    if (field->msg == &otlp_key_value && decode_plain_attr(d, &f, down.depth)) continue;
     int r = field->msg == &otlp_key_value ? decode_attr(d, f.p, f.p + f.v, &down) : decode_element(d, &f, &down);
     if (r) return r;
   }
@@ -147,10 +155,6 @@ static int decode_list(struct decode *d, const struct otlp_msg *list, const char
 }
 
 static int decode_attr(struct decode *d, const char *p, const char *end, const struct otlp_frame *frame) {
-  if (d->n_attrs < d->cap_attrs && frame->depth < d->w.limits.max_depth && otlp_plain_attr(&d->attrs[d->n_attrs], p, (size_t)(end - p))) {
-    d->n_attrs++;
-    return 0;
-  }
   struct weir_attr attr = { { p, 0, (uint32_t)(end - p) }, { WEIR_V_EMPTY, 0, { NULL } }, p };
   struct building b = build_value(d);
   struct otlp_frame down = { frame, &otlp_key_value.fields[2], frame->depth + 1 };
@@ -430,7 +434,13 @@ static int decode_message(struct decode *d, const struct otlp_msg *msg, char *ob
     }
     int r = 0;
     if (!otlp_type_fits(field, f.type)) return otlp_walk_wrong_type(&d->w, frame, field, f.type, at);
-    if (field->op == OP_ATTR && ++n_attrs > d->w.limits.max_attributes) return otlp_walk_attributes(&d->w, frame, field, at);
+    if (field->op == OP_ATTR) {
+      if (++n_attrs > d->w.limits.max_attributes) return otlp_walk_attributes(&d->w, frame, field, at);
+      if (d->w.elements < d->w.limits.max_elements && decode_plain_attr(d, &f, frame->depth + 1)) {
+        d->w.elements++;
+        continue;
+      }
+    }
     if (field->op == OP_REP64 || field->op == OP_REPVAR) {
       r = decode_repeated(d, field, &f, obj, at, frame);
     } else if (field->op == OP_ONEOF_SUB || field->op == OP_VALUE) {

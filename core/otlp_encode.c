@@ -41,7 +41,11 @@ static void put_bytes(struct encode *e, const char *p, size_t n) {
   if (n) memcpy(to, p, n);
 }
 
-static void put_varint(struct encode *e, uint64_t v) {
+static inline void put_varint(struct encode *e, uint64_t v) {
+  if (v < 0x80) {
+    *push(e, 1) = (char)v;
+    return;
+  }
   char tmp[10];
   size_t n = (size_t)(wire_put_varint(tmp, v) - tmp);
   put_bytes(e, tmp, n);
@@ -58,6 +62,13 @@ static void put_header(struct encode *e, uint32_t number, size_t from) {
 }
 
 static void put_field_bytes(struct encode *e, uint32_t number, const char *p, size_t n) {
+  if (n < 0x80 && number < 16) {
+    char *to = push(e, n + 2);
+    to[0] = (char)(number << 3 | WIRE_LEN);
+    to[1] = (char)n;
+    if (n) memcpy(to + 2, p, n);
+    return;
+  }
   put_bytes(e, p, n);
   put_varint(e, n);
   put_tag(e, number, WIRE_LEN);
@@ -150,14 +161,14 @@ static void put_value(struct encode *e, const struct weir_value *v, uint32_t dep
 }
 
 static void put_attr(struct encode *e, uint32_t number, const struct weir_attr *attr, uint32_t depth) {
-  size_t from = mark(e);
   if (attr->raw) {
-    put_bytes(e, attr->raw, attr->key.aux);
-  } else {
-    put_value(e, &attr->value, depth);
-    put_header(e, 2, from);
-    if (attr->key.n) put_field_bytes(e, 1, attr->key.p, attr->key.n);
+    put_field_bytes(e, number, attr->raw, attr->key.aux);
+    return;
   }
+  size_t from = mark(e);
+  put_value(e, &attr->value, depth);
+  put_header(e, 2, from);
+  if (attr->key.n) put_field_bytes(e, 1, attr->key.p, attr->key.n);
   put_header(e, number, from);
 }
 

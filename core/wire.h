@@ -23,20 +23,9 @@ struct wire_field {
   const char *p;
 };
 
-/* At most max_bits / 7 bytes. */
-static inline const char *wire_varint_slow(const char *p, const char *end, unsigned max_bits, uint64_t *ret) {
-  uint64_t v = 0;
-  for (unsigned shift = 0; shift < max_bits; shift += 7) {
-    if (p >= end) return NULL;
-    uint64_t byte = (unsigned char)*p++;
-    if (shift < 64) v |= (byte & 0x7f) << shift;
-    if (byte < 0x80) {
-      *ret = v;
-      return p;
-    }
-  }
-  return NULL;
-}
+/* Out of line: what takes more than one byte. At most max_bits / 7 bytes. */
+const char *wire_varint_slow(const char *p, const char *end, unsigned max_bits, uint64_t *ret);
+const char *wire_next_any(const char *p, const char *end, struct wire_field *f);
 
 static inline const char *wire_varint(const char *p, const char *end, uint64_t *ret) {
   if (p < end && (unsigned char)*p < 0x80) {
@@ -67,29 +56,15 @@ static inline uint32_t wire_load32(const char *p) {
   return v;
 }
 
-/* The next field of a message; requires p < end. */
+/* The next field of a message; requires p < end. Most fields are length-delimited with a tag and a length of one byte each. */
 static inline const char *wire_next(const char *p, const char *end, struct wire_field *f) {
-  uint64_t tag;
-  if (!(p = wire_varint32(p, end, &tag)) || tag > UINT32_MAX || tag < 8) return NULL;
-  f->number = (uint32_t)(tag >> 3);
-  f->type = (uint32_t)(tag & 7);
-  f->p = p;
-  switch (f->type) {
-  case WIRE_LEN:
-    if (!(p = wire_varint32(p, end, &f->v)) || f->v > (uint64_t)(end - p)) return NULL;
-    f->p = p;
-    return p + f->v;
-  case WIRE_VARINT: return wire_varint(p, end, &f->v);
-  case WIRE_64:
-    if (end - p < 8) return NULL;
-    f->v = wire_load64(p);
-    return p + 8;
-  case WIRE_32:
-    if (end - p < 4) return NULL;
-    f->v = wire_load32(p);
-    return p + 4;
-  default: return NULL;
-  }
+  unsigned tag = (unsigned char)*p;
+  if ((tag & 0x87) != WIRE_LEN || tag < 8 || end - p < 2 || (unsigned char)p[1] > 0x7f || (unsigned char)p[1] > end - p - 2) return wire_next_any(p, end, f);
+  f->number = tag >> 3;
+  f->type = WIRE_LEN;
+  f->v = (unsigned char)p[1];
+  f->p = p + 2;
+  return f->p + f->v;
 }
 
 static inline size_t wire_varint_size(uint64_t v) {

@@ -2,7 +2,8 @@
  * The decoder and the encoder against protobuf-c, on generated and mutated messages of all signals: the same verdict, the same fields.
  *
  * Deliberate differences from protobuf-c 1.4, all refused by us and accepted there: field number 0 in an overlong tag, field numbers over
- * 2^29-1 (the tag would not fit 32 bits), more than 100 nested messages. Where protobuf-c merges wrongly, gen_normalize merges first.
+ * 2^29-1 (the tag would not fit 32 bits), more than 100 nested messages, a bool that has not the wire type of a bool. Where protobuf-c merges
+ * wrongly, gen_normalize merges first.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,14 @@
 #include "tests/unit/support/otlp_gen.h"
 
 static const uint32_t signals[] = { WEIR_TRACES, WEIR_METRICS, WEIR_LOGS };
+
+static const char *const stricter[] = { "field number", "nested deeper", "bool_value: wire type", "is_monotonic: wire type" };
+
+static int on_purpose(const char *msg) {
+  for (size_t i = 0; i < sizeof stricter / sizeof *stricter; i++)
+    if (strstr(msg, stricter[i])) return 1;
+  return 0;
+}
 
 /* What happened, so that a test can see that it tested something. */
 static struct {
@@ -95,7 +104,7 @@ static void check(uint32_t signal, const struct gen_bytes *b) {
     assert_string_equal(scan_err.msg, err.msg);
     assert_true(err.offset <= b->n);
     if (m) {
-      if (!strstr(err.msg, "field number") && !strstr(err.msg, "nested deeper")) fail_msg("we refuse what protobuf-c reads: %s", err.msg);
+      if (!on_purpose(err.msg)) fail_msg("we refuse what protobuf-c reads: %s", err.msg);
       seen.stricter++;
     }
     seen.refused++;
@@ -157,7 +166,7 @@ static void mutated_messages(void **state) {
   run(3000, 150, 150, 1);
   assert_true(seen.accepted + seen.refused >= 22500);
   assert_true(seen.accepted > 1000 && seen.refused > 1000);
-  assert_true(seen.stricter < 200);
+  assert_true(seen.stricter < seen.refused / 20); /* the exceptions are exceptions */
 }
 
 int main(void) {
