@@ -17,7 +17,9 @@
 #define MAX_ACKS 1000u
 #define RESETS_BURST 1000.0 /* as nghttp2 1.57 limits them: 1000 at once, then 33 a second */
 #define RESETS_PER_S 33.0
-#define EMPTY_FRAMES 10000u
+#define EMPTIES_BURST 10000.0 /* DATA frames without data that end nothing */
+#define EMPTIES_PER_S 1000.0
+#define REPLY_HEADERS 64u
 
 static struct weir_http_exchange *exchange_at(struct http_conn *c, int32_t stream_id) { return nghttp2_session_get_stream_user_data(c->h2, stream_id); }
 
@@ -27,7 +29,7 @@ static int on_begin_headers(nghttp2_session *h2, const nghttp2_frame *frame, voi
   struct http_conn *c = arg;
   if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
   if (c->n_exchanges >= c->server->cfg.max_concurrent_streams) { /* a peer that has not seen our SETTINGS yet */
-    conn_count_refused(c);
+    conn_count_refused(c, REFUSED_FLOOD);
     nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
     return 0;
   }
@@ -78,39 +80,34 @@ static void end_of_request(struct weir_http_exchange *ex) {
   if (ex->state == EX_RECEIVING && !ex->refused) exchange_dispatch(ex);
 }
 
-static void flood(struct http_conn *c, const char *what) {
-  conn_count_refused(c);
+static void take_one(struct http_conn *c, struct bucket *b, double burst, double per_s) {
+  int64_t now = clock_mono_ns();
+  b->left += (double)(now - b->at_ns) / (double)NS_PER_S * per_s;
+  if (b->left > burst) b->left = burst;
+  b->at_ns = now;
+  if ((b->left -= 1) >= 0) return;
+  conn_count_refused(c, REFUSED_FLOOD);
   nghttp2_session_terminate_session2(c->h2, nghttp2_session_get_last_proc_stream_id(c->h2), NGHTTP2_ENHANCE_YOUR_CALM);
-  (void)what;
 }
 
-static void count_reset(struct http_conn *c) {
-  int64_t now = clock_mono_ns();
-  c->resets += (double)(now - c->resets_ns) / (double)NS_PER_S * RESETS_PER_S;
-  if (c->resets > RESETS_BURST) c->resets = RESETS_BURST;
-  c->resets_ns = now;
-  if ((c->resets -= 1) < 0) flood(c, "resets");
+static void count_reset(struct http_conn *c) { take_one(c, &c->resets, RESETS_BURST, RESETS_PER_S); }
+
+static void request_headers_whole(struct weir_http_exchange *ex) {
+  ex->head_only = ex->method_at.value_n == 4 && memcmp(ex->text + ex->method_at.value, "HEAD", 4) == 0;
+  ex->progress_ns = clock_mono_ns();
+  exchange_headers_done(ex);
 }
 
 static int on_frame_recv(nghttp2_session *h2, const nghttp2_frame *frame, void *arg) {
   struct http_conn *c = arg;
   (void)h2;
-  if (frame->hd.type == NGHTTP2_RST_STREAM) {
-    count_reset(c);
-    return 0;
-  }
+  if (frame->hd.type == NGHTTP2_RST_STREAM) count_reset(c);
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   struct weir_http_exchange *ex = exchange_at(c, frame->hd.stream_id);
   int ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
-  if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0 && !ends && ++c->empty_frames > EMPTY_FRAMES) flood(c, "empty frames");
-  if (!ex) return 0;
-  if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-    ex->method_n = ex->method_at.value_n;
-    ex->target_n = ex->path_at.value_n;
-    ex->head_only = ex->method_n == 4 && memcmp(ex->text + ex->method_at.value, "HEAD", 4) == 0;
-    if (exchange_headers_done(ex)) return 0;
-  }
-  if (ends) end_of_request(ex);
+  if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0 && !ends) take_one(c, &c->empties, EMPTIES_BURST, EMPTIES_PER_S);
+  if (ex && frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) request_headers_whole(ex);
+  if (ex && ends) end_of_request(ex);
   return 0;
 }
 
@@ -134,9 +131,11 @@ static int on_stream_close(nghttp2_session *h2, int32_t stream_id, uint32_t erro
   return 0;
 }
 
-/* An answer that ends before its request does: the rest of the request is not wanted (RFC 9113 section 8.1). */
+/* An answer that ends before its request does: the rest of the request is not wanted (RFC 9113 section 8.1).
+ * Resets that the peer makes us send count as its own: both sides do the work of a stream and drop it. */
 static int on_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *arg) {
   struct http_conn *c = arg;
+  if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR) count_reset(c);
   if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
   struct weir_http_exchange *ex = exchange_at(c, frame->hd.stream_id);
   if (ex && ex->refused && nghttp2_session_get_stream_remote_close(h2, frame->hd.stream_id) == 0)
@@ -174,8 +173,8 @@ int http2_begin(struct http_conn *c) {
     { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)(cfg->max_header_bytes < UINT32_MAX ? cfg->max_header_bytes : UINT32_MAX) } };
   nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings);
   nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
-  c->resets = RESETS_BURST;
-  c->resets_ns = clock_mono_ns();
+  c->resets = (struct bucket){ RESETS_BURST, clock_mono_ns() };
+  c->empties = (struct bucket){ EMPTIES_BURST, clock_mono_ns() };
   return 0;
 }
 
@@ -185,26 +184,40 @@ void http2_read(struct http_conn *c, const char *p, size_t n) {
   c->in_session = 1;
   ssize_t r = nghttp2_session_mem_recv(c->h2, (const uint8_t *)p, n);
   c->in_session = 0;
-  if (r < 0) { /* no HTTP/2, or a flood: nghttp2 has queued a GOAWAY where one is due */
+  if (r < 0) { /* no HTTP/2, or a flood of what must be acknowledged */
+    conn_count_refused(c, r == NGHTTP2_ERR_FLOODED ? REFUSED_FLOOD : REFUSED_MALFORMED);
+    nghttp2_session_terminate_session(c->h2, r == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
     http2_pump(c);
-    conn_close(c);
+    if (!c->io.closing && !c->lingering) conn_linger(c);
     return;
   }
   http2_pump(c);
   if (!c->io.closing && http_io_unwritten(&c->io) >= HTTP_IO_BLOCKED) http_io_pause(&c->io);
 }
 
-void http2_pump(struct http_conn *c) {
-  if (c->io.closing || c->in_session) return;
-  while (http_io_unwritten(&c->io) < HTTP_IO_BLOCKED) {
+/* Moves what the session has to the socket until either has enough. */
+static void move_frames(struct http_conn *c) {
+  for (;;) {
     const uint8_t *out;
-    ssize_t n = nghttp2_session_mem_send(c->h2, &out);
-    if (n <= 0) break;
-    http_io_put(&c->io, out, (size_t)n);
+    size_t before = http_io_unwritten(&c->io), moved = 0;
+    while (before + moved < HTTP_IO_BLOCKED) {
+      c->in_session = 1;
+      ssize_t n = nghttp2_session_mem_send(c->h2, &out);
+      c->in_session = 0;
+      if (n <= 0) break;
+      http_io_put(&c->io, out, (size_t)n);
+      moved += (size_t)n;
+    }
+    http_io_flush(&c->io);
+    if (!moved || http_io_unwritten(&c->io)) return; /* nothing is left, or on_drain goes on */
   }
-  http_io_flush(&c->io);
-  if (!http_io_unwritten(&c->io) && !nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2)) conn_close(c);
-  else if (c->server->draining && c->goaway_sent && !c->n_exchanges && !http_io_unwritten(&c->io)) conn_close(c);
+}
+
+void http2_pump(struct http_conn *c) {
+  if (c->io.closing || c->lingering || c->in_session) return;
+  move_frames(c);
+  int over = !nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2);
+  if (over || (c->server->draining && c->goaway_sent && !c->n_exchanges && !http_io_unwritten(&c->io))) conn_linger(c);
 }
 
 void http2_done(struct http_conn *c) {
@@ -219,9 +232,13 @@ void http2_drain(struct http_conn *c) {
 }
 
 void http2_goaway(struct http_conn *c) {
-  if (c->goaway_sent) return;
+  if (c->goaway_sent || c->lingering) return;
   c->goaway_sent = 1;
   nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->h2), NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+void http2_cancel_stream(struct weir_http_exchange *ex) {
+  nghttp2_submit_rst_stream(ex->conn->h2, NGHTTP2_FLAG_NONE, ex->stream_id, NGHTTP2_CANCEL);
 }
 
 /* --- the answer ----------------------------------------------------------------------------------------------- */
@@ -237,6 +254,7 @@ static ssize_t read_body(nghttp2_session *h2, int32_t stream_id, uint8_t *buf, s
   (void)arg;
   if (n) memcpy(buf, ex->out + ex->out_at, n);
   ex->out_at += n;
+  ex->progress_ns = clock_mono_ns();
   if (ex->out_at < ex->out_n) return (ssize_t)n;
   *flags |= NGHTTP2_DATA_FLAG_EOF;
   if (ex->n_trailers) {
@@ -275,14 +293,15 @@ static void keep_answer(struct weir_http_exchange *ex, const struct weir_http_re
 
 void http2_reply(struct weir_http_exchange *ex, const struct weir_http_reply *r) {
   struct http_conn *c = ex->conn;
-  nghttp2_nv nva[40];
+  nghttp2_nv nva[REPLY_HEADERS + 2]; /* and :status, content-length */
   char status[12], length[24];
   size_t n = 0;
+  WEIR_ASSERT(r->n_headers <= REPLY_HEADERS);
   keep_answer(ex, r);
   snprintf(status, sizeof status, "%u", r->status);
   struct weir_http_header first = { weir_str_of(":status"), weir_str_of(status) };
   nva[n++] = nv_of(&first);
-  for (size_t i = 0; i < r->n_headers && n < 38; i++) nva[n++] = nv_of(&r->headers[i]);
+  for (size_t i = 0; i < r->n_headers; i++) nva[n++] = nv_of(&r->headers[i]);
   struct weir_http_header len = { weir_str_of("content-length"), weir_str_of(length) };
   if (!r->n_trailers && ex->out_n) {
     snprintf(length, sizeof length, "%zu", ex->out_n);

@@ -1,8 +1,8 @@
 /*
- * core/http_conn.h - inside the HTTP server: connections and exchanges, shared by http_server.c, http1_server.c and http2_server.c.
+ * core/http_conn.h - inside the HTTP server: connections and exchanges, shared by http_server.c, http_exchange.c, http1_server.c and http2_server.c.
  *
  * An exchange is one request and its answer. While it is being received it belongs to its connection; from on_request to the reply it belongs to the
- * handler, and outlives a connection that ends meanwhile (conn == NULL then). All [lane].
+ * handler, and outlives a connection that ends meanwhile (conn == NULL then). A server outlives its connections and exchanges. All [lane].
  */
 #ifndef CORE_HTTP_CONN_H
 #define CORE_HTTP_CONN_H
@@ -25,6 +25,9 @@
 
 enum exchange_state { EX_RECEIVING, EX_HANDLED, EX_REPLIED };
 
+/* Why the transport itself refused a request or a connection; the label of weir_http_refused_total. */
+enum refused { REFUSED_MALFORMED, REFUSED_HEADERS, REFUSED_TOO_LARGE, REFUSED_MEMORY, REFUSED_TIMEOUT, REFUSED_FLOOD, REFUSED_CONNECTIONS, REFUSED_REASONS };
+
 struct header_at {
   uint32_t name, name_n, value, value_n; /* offsets into text */
 };
@@ -38,11 +41,11 @@ struct weir_http_exchange {
   int32_t stream_id;
   int refused, keep_alive, headers_over, head_only, value_ended; /* value_ended: the last header is whole (HTTP/1.1) */
   uint64_t content_length; /* UINT64_MAX: not given */
+  int64_t progress_ns;     /* when a piece of it last came, or went */
   struct weir_http_request req;
-  char *text; /* method, target, header names and values */
+  char *text; /* method, target, header names and values, peer */
   size_t text_n, text_cap;
-  uint32_t method_n, target_n; /* they stand first in text */
-  struct header_at authority, method_at, path_at; /* the last two: HTTP/2, where pseudo-headers come in any order */
+  struct header_at authority, method_at, path_at; /* values only */
   struct header_at *at;
   struct weir_http_header *headers;
   size_t n_at, cap_at;
@@ -52,6 +55,15 @@ struct weir_http_exchange {
   size_t n_trailers;
 };
 
+/* Where header lines are being checked (HTTP/1.1). */
+enum scan { SCAN_BEGIN, SCAN_REQUEST, SCAN_LINE_START, SCAN_LINE, SCAN_END };
+
+/* So many at once, then so many a second. */
+struct bucket {
+  double left;
+  int64_t at_ns;
+};
+
 struct http_conn {
   struct http_io io; /* first */
   uint32_t magic, proto; /* proto: 0 not known yet, 1, 2 */
@@ -59,23 +71,24 @@ struct http_conn {
   struct http_conn *prev, *next;
   struct timer timer;
   int64_t progress_ns; /* last time that bytes came or the state changed */
+  int64_t header_ns;   /* when the headers, or the connection, began */
   struct weir_http_exchange *exchanges;
   uint32_t n_exchanges;
   char peer[72];
   char preface[HTTP_PREFACE_N];
   uint32_t preface_n;
+  int lingering; /* all is said: what still comes is discarded until the peer closes, or a second has passed */
+  struct defer resume;
   /* HTTP/1.1 */
   llhttp_t parser;
   struct weir_http_exchange *current; /* being received, or waiting for its answer */
-  char *backlog; /* pipelined bytes behind the current request */
-  size_t backlog_n, header_bytes;
-  int in_headers, line_start, complete, close_after, lingering, answered;
-  struct defer resume;
+  char *backlog; /* pipelined bytes behind the current request: [backlog_at, backlog_n) */
+  size_t backlog_at, backlog_n, header_bytes;
+  enum scan scan;
+  int in_headers, complete, close_after, answered;
   /* HTTP/2 */
   nghttp2_session *h2;
-  double resets; /* token bucket of RST_STREAM frames */
-  int64_t resets_ns;
-  uint32_t empty_frames;
+  struct bucket resets, empties;
   int goaway_sent, in_session;
 };
 
@@ -89,17 +102,17 @@ struct weir_http_server {
   uint32_t n_conns, n_spare, n_open; /* n_open: exchanges that exist */
   struct weir_http_exchange *spare;
   int draining, closed;
+  int64_t drain_ns;
   weir_fn_f *drained;
   void *drained_arg;
   struct defer drained_step;
-  struct weir_cell *connections, *refused;
+  struct weir_cell *connections, *refused[REFUSED_REASONS];
 };
 
-/* --- http_server.c --- */
+/* --- http_exchange.c --- */
 struct weir_http_exchange *exchange_new(struct http_conn *);
-void exchange_free(struct weir_http_exchange *);   /* drops the body, takes it off its connection, recycles it */
-/* The handler keeps it, its peer is gone. */
-void exchange_detach(struct weir_http_exchange *);
+void exchange_free(struct weir_http_exchange *); /* drops the body, takes it off its connection, recycles it */
+void exchange_detach(struct weir_http_exchange *); /* the handler keeps it, its peer is gone */
 void exchange_text(struct weir_http_exchange *, const char *p, size_t n); /* appends to text */
 void exchange_add_header(struct weir_http_exchange *, const struct header_at *);
 /* All headers are there: builds req, asks on_headers. 0 = go on; else the request was answered. */
@@ -109,10 +122,18 @@ int exchange_body(struct weir_http_exchange *, const char *p, size_t n);
 void exchange_dispatch(struct weir_http_exchange *); /* hands it to the handler */
 /* Answers with a status and a line of text, and marks the exchange refused. */
 void exchange_refuse(struct weir_http_exchange *, uint32_t status, const char *text);
-void conn_count_refused(struct http_conn *);
-void conn_close(struct http_conn *);
-void conn_touch(struct http_conn *); /* progress was made: time-outs start anew */
+void exchange_free_spare(struct weir_http_server *);
 const char *http_reason(uint32_t status);
+
+/* --- http_server.c --- */
+/* A connection on a connected socket; takes fd. NULL when the server has too many, or is draining. */
+struct http_conn *conn_open(struct weir_http_server *, int fd);
+void conn_read(struct http_conn *, const char *p, size_t n); /* bytes from the peer */
+void conn_count_refused(struct http_conn *, enum refused);
+void conn_close(struct http_conn *);
+void conn_linger(struct http_conn *); /* the write side ends behind what is written; then as `lingering` says */
+void conn_touch(struct http_conn *);  /* progress was made: time-outs start anew */
+void server_maybe_free(struct weir_http_server *);
 
 /* --- http1_server.c --- */
 void http1_begin(struct http_conn *);
@@ -126,7 +147,8 @@ void http2_read(struct http_conn *, const char *p, size_t n);
 void http2_reply(struct weir_http_exchange *, const struct weir_http_reply *);
 void http2_drain(struct http_conn *);
 void http2_goaway(struct http_conn *); /* the final one */
-void http2_pump(struct http_conn *);   /* gives what the session wants to write to the socket */
+void http2_cancel_stream(struct weir_http_exchange *);
+void http2_pump(struct http_conn *); /* gives what the session wants to write to the socket */
 void http2_done(struct http_conn *);
 
 #endif

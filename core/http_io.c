@@ -121,6 +121,7 @@ static void fly(struct http_io *io, size_t from) {
   io->out = NULL;
   io->out_n = io->out_cap = 0;
   io->write.data = io;
+  io->written_ns = clock_mono_ns(); /* a stall begins now, however long ago the last write was */
   if (uv_write(&io->write, &io->u.stream, &buf, 1, on_written)) {
     io->failed = 1;
     free(io->flying);
@@ -211,7 +212,8 @@ void http_io_peer(const struct http_io *io, char *buf, size_t cap) {
   if (ss.ss_family == AF_INET6) {
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
     uv_ip6_name(in6, host, sizeof host);
-    snprintf(buf, cap, "[%s]:%d", host, ntohs(in6->sin6_port));
+    int v4 = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && strncmp(host, "::ffff:", 7) == 0; /* an IPv4 peer of a socket for all addresses */
+    snprintf(buf, cap, v4 ? "%s:%d" : "[%s]:%d", v4 ? host + 7 : host, ntohs(in6->sin6_port));
   } else {
     const struct sockaddr_in *in = (const struct sockaddr_in *)&ss;
     uv_ip4_name(in, host, sizeof host);

@@ -26,12 +26,14 @@ struct listener_member {
   struct loop *loop;
   listener_conn_f *on_conn;
   void *arg;
-  int left;
+  _Atomic int left; /* written on its lane, read where the listener accepts */
 };
 
 struct listener {
   char *owner, *endpoint, *path; /* path: of a unix socket, removed at the end */
-  int fd, port, n_members, n_left, accepting;
+  int fd, port, n_members, n_left;
+  _Atomic int accepting;
+  _Atomic uint32_t n_connections; /* open now, of all members */
   struct loop *loop; /* accepts */
   uv_poll_t poll;
   struct timer resume;
@@ -53,6 +55,13 @@ struct listeners *listeners_new(void) {
   return ls;
 }
 
+uint32_t listener_connections(const struct listener_member *m) { return atomic_load_explicit(&m->listener->n_connections, memory_order_relaxed); }
+
+void listener_conn_closed(struct listener_member *m) {
+  atomic_fetch_sub_explicit(&m->loop->n_connections, 1, memory_order_relaxed);
+  atomic_fetch_sub_explicit(&m->listener->n_connections, 1, memory_order_relaxed);
+}
+
 /* --- accepting ------------------------------------------------------------------------------------------ */
 
 struct handover {
@@ -65,7 +74,7 @@ static void arrive(void *arg) {
   struct listener_member *m = h->member;
   if (m->left) {
     close(h->fd);
-    atomic_fetch_sub_explicit(&m->loop->n_connections, 1, memory_order_relaxed);
+    listener_conn_closed(m);
   } else {
     m->on_conn(m->arg, h->fd);
   }
@@ -86,6 +95,7 @@ static void hand_over(struct listener *l, int fd) {
     return;
   }
   atomic_fetch_add_explicit(&least->loop->n_connections, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&l->n_connections, 1, memory_order_relaxed);
   if (least->loop == l->loop) {
     least->on_conn(least->arg, fd);
     return;
@@ -179,11 +189,13 @@ static void name_holder(int port, char *buf, size_t cap) {
 }
 
 static int bind_failed(const char *endpoint, int port, int e, struct weir_error *err) {
-  char holder[128];
+  char holder[128], self[32];
   if (e == EADDRINUSE && port > 0) {
     name_holder(port, holder, sizeof holder);
-    weir_fail(err, WEIR_E_IO, "%s is in use by %s", endpoint, holder);
-    weir_hint(err, "stop it, or choose another endpoint");
+    snprintf(self, sizeof self, "(pid %d)", (int)getpid());
+    int own = strstr(holder, self) != NULL;
+    weir_fail(err, WEIR_E_IO, "%s is in use by %s", endpoint, own ? "another component of this process" : holder);
+    weir_hint(err, own ? "give each its own endpoint" : "stop it, or choose another endpoint");
     return WEIR_E_IO;
   }
   weir_fail(err, WEIR_E_IO, "cannot listen on %s: %s", endpoint, strerror(e));
@@ -192,9 +204,11 @@ static int bind_failed(const char *endpoint, int port, int e, struct weir_error 
   return WEIR_E_IO;
 }
 
-static int open_socket(const struct sockaddr *addr, socklen_t len, int *ret_errno) {
-  int one = 1, fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+/* An IPv6 socket takes IPv4 connections too only when it stands for all addresses. */
+static int open_socket(const struct sockaddr *addr, socklen_t len, int all, int *ret_errno) {
+  int one = 1, only6 = !all, fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd >= 0 && addr->sa_family != AF_UNIX) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (fd >= 0 && addr->sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6);
   if (fd < 0 || bind(fd, addr, len) || listen(fd, BACKLOG)) {
     *ret_errno = errno;
     if (fd >= 0) close(fd);
@@ -214,7 +228,7 @@ static int bind_unix(struct listener *l, const char *path, struct weir_error *er
     if (probe >= 0 && connect(probe, (struct sockaddr *)&un, sizeof un) && errno == ECONNREFUSED) unlink(path);
     if (probe >= 0) close(probe);
   }
-  l->fd = open_socket((struct sockaddr *)&un, sizeof un, &e);
+  l->fd = open_socket((struct sockaddr *)&un, sizeof un, 0, &e);
   if (l->fd < 0) return bind_failed(l->endpoint, 0, e, err);
   l->path = strdup(path);
   l->port = -1;
@@ -224,13 +238,15 @@ static int bind_unix(struct listener *l, const char *path, struct weir_error *er
 static int bind_tcp(struct listener *l, const char *host, int port, struct weir_error *err) {
   struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM }, *list = NULL;
   char service[16];
-  int e = EADDRNOTAVAIL;
+  int e = EADDRNOTAVAIL, all = *host == 0;
   snprintf(service, sizeof service, "%d", port);
   if (strcmp(host, "localhost") == 0) host = "127.0.0.1";
-  int r = getaddrinfo(*host ? host : "0.0.0.0", service, &hints, &list);
+  struct sockaddr_in6 any6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+  if (all) l->fd = open_socket((struct sockaddr *)&any6, sizeof any6, 1, &e);
+  int r = l->fd >= 0 || (all && e == EADDRINUSE) ? 0 : getaddrinfo(all ? "0.0.0.0" : host, service, &hints, &list); /* a machine without IPv6 */
   if (r) return weir_fail(err, WEIR_E_CONFIG, "cannot resolve %s: %s", l->endpoint, gai_strerror(r));
-  for (struct addrinfo *a = list; a && l->fd < 0; a = a->ai_next) l->fd = open_socket(a->ai_addr, a->ai_addrlen, &e);
-  freeaddrinfo(list);
+  for (struct addrinfo *a = list; a && l->fd < 0; a = a->ai_next) l->fd = open_socket(a->ai_addr, a->ai_addrlen, 0, &e);
+  if (list) freeaddrinfo(list);
   if (l->fd < 0) return bind_failed(l->endpoint, port, e, err);
   struct sockaddr_storage bound;
   socklen_t len = sizeof bound;
@@ -262,6 +278,17 @@ void listeners_free(struct listeners *ls) {
   free(ls);
 }
 
+/* Another owner in this process has the same endpoint: one sentence that names it. */
+static int taken_here(struct listeners *ls, const char *owner, const char *endpoint, struct weir_error *err) {
+  for (struct listener *l = ls->first; l; l = l->next) {
+    if (strcmp(l->endpoint, endpoint) != 0 || strcmp(l->owner, owner) == 0 || !l->accepting || strcmp(endpoint + strlen(endpoint) - 2, ":0") == 0) continue;
+    weir_fail(err, WEIR_E_CONFIG, "%s is in use by `%s` of this configuration", endpoint, l->owner);
+    weir_hint(err, "give each its own endpoint");
+    return WEIR_E_CONFIG;
+  }
+  return 0;
+}
+
 static int listener_open(struct listeners *ls, struct loop *loop, const char *owner, const char *endpoint, struct listener **ret, struct weir_error *err) {
   char host[256];
   int port = 0;
@@ -270,6 +297,7 @@ static int listener_open(struct listeners *ls, struct loop *loop, const char *ow
     weir_hint(err, "write host:port, such as 127.0.0.1:4317, [::1]:4317, :4317 for all addresses, or unix:///path");
     return WEIR_E_CONFIG;
   }
+  if (taken_here(ls, owner, endpoint, err)) return WEIR_E_CONFIG;
   struct listener *l = calloc(1, sizeof *l);
   WEIR_ASSERT(l != NULL);
   l->fd = -1;
@@ -309,7 +337,10 @@ int listener_join(struct listeners *ls, struct loop *loop, const char *owner, co
   if (!r) {
     struct listener_member *m = calloc(1, sizeof *m);
     WEIR_ASSERT(m != NULL);
-    *m = (struct listener_member){ l, loop, on_conn, arg, 0 };
+    m->listener = l;
+    m->loop = loop;
+    m->on_conn = on_conn;
+    m->arg = arg;
     pthread_mutex_lock(&l->lock);
     l->members[l->n_members++] = m;
     pthread_mutex_unlock(&l->lock);
@@ -346,7 +377,7 @@ static void stop_accepting(void *arg) {
 }
 
 void listener_leave(struct listener_member *m) {
-  if (!m) return;
+  if (!m || m->left) return;
   struct listener *l = m->listener;
   pthread_mutex_lock(&l->all->lock);
   m->left = 1;

@@ -25,7 +25,11 @@ int listener_join(struct listeners *, struct loop *, const char *owner, const ch
   struct weir_error *);
 /* The port that was bound (for endpoints with port 0); -1 for unix sockets. */
 int listener_port(const struct listener_member *);
-/* No more connections for this member; the socket closes with the first one that leaves, as a drain concerns them all. NULL allowed. [lane] */
+/* How many connections the listener's members have together, and one less. Each that on_conn gave is to be told when it is closed. */
+uint32_t listener_connections(const struct listener_member *);
+void listener_conn_closed(struct listener_member *);
+/* No more connections for this member; the socket closes with the first one that leaves, as a drain concerns them all. The member stays valid until
+ * listeners_free. NULL allowed. [lane] */
 void listener_leave(struct listener_member *);
 
 #endif
