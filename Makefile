@@ -57,10 +57,14 @@ $(BUILD)/weir: $(BUILD)/obj/main.o $(BUILD)/libweir.a
 # --- stages: one folder or file each, one .so each, <role>_<type>.so ------------------------------
 KIT_SRC := $(wildcard plugins/kit/*.c)
 KIT_OBJ := $(KIT_SRC:%.c=$(BUILD)/obj/%.pic.o)
+KIT_LIB := $(BUILD)/libkit.a # a stage takes from it only what it uses
 STAGE_NAMES := $(foreach r,receiver processor exporter connector extension,$(patsubst $(r)s/%,$(r)_%,$(basename $(wildcard $(r)s/*.c)) $(patsubst %/,%,$(wildcard $(r)s/*/))))
 STAGE_SO := $(STAGE_NAMES:%=$(BUILD)/stages/%.so)
 .PHONY: stages
 stages: $(STAGE_SO)
+
+$(KIT_LIB): $(KIT_OBJ)
+	@rm -f $@; ar rcs $@ $^
 
 $(BUILD)/obj/%.pic.o: %.c
 	@mkdir -p $(@D)
@@ -68,7 +72,7 @@ $(BUILD)/obj/%.pic.o: %.c
 
 # $(call stage_rule,role,type)
 define stage_rule
-$(BUILD)/stages/$(1)_$(2).so: $$(patsubst %.c,$(BUILD)/obj/%.pic.o,$$(wildcard $(1)s/$(2).c $(1)s/$(2)/*.c)) $(KIT_OBJ)
+$(BUILD)/stages/$(1)_$(2).so: $$(patsubst %.c,$(BUILD)/obj/%.pic.o,$$(wildcard $(1)s/$(2).c $(1)s/$(2)/*.c)) $(KIT_LIB)
 	@mkdir -p $$(@D)
 	$(CC) $(CFLAGS_ALL) -shared $(NODEFS) -Wl,--exclude-libs,ALL -o $$@ $$^
 endef
@@ -76,7 +80,7 @@ $(foreach s,$(STAGE_NAMES),$(eval $(call stage_rule,$(word 1,$(subst _, ,$(s))),
 
 .PHONY: template
 template: $(BUILD)/template/my_stage.so
-$(BUILD)/template/my_stage.so: $(wildcard plugins/template/*.c) $(KIT_OBJ)
+$(BUILD)/template/my_stage.so: $(wildcard plugins/template/my_stage.c) $(KIT_LIB)
 	@mkdir -p $(@D)
 	$(CC) $(STAGE_CFLAGS) -shared $(NODEFS) -o $@ $^
 

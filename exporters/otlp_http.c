@@ -1,0 +1,298 @@
+/*
+ * The otlp_http exporter (also otlphttp): sends traces, metrics and logs over OTLP/HTTP with protobuf.
+ *
+ *   exporters:
+ *     otlp_http: {endpoint: http://backend:4318}
+ *
+ * Source: the OTLP specification, "OTLP/HTTP Response" and "Throttling". The host's sender in front queues, times out and retries.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <weir/http.h>
+#include <weir/otlp.h>
+
+#include "plugins/kit/otlp_export.h"
+
+#define GZIP 0
+#define NONE 1
+#define MAX_HEADERS 64
+#define RETRY_MAX_S (24 * 3600L)
+
+struct http_export_config {
+  const char *endpoint, *traces_endpoint, *metrics_endpoint, *logs_endpoint, *user_agent;
+  int32_t compression, encoding;
+  int64_t timeout, idle_conn_timeout;
+  uint64_t max_conns_per_host;
+  struct weir_map headers, auth;
+  const struct otlp_tls_config *tls;
+};
+
+static const struct weir_field fields[] = {
+  { "endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, endpoint), NULL, NULL, NULL, NULL, NULL,
+    "The back end's base URL; /v1/traces, /v1/metrics or /v1/logs is added. Required unless the signal's own URL is set.", NULL, 0 },
+  { "traces_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, traces_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for traces.", NULL, 0 },
+  { "metrics_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, metrics_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for metrics.", NULL, 0 },
+  { "logs_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, logs_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for logs.", NULL, 0 },
+  { "timeout", WEIR_T_DURATION, 0, offsetof(struct http_export_config, timeout), "30s", "1ms", NULL, NULL, NULL, "How long one attempt may take.", NULL, 0 },
+  { "compression", WEIR_T_ENUM, 0, offsetof(struct http_export_config, compression), "gzip", NULL, NULL, "gzip|none|zstd|snappy|zlib|deflate|lz4", NULL,
+    "gzip (level 1) or none. The others are not in this version yet.", NULL, 0 },
+  { "encoding", WEIR_T_ENUM, 0, offsetof(struct http_export_config, encoding), "proto", NULL, NULL, "proto|json", NULL, "proto. json is not in this version yet.", NULL, 0 },
+  { "headers", WEIR_T_MAP, WEIR_SECRET, offsetof(struct http_export_config, headers), NULL, NULL, NULL, NULL, NULL, "Headers sent with each request.", NULL, 0 },
+  { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct http_export_config, tls), NULL, NULL, NULL, NULL, NULL, "For https://, which is not in this version yet.", otlp_tls_fields,
+    sizeof(struct otlp_tls_config) },
+  { "user_agent", WEIR_T_STRING, 0, offsetof(struct http_export_config, user_agent), "weir", NULL, NULL, NULL, NULL, "The user-agent to send.", NULL, 0 },
+  { "max_conns_per_host", WEIR_T_UINT, 0, offsetof(struct http_export_config, max_conns_per_host), "16", "1", "1000", NULL, "connections", "The most connections per lane.", NULL, 0 },
+  { "idle_conn_timeout", WEIR_T_DURATION, 0, offsetof(struct http_export_config, idle_conn_timeout), "90s", "1s", NULL, NULL, NULL, "Closes a connection that was idle this long.", NULL, 0 },
+  { "auth", WEIR_T_MAP, 0, offsetof(struct http_export_config, auth), NULL, NULL, NULL, NULL, NULL, "Authentication is not in this version yet: setting it is an error.", NULL, 0 },
+  WEIR_FIELD_END,
+};
+
+struct exporter {
+  const struct weir_host *host;
+  struct weir_stage *stage;
+  const struct http_export_config *cfg;
+  const struct weir_http_service *http;
+  const struct weir_otlp_service *otlp;
+  struct weir_http_client *client;
+  char *authority, *path;
+  struct weir_http_header headers[MAX_HEADERS + 4];
+  size_t n_headers;
+};
+
+struct attempt {
+  struct exporter *e;
+  struct weir_batch *batch;
+  struct weir_body *packed; /* compressed; NULL when sent as it stands */
+};
+
+/* --- the answer ---------------------------------------------------------------------------------------------------------- */
+
+/* Retry-After: seconds or an HTTP date (RFC 9110 section 10.2.3). */
+static int64_t retry_after_ns(struct exporter *e, const struct weir_http_response *r) {
+  struct weir_str v = weir_http_find(r->headers, r->n_headers, "retry-after");
+  char text[64], *end;
+  if (!v.n || v.n >= sizeof text) return 0;
+  memcpy(text, v.p, v.n);
+  text[v.n] = 0;
+  long s = strtol(text, &end, 10);
+  if (end == text) {
+    struct tm tm;
+    memset(&tm, 0, sizeof tm);
+    if (!strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm)) return 0;
+    s = (long)(timegm(&tm) - (time_t)(e->host->now_unix_ns() / 1000000000));
+  } else if (*end) {
+    return 0;
+  }
+  return s <= 0 ? 0 : (s < RETRY_MAX_S ? s : RETRY_MAX_S) * 1000000000L;
+}
+
+/* What the back end says: a Status as protobuf, else the text itself, shortened. */
+static void message_of(struct exporter *e, const struct weir_http_response *r, char *text, size_t cap) {
+  struct weir_rpc_status status;
+  struct weir_str type = weir_http_find(r->headers, r->n_headers, "content-type");
+  int n = snprintf(text, cap, "HTTP %u", r->status);
+  if (!r->body || !r->body->n || n < 0) return;
+  int is_text = type.n >= 4 && (!memcmp(type.p, "text", 4) || (type.n >= 16 && !memcmp(type.p, "application/json", 16)));
+  if (!is_text && e->otlp->status_parse(r->body->p, r->body->n, &status) == 0 && status.msg[0]) snprintf(text + n, cap - (size_t)n, ": %.400s", status.msg);
+  else if (is_text) snprintf(text + n, cap - (size_t)n, ": %.*s", (int)(r->body->n < 300 ? r->body->n : 300), r->body->p);
+}
+
+static void verdict_of_success(struct exporter *e, const struct weir_http_response *r, struct weir_verdict *v, char *text, size_t cap) {
+  struct weir_otlp_response o;
+  if (!r->body || e->otlp->response_parse(r->body->p, r->body->n, &o) || (!o.rejected && !o.message.n)) return;
+  snprintf(text, cap, "%.*s", (int)(o.message.n < 400 ? o.message.n : 400), o.message.n ? o.message.p : "");
+  v->rejected = o.rejected;
+  v->msg = text;
+  e->host->log(e->stage, WEIR_LOG_WARN, "%s answered with a partial success, %llu items refused: %s", e->authority, (unsigned long long)o.rejected, text);
+}
+
+static void on_response(void *arg, const struct weir_http_response *r) {
+  struct attempt *a = arg;
+  struct exporter *e = a->e;
+  struct weir_verdict v = { WEIR_DELIVERED, 0, 0, 0, NULL };
+  char text[512];
+  if (r->status >= 200 && r->status < 300) {
+    verdict_of_success(e, r, &v, text, sizeof text);
+  } else if (r->status == 0) {
+    v.code = WEIR_RETRY;
+    v.msg = r->err ? r->err->msg : "no answer";
+  } else {
+    message_of(e, r, text, sizeof text);
+    v.msg = text;
+    v.code = r->status == 429 || r->status == 502 || r->status == 503 || r->status == 504 ? WEIR_RETRY : WEIR_REJECTED;
+    v.too_large = r->status == 413;
+    if (v.code == WEIR_RETRY) v.retry_after_ns = retry_after_ns(e, r);
+  }
+  struct weir_batch *batch = a->batch;
+  e->http->body_free(a->packed);
+  free(a);
+  e->host->done(e->stage, batch, &v);
+}
+
+/* --- the attempt ------------------------------------------------------------------------------------------------------------ */
+
+static void not_now(struct exporter *e, struct attempt *a, int code, const char *msg) {
+  struct weir_verdict v = { code, 0, 0, 0, msg };
+  struct weir_batch *batch = a->batch;
+  free(a);
+  e->host->done(e->stage, batch, &v);
+}
+
+static void http_consume(void *self, struct weir_batch *batch) {
+  struct exporter *e = self;
+  const struct weir_iov *iov;
+  size_t n, bytes;
+  struct weir_error err;
+  struct attempt *a = calloc(1, sizeof *a);
+  err.msg[0] = 0;
+  if (!a) {
+    struct weir_verdict later = { WEIR_RETRY, 0, 0, 0, "no memory" };
+    e->host->done(e->stage, batch, &later);
+    return;
+  }
+  a->e = e;
+  a->batch = batch;
+  if (e->otlp->encode(batch, &iov, &n, &bytes, &err)) {
+    not_now(e, a, WEIR_REJECTED, err.msg);
+    return;
+  }
+  struct weir_iov packed;
+  if (e->cfg->compression == GZIP) {
+    if (e->http->deflate(e->stage, "gzip", 1, iov, n, &a->packed, &err)) {
+      not_now(e, a, WEIR_RETRY, err.msg);
+      return;
+    }
+    packed.p = a->packed->p;
+    packed.n = a->packed->n;
+    iov = &packed;
+    n = 1;
+  }
+  struct weir_http_call_config call = { .method = "POST", .path = e->path, .authority = e->authority, .headers = e->headers, .n_headers = e->n_headers,
+    .body = iov, .n_body = n, .deadline_ns = e->host->batch_deadline_ns(batch), .on_response = on_response, .arg = a };
+  e->http->call(e->client, &call);
+}
+
+/* --- life ---------------------------------------------------------------------------------------------------------------------- */
+
+static const char *own_url(const struct http_export_config *cfg, uint32_t signal, const char **ret_field, const char **ret_suffix) {
+  if (signal == WEIR_TRACES) return *ret_field = "traces_endpoint", *ret_suffix = "/v1/traces", cfg->traces_endpoint;
+  if (signal == WEIR_METRICS) return *ret_field = "metrics_endpoint", *ret_suffix = "/v1/metrics", cfg->metrics_endpoint;
+  return *ret_field = "logs_endpoint", *ret_suffix = "/v1/logs", cfg->logs_endpoint;
+}
+
+/* Cuts http://host[:port][/path] into authority and path. */
+static int split_url(struct exporter *e, const char *url, const char *field, const char *suffix, struct weir_error *err) {
+  int skip = 0;
+  if (strncmp(url, "https://", 8) == 0) {
+    int r = otlp_check_plain(url, 0, 0, &skip, err);
+    snprintf(err->field, sizeof err->field, "%s", field);
+    return r;
+  }
+  if (strncmp(url, "http://", 7) != 0) {
+    weir_fail_field(err, field, "`%s` is no URL", url);
+    weir_hint(err, "write http://host:port");
+    return WEIR_E_CONFIG;
+  }
+  const char *host = url + 7, *path = strchr(host, '/');
+  size_t host_n = path ? (size_t)(path - host) : strlen(host), path_n = path ? strlen(path) : 0;
+  while (suffix && path_n && path[path_n - 1] == '/') path_n--;
+  int has_port = host_n && memchr(host, ':', host_n) && host[host_n - 1] != ']';
+  e->authority = malloc(host_n + 4);
+  e->path = malloc(path_n + strlen(suffix ? suffix : "") + 2);
+  if (!host_n || !e->authority || !e->path) return weir_fail_field(err, field, "`%s` names no host", url);
+  snprintf(e->authority, host_n + 4, "%.*s%s", (int)host_n, host, has_port ? "" : ":80");
+  snprintf(e->path, path_n + strlen(suffix ? suffix : "") + 2, "%.*s%s", (int)path_n, path ? path : "", suffix ? suffix : path_n ? "" : "/");
+  return 0;
+}
+
+static int check(const struct http_export_config *cfg, struct weir_error *err) {
+  if (cfg->compression > NONE) {
+    weir_fail_field(err, "compression", "this compression is not in this version yet");
+    weir_hint(err, "use gzip or none");
+    return WEIR_E_CONFIG;
+  }
+  if (cfg->encoding) {
+    weir_fail_field(err, "encoding", "json is not in this version yet");
+    weir_hint(err, "use proto");
+    return WEIR_E_CONFIG;
+  }
+  if (cfg->auth.n) return weir_fail_field(err, "auth", "authentication is not in this version yet");
+  if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
+  return 0;
+}
+
+static void add_header(struct exporter *e, const char *name, const char *value) {
+  e->headers[e->n_headers].name = weir_str_of(name);
+  e->headers[e->n_headers++].value = weir_str_of(value);
+}
+
+static void http_close(void *self) {
+  struct exporter *e = self;
+  if (!e) return;
+  if (e->http) e->http->client_close(e->client);
+  free(e->authority);
+  free(e->path);
+  free(e);
+}
+
+static int open_parts(struct exporter *e, struct weir_error *err) {
+  const char *field, *suffix, *url = own_url(e->cfg, e->host->stage_signal(e->stage), &field, &suffix);
+  if (!url && !e->cfg->endpoint) {
+    weir_fail_field(err, "endpoint", "at least one endpoint must be specified");
+    weir_hint(err, "add `endpoint: http://host:4318`");
+    return WEIR_E_CONFIG;
+  }
+  int r = url ? split_url(e, url, field, NULL, err) : split_url(e, e->cfg->endpoint, "endpoint", suffix, err);
+  if (r) return r;
+  add_header(e, "content-type", "application/x-protobuf");
+  add_header(e, "user-agent", e->cfg->user_agent);
+  if (e->cfg->compression == GZIP) add_header(e, "content-encoding", "gzip");
+  for (size_t i = 0; i < e->cfg->headers.n; i++) add_header(e, e->cfg->headers.v[i].key, e->cfg->headers.v[i].value);
+  struct weir_http_client_config cfg = { .size = sizeof cfg, .endpoint = e->authority, .max_response_bytes = 64u << 10,
+    .max_connections = (uint32_t)e->cfg->max_conns_per_host, .idle_timeout_ns = e->cfg->idle_conn_timeout };
+  r = e->http->client_open(e->stage, &cfg, &e->client, err);
+  if (r) snprintf(err->field, sizeof err->field, "%s", url ? field : "endpoint");
+  return r;
+}
+
+static int http_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
+  int r = check(config, err);
+  if (r) return r;
+  struct exporter *e = calloc(1, sizeof *e);
+  if (!e) return weir_fail(err, WEIR_E_NOMEM, "no memory");
+  e->host = host;
+  e->stage = stage;
+  e->cfg = config;
+  e->http = host->service(stage, WEIR_HTTP_SERVICE);
+  e->otlp = host->service(stage, WEIR_OTLP_SERVICE);
+  r = e->http && e->otlp ? open_parts(e, err) : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that otlp_http needs");
+  if (r) {
+    http_close(e);
+    return r;
+  }
+  *ret_self = e;
+  return 0;
+}
+
+static const struct weir_stage_type type = {
+  .size = sizeof type,
+  .role = WEIR_EXPORTER,
+  .signals = WEIR_TRACES | WEIR_METRICS | WEIR_LOGS,
+  .flags = WEIR_QUEUED,
+  .name = "otlp_http",
+  .aliases = "otlphttp",
+  .doc = "Sends traces, metrics and logs over OTLP/HTTP with protobuf.",
+  .example_yaml = "endpoint: http://localhost:4318\n",
+  .stability = "alpha",
+  .fields = fields,
+  .field_size = sizeof(struct weir_field),
+  .config_size = sizeof(struct http_export_config),
+  .open = http_open,
+  .consume = http_consume,
+  .close = http_close,
+};
+
+WEIR_PLUGIN("otlp_http exporter", "0.1.0", "Apache-2.0", &type);
