@@ -5,7 +5,7 @@
 # uncompressed. Measured is user+sys of the process in between, from /proc/PID/stat, over the spans that were answered with success;
 # for cases that send on, the sink must have got every span. Rounds alternate between the cases; the table shows the median.
 #
-#   SPANS=2000000 ROUNDS=3 bench/run.sh build              all cases
+#   SPANS=3000000 ROUNDS=3 bench/run.sh build              all cases
 #   bench/run.sh build grpc-nop go:grpc-nop                some
 #   OTELCOL=/path/to/otelcol bench/run.sh build            Go collector elsewhere than ~/.cache/weir-interop/bin (OTELCOL= : without)
 #   PORT=14300 bench/run.sh build                          first of the ten loopback ports that are used
@@ -13,7 +13,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${1:?usage: bench/run.sh BUILD [case...]}
 shift
-SPANS=${SPANS:-2000000} GO_SPANS=${GO_SPANS:-400000} ROUNDS=${ROUNDS:-3} PORT=${PORT:-14300}
+SPANS=${SPANS:-3000000} GO_SPANS=${GO_SPANS:-400000} ROUNDS=${ROUNDS:-3} PORT=${PORT:-14300}
 OTELCOL=${OTELCOL-$HOME/.cache/weir-interop/bin/otelcol}
 LIMIT_S=60 # for one load run, and for each wait
 GRPC=127.0.0.1:$PORT HTTP=127.0.0.1:$((PORT + 1)) SINK_PORT=$((PORT + 2)) FLOOR_PORT=$((PORT + 4))
