@@ -258,6 +258,11 @@ static void malformed(struct http_conn *c) {
     conn_linger(c);
     return;
   }
+  if (c->server->cfg.flags & WEIR_HTTP_H2_ONLY) { /* neither: no words that the peer could read */
+    conn_count_refused(c, REFUSED_MALFORMED);
+    conn_close(c);
+    return;
+  }
   const char *reason = llhttp_get_error_reason(&c->parser);
   snprintf(text, sizeof text, "malformed HTTP/1.1 request: %s\n", reason && *reason ? reason : "not HTTP");
   bad_request(c, 400, text);

@@ -23,6 +23,23 @@
 
 static struct weir_http_exchange *exchange_at(struct http_conn *c, int32_t stream_id) { return nghttp2_session_get_stream_user_data(c->h2, stream_id); }
 
+/* --- requests that nghttp2 would pass over --------------------------------------------------------------- */
+
+/* A request on a stream id below the highest, that was never used, is a connection error (RFC 9113 section 5.1.1); nghttp2 takes it for a closed stream. The
+ * last 64 ids are remembered. */
+static int on_begin_frame(nghttp2_session *h2, const nghttp2_frame_hd *hd, void *arg) {
+  struct http_conn *c = arg;
+  if (hd->type != NGHTTP2_HEADERS || hd->stream_id <= 0 || hd->stream_id % 2 == 0) return 0;
+  uint32_t id = (uint32_t)hd->stream_id / 2 + 1;
+  if (id > c->top_id) {
+    c->used_ids = id - c->top_id < 64 ? c->used_ids << (id - c->top_id) | 1 : 1;
+    c->top_id = id;
+  } else if (c->top_id - id < 64 && !(c->used_ids >> (c->top_id - id) & 1)) {
+    nghttp2_session_terminate_session2(h2, nghttp2_session_get_last_proc_stream_id(h2), NGHTTP2_PROTOCOL_ERROR);
+  }
+  return 0;
+}
+
 /* --- requests ------------------------------------------------------------------------------------------- */
 
 static int on_begin_headers(nghttp2_session *h2, const nghttp2_frame *frame, void *arg) {
@@ -148,6 +165,7 @@ static int on_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *
 static nghttp2_session_callbacks *make_callbacks(void) {
   nghttp2_session_callbacks *cb;
   WEIR_ASSERT(nghttp2_session_callbacks_new(&cb) == 0);
+  nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
   nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
   nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
   nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
@@ -162,7 +180,6 @@ int http2_begin(struct http_conn *c) {
   nghttp2_session_callbacks *cb = make_callbacks();
   nghttp2_option *opt;
   WEIR_ASSERT(nghttp2_option_new(&opt) == 0);
-  nghttp2_option_set_no_closed_streams(opt, 1);
   nghttp2_option_set_max_outbound_ack(opt, MAX_ACKS);
   int r = nghttp2_session_server_new2(&c->h2, cb, c, opt);
   nghttp2_option_del(opt);

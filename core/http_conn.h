@@ -89,6 +89,8 @@ struct http_conn {
   /* HTTP/2 */
   nghttp2_session *h2;
   struct bucket resets, empties;
+  uint32_t top_id;   /* highest request so far: stream id / 2 + 1 */
+  uint64_t used_ids; /* bit n: top_id - n was a request */
   int goaway_sent, in_session;
 };
 
