@@ -23,7 +23,7 @@ static inline void sample_bytes(struct sample *s, const void *p, size_t n) {
     s->p = realloc(s->p, s->cap);
     if (!s->p) abort();
   }
-  memcpy(s->p + s->n, p, n);
+  if (n) memcpy(s->p + s->n, p, n);
   s->n += n;
 }
 

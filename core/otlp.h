@@ -3,7 +3,8 @@
  *
  * Source of the rules: opentelemetry-proto v1 .proto files and docs/specification.md; protobuf encoding rules (any field order, last value
  * of a singular scalar wins, duplicate singular messages merge, unknown fields are kept, packed and unpacked repeated
- * scalars are both read). Malformed input fails with WEIR_E_INVALID, err->offset = the byte, and a message that names
+ * scalars are both read; of a oneof the last member stays, an equal one before it merges). Groups, wire types 6 and 7, field number 0 or over
+ * 2^29-1, tags and lengths of more than 5 bytes and known fields of a wrong wire type are refused. Malformed input fails with WEIR_E_INVALID, err->offset = the byte, and a message that names
  * the path ("resource_spans.scope_spans.spans.attributes: length 90 runs past its message"). Depth is counted in messages.
  * All pure functions; [any].
  */

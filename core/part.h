@@ -61,9 +61,9 @@ const struct weir_data *part_read(struct pool *, struct part **part, struct weir
  * are moved, those of shared parts are copied (structs, not strings). So a batch that is edited has exactly one part, and
  * memory from that part's arena lives as long as its records. A single exclusively held part is returned as it is, decoded. */
 int part_own(struct pool *, struct part **parts, size_t n, struct part **ret, struct weir_error *);
-/* Cuts the first `items` items into *ret_head; *part keeps the rest (records and data points are never torn across metrics: a
- * metric is split by its data points). Requires 0 < items < part->items. Encodes both halves' bytes when clean by reference
- * or, where a container is cut, by new framing. */
+/* Cuts the first `items` items into *ret_head; *part keeps the rest (a metric is cut between its data points and stands in both). Requires
+ * 0 < items < part->items. The head is a clean, undecoded part with bytes of its own; the rest is framed when it is encoded or read. Costs what
+ * the head holds, and one look at the whole for the first cut. On failure (only bytes that were never checked) *part is unchanged. */
 int part_split(struct pool *, struct part **part, uint64_t items, struct part **ret_head, struct weir_error *);
 /* Pieces of a message to send. */
 struct iov_list {
@@ -76,7 +76,7 @@ void iov_done(struct iov_list *);
 /* Appends the part's wire form to out: its raw run when clean, else its encoded form, cached in the part unless it crossed lanes
  * (then it is made in `scratch`, which must live as long as the list is used). Any later edit makes the cache invalid. 0, or WEIR_E_NOMEM. */
 int part_encode(struct part *, struct arena *scratch, struct iov_list *out, size_t *ret_bytes, struct weir_error *);
-/* What the part would take on the wire: exact when clean, an upper bound when dirty. */
+/* What the part would take on the wire: exact when clean, an upper bound when dirty (which encodes once more after part_touch). */
 size_t part_bytes(const struct part *);
 
 /* Editing; the record must be in a tree of a part from part_own: `part`. Borrow rules: weir/stage.h. */
