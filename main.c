@@ -65,7 +65,10 @@ static int run_command(const struct command *c, struct registry *registry) {
   if (code == EXIT_OK) run = run_open(config, &ds, &code);
   show(&ds);
   if (run && c->verb == COMMAND_RUN) code = run_until_stopped(run);
-  run_close(run);
+  if (run_close(run)) {
+    fflush(NULL);
+    _exit(code); /* requests are still under way, and what they point at must stay */
+  }
   config_free(config);
   diags_done(&ds);
   return code;

@@ -290,14 +290,26 @@ struct close_lane {
   uint32_t lane, role;
 };
 
+/* An exporter that was given something it has not answered for: a call of its is still running. */
+static int is_busy(const struct weir_stage *stage) {
+  if (stage->entry->type.role != WEIR_EXPORTER || stage->state == STAGE_CLOSED || !stage->counts.held) return 0;
+  return atomic_load_explicit(&stage->counts.held->value, memory_order_relaxed) > 0;
+}
+
 static void close_role(void *arg) {
   struct close_lane *c = arg;
   for (size_t i = 0; i < c->g->n_sites; i++) {
     struct site *s = c->g->sites[i];
     if (s->role != c->role) continue;
     struct sender_lane *sender = s->sender ? s->sender_lanes[c->lane] : NULL;
+    struct weir_stage *stage = c->lane < s->n_nodes ? &s->nodes[c->lane].stage : NULL;
     if (sender) sender_abandon(sender);
-    if (c->lane < s->n_nodes && s->nodes[c->lane].stage.state != STAGE_CLOSED) stage_close(&s->nodes[c->lane].stage);
+    if (stage && is_busy(stage)) {
+      c->g->n_left_open++;
+      if (sender) sender_leave(sender);
+      continue;
+    }
+    if (stage && stage->state != STAGE_CLOSED) stage_close(stage);
     if (sender) sender_close(sender);
   }
 }
@@ -313,7 +325,7 @@ static void settle_down(struct graph *g) {
     }
 }
 
-void graph_close(struct graph *g) {
+uint32_t graph_close(struct graph *g) {
   static const uint32_t order[] = { WEIR_EXPORTER, WEIR_CONNECTOR, WEIR_PROCESSOR, WEIR_RECEIVER };
   for (size_t r = 0; r < sizeof order / sizeof *order; r++) {
     for (uint32_t i = 0; i < g->n_lanes; i++) {
@@ -325,6 +337,7 @@ void graph_close(struct graph *g) {
   for (size_t i = 0; i < g->n_sites; i++)
     if (g->sites[i]->role == WEIR_EXTENSION && g->sites[i]->nodes && g->sites[i]->nodes[0].stage.state != STAGE_CLOSED)
       stage_close(&g->sites[i]->nodes[0].stage);
+  return g->n_left_open;
 }
 
 static void free_site(struct site *s) {

@@ -40,8 +40,8 @@ static int start_lanes(struct run *r, struct weir_error *err) {
 }
 
 /* Everything is closed on its lane while all lanes still run, so that answers reach receivers on other lanes. */
-static void close_all(struct run *r) {
-  if (r->graph) graph_close(r->graph);
+static uint32_t close_all(struct run *r) {
+  uint32_t left_open = r->graph ? graph_close(r->graph) : 0;
   for (uint32_t i = 0; i < r->lanes_running; i++) loop_stop(&r->lanes[i]);
   for (uint32_t i = 0; i < r->lanes_running; i++) loop_join(&r->lanes[i]);
   telemetry_stop(r->telemetry);
@@ -49,6 +49,7 @@ static void close_all(struct run *r) {
   for (uint32_t i = 0; i < r->lanes_inited; i++) loop_run_once(&r->lanes[i]);
   if (r->control_inited) loop_run_once(&r->control);
   for (int i = 0; i < r->n_signals; i++) uv_close((uv_handle_t *)&r->signals[i], NULL);
+  return left_open;
 }
 
 /* All pools stay until the last block that any lane holds is back. */
@@ -161,11 +162,14 @@ int run_until_stopped(struct run *r) {
   return r->exit_code;
 }
 
-void run_close(struct run *r) {
-  if (!r) return;
-  close_all(r);
+int run_close(struct run *r) {
+  if (!r) return 0;
+  uint32_t left_open = close_all(r);
   if (r->drain.phase) drain_report(r);
+  log_flush();
+  if (left_open) return 1;
   free_all(r);
   log_flush();
   free(r);
+  return 0;
 }

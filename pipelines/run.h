@@ -24,8 +24,9 @@ struct run;
 struct run *run_open(const struct config *, struct diags *, int *ret_code);
 /* Starts everything, runs until told to stop, drains. Returns the exit code. At most once. */
 int run_until_stopped(struct run *);
-/* Closes and frees it all. NULL allowed. */
-void run_close(struct run *);
+/* Closes and frees it all. NULL allowed. 0; or 1 when the drain's time was over and exporters still had requests under way: these can not be closed, nothing
+ * was freed, and the process should end at once. */
+int run_close(struct run *);
 
 /* How many lanes when the user does not say: the CPU quota of the cgroup, rounded up, else the CPUs this process may use; 1 .. RUN_LANES_MAX. */
 uint32_t run_default_lanes(void);

@@ -248,10 +248,10 @@ void sender_done(struct sender_lane *l, struct weir_batch *b, const struct weir_
   loop_defer(l->loop, &l->step);
 }
 
-void sender_give_up(struct sender_lane *l, struct weir_batch *b, int reason, const struct weir_verdict *v) {
+void sender_give_up(struct sender_lane *l, struct weir_batch *b, int reason, const struct weir_verdict *v, int told) {
   metric_add_own(l->cells.rejected[reason], (int64_t)b->items);
   metric_add_own(l->cells.send_failed, (int64_t)b->items);
-  if (b->n_acks == 0) atomic_fetch_add_explicit(&l->sender->lost, b->items, memory_order_relaxed);
+  if (b->n_acks == 0 && !told) atomic_fetch_add_explicit(&l->sender->lost, b->items, memory_order_relaxed);
   batch_settle(b, v);
 }
 
@@ -311,12 +311,23 @@ void sender_abandon(struct sender_lane *l) {
   while ((b = queue_pop(&l->queue))) {
     metric_add_own(l->cells.queued, -(int64_t)b->items);
     queue_leave(l, b->charge);
-    sender_give_up(l, b, REASON_SHUTDOWN, &v);
+    sender_give_up(l, b, REASON_SHUTDOWN, &v, 0);
   }
   for (struct attempt *a = l->active, *next; a; a = next) {
     next = a->next;
+    attempt_answer(a, &v);
     if (a->state == ATTEMPT_WAITING) attempt_abandon(a);
   }
+}
+
+void sender_leave(struct sender_lane *l) {
+  uint64_t lost = 0;
+  for (const struct attempt *a = l->active; a; a = a->next) {
+    if (a->told) continue;
+    if (a->batch) lost += a->batch->items;
+    for (const struct weir_batch *b = a->pieces; b; b = b->next) lost += b->items;
+  }
+  atomic_fetch_add_explicit(&l->sender->lost, lost, memory_order_relaxed);
 }
 
 void sender_close(struct sender_lane *l) {

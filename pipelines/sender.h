@@ -39,10 +39,12 @@ void sender_done(struct sender_lane *, struct weir_batch *, const struct weir_ve
 
 /* Sends what is left without waiting out long delays, then calls fn(arg) in a later step. Once. */
 void sender_drain(struct sender_lane *, weir_fn_f *fn, void *arg);
-/* Gives up what is not in the exporter's hands; what it answers from now on is final. */
+/* The drain's time is over: gives up what is not in the exporter's hands, answers whoever waits for what is. What the exporter answers from now on is final. */
 void sender_abandon(struct sender_lane *);
-/* Settles what the exporter never answered; after it was closed. */
+/* After the exporter was closed: nothing is left. */
 void sender_close(struct sender_lane *);
+/* Instead of sender_close, when the exporter still has a request in its hands and can not be closed: counts that as lost. The process must end without freeing. */
+void sender_leave(struct sender_lane *);
 
 /* Since the start of the process: items that arrived, and items that were given up with nobody to tell. [any] */
 uint64_t sender_items_sent(const struct sender *);

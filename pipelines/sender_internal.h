@@ -34,6 +34,7 @@ struct batch_list {
 /* One request that holds a consumer, from its first try to its end; split ones end when their last piece does. */
 struct attempt {
   uint32_t state, tries;
+  int told; /* whoever waited was answered when the drain's time was over */
   struct sender_lane *lane;
   struct weir_batch *batch, *pieces; /* pieces: the rest of a split request, in order */
   struct weir_verdict verdict;
@@ -91,14 +92,15 @@ void queue_unpark(struct sender_lane *);
 
 /* sender_retry.c: one request's tries */
 void attempt_begin(struct sender_lane *, struct weir_batch *);
-void attempt_handle(struct attempt *); /* its answer is there */
-void attempt_hurry(struct attempt *);  /* draining: do not wait on */
+void attempt_handle(struct attempt *);                              /* its answer is there */
+void attempt_hurry(struct attempt *);                               /* draining: do not wait on */
+void attempt_answer(struct attempt *, const struct weir_verdict *); /* whoever waits for it; the batch stays */
 void attempt_abandon(struct attempt *);
 int64_t retry_delay_ns(const struct sender_config *, int64_t *interval_ns, int64_t server_ns, double random01);
 
 /* sender.c */
 void sender_wake(struct sender_lane *); /* its step runs soon */
-/* Items that will not be sent: counts them, tells whoever waits with this verdict, frees the batch. Takes. */
-void sender_give_up(struct sender_lane *, struct weir_batch *, int reason, const struct weir_verdict *);
+/* Items that will not be sent: counts them (as lost when nobody waits and nobody was told), tells whoever waits with this verdict, frees the batch. Takes. */
+void sender_give_up(struct sender_lane *, struct weir_batch *, int reason, const struct weir_verdict *, int told);
 
 #endif

@@ -76,7 +76,7 @@ static void arrived(void *arg) {
   }
   struct weir_verdict v = verdict_retry(0, "weir is shutting down");
   queue_leave(l, b->charge);
-  sender_give_up(l, b, REASON_SHUTDOWN, &v);
+  sender_give_up(l, b, REASON_SHUTDOWN, &v, 0);
 }
 
 void queue_enter(struct sender_lane *l, struct weir_batch *b) {

@@ -138,7 +138,7 @@ static const char *text_of(const struct weir_verdict *v) { return v->msg ? v->ms
 
 static void give_up(struct attempt *a, int reason, const struct weir_verdict *v) {
   metric_add_own(a->lane->cells.in_flight, -(int64_t)a->batch->items);
-  sender_give_up(a->lane, a->batch, reason, v);
+  sender_give_up(a->lane, a->batch, reason, v, a->told);
   next_piece(a);
 }
 
@@ -230,6 +230,13 @@ void attempt_hurry(struct attempt *a) {
   if (a->verdict.retry_after_ns < SENDER_DRAIN_WAIT_NS) timer_set(a->lane->loop, &a->timer, 0);
 }
 
+void attempt_answer(struct attempt *a, const struct weir_verdict *v) {
+  if (!a->batch || a->batch->n_acks == 0) return;
+  a->told = 1;
+  batch_answer(a->batch, v);
+  for (struct weir_batch *b = a->pieces; b; b = b->next) batch_answer(b, v);
+}
+
 void attempt_abandon(struct attempt *a) {
   struct sender_lane *l = a->lane;
   struct weir_verdict v = verdict_retry(0, "weir is shutting down");
@@ -241,7 +248,7 @@ void attempt_abandon(struct attempt *a) {
     next = b->next;
     b->holder = NULL;
     metric_add_own(l->cells.in_flight, -(int64_t)b->items);
-    sender_give_up(l, b, REASON_SHUTDOWN, &v);
+    sender_give_up(l, b, REASON_SHUTDOWN, &v, a->told);
   }
   attempt_end(a);
 }

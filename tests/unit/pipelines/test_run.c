@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +21,9 @@ static const struct weir_host *host;
 static struct weir_stage *receiver;
 static struct weir_batch *held;
 static struct flow_waiter waiter;
-static int answer_at_once, start_fails, drained_receivers, closed_with_batch;
+static int start_fails, drained_receivers, closed_with_batch;
+static int32_t answers; /* the exporter's verdict, or never */
+#define NEVER (-1)
 
 /* --- a receiver that makes one batch when it starts, and an exporter that answers at once or only when it is closed ---- */
 
@@ -61,21 +64,17 @@ static int x_open(const struct weir_host *h, struct weir_stage *s, const void *c
   return 0;
 }
 
-static void answer(struct weir_stage *s, struct weir_verdict v) {
-  struct weir_batch *b = held;
-  held = NULL;
-  host->done(s, b, &v);
-}
-
 static void x_consume(void *self, struct weir_batch *b) {
-  held = b;
-  if (answer_at_once) answer(self, verdict_delivered());
+  struct weir_verdict v = { .code = answers };
+  if (answers == NEVER)
+    held = b;
+  else
+    host->done(self, b, &v);
 }
 
 static void x_close(void *self) {
-  if (!held) return;
-  closed_with_batch = 1;
-  answer(self, verdict_retry(0, "closed"));
+  (void)self;
+  closed_with_batch = held != NULL;
 }
 
 static const struct stage_entry receiver_entry = { .type = { .size = sizeof(struct weir_stage_type),
@@ -94,7 +93,8 @@ static const struct stage_entry exporter_entry = { .type = { .size = sizeof(stru
                                                      .open = x_open,
                                                      .consume = x_consume,
                                                      .close = x_close } };
-static const struct sender_config sender = { .queue = { .enabled = 1, .num_consumers = 1, .queue_size = 10, .wait_for_result = 1 } };
+static const struct sender_config sender = { .queue = { .enabled = 1, .num_consumers = 1, .queue_size = 10, .wait_for_result = 1 },
+  .retry = { .enabled = 1, .initial_interval_ns = NS_PER_S, .max_interval_ns = NS_PER_S, .multiplier = 1 } };
 
 /* --- a run ------------------------------------------------------------------------------------------------------ */
 
@@ -105,6 +105,8 @@ static void *send_term(void *arg) {
   kill(getpid(), SIGTERM);
   return NULL;
 }
+
+#define LEFT_OPEN 42
 
 /* Runs until the SIGTERM that comes after 50 ms; how long it took, in *ret_ns. */
 static int run_once(int64_t *ret_ns) {
@@ -128,9 +130,11 @@ static int run_once(int64_t *ret_ns) {
   if (!start_fails) pthread_create(&thread, NULL, send_term, NULL);
   int64_t before = clock_mono_ns();
   code = run_until_stopped(run);
-  run_close(run);
-  *ret_ns = clock_mono_ns() - before;
   if (!start_fails) pthread_join(thread, NULL);
+  if (run_close(run))
+    _exit(waiter.heard == 1 && waiter.verdict.code == WEIR_RETRY && !closed_with_batch ? LEFT_OPEN
+                                                                                       : 3); /* as the program does; only in a child */
+  *ret_ns = clock_mono_ns() - before;
   diags_done(&ds);
   return code;
 }
@@ -138,7 +142,7 @@ static int run_once(int64_t *ret_ns) {
 static void a_drain_ends_when_all_is_sent(void **state) {
   (void)state;
   int64_t took;
-  answer_at_once = 1;
+  answers = WEIR_DELIVERED;
   assert_int_equal(run_once(&took), EXIT_OK);
   assert_true(took < 10 * NS_PER_S);
   assert_int_equal(waiter.verdict.code, WEIR_DELIVERED);
@@ -151,12 +155,29 @@ static void a_drain_ends_when_all_is_sent(void **state) {
 static void a_drain_ends_at_its_deadline(void **state) {
   (void)state;
   int64_t took;
-  answer_at_once = 0;
+  answers = WEIR_RETRY;
   assert_int_equal(run_once(&took), EXIT_OK);
   assert_true(took >= 150 * NS_PER_MS && took < 10 * NS_PER_S);
   assert_int_equal(waiter.heard, 1);
   assert_int_equal(waiter.verdict.code, WEIR_RETRY);
-  assert_int_equal(closed_with_batch, 1);
+  assert_int_equal(closed_with_batch, 0);
+}
+
+/* Its call is still running, so its memory must stay; whoever waits is answered all the same. */
+static void an_exporter_that_never_answers_is_left_open(void **state) {
+  (void)state;
+  int64_t took;
+  int status;
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    answers = NEVER;
+    int code = run_once(&took);
+    _exit(code == EXIT_OK ? 1 : 2);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), LEFT_OPEN);
 }
 
 static void a_start_that_fails_is_exit_1(void **state) {
@@ -170,6 +191,6 @@ static void a_start_that_fails_is_exit_1(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = { cmocka_unit_test(a_drain_ends_when_all_is_sent), cmocka_unit_test(a_drain_ends_at_its_deadline),
-    cmocka_unit_test(a_start_that_fails_is_exit_1) };
+    cmocka_unit_test(an_exporter_that_never_answers_is_left_open), cmocka_unit_test(a_start_that_fails_is_exit_1) };
   return cmocka_run_group_tests_name("run", tests, NULL, NULL);
 }
