@@ -113,6 +113,20 @@ static int find_note(const struct image *im, const ElfW(Ehdr) *eh, struct weir_n
   return -1;
 }
 
+/* Mapping a segment that the file does not hold ends in SIGBUS, not in an error. */
+static int check_segments(const char *path, const struct image *im, const ElfW(Ehdr) *eh, struct weir_error *err) {
+  for (unsigned i = 0; i < eh->e_phnum; i++) {
+    ElfW(Phdr) ph;
+    if (eh->e_phentsize < sizeof ph || read_at(im, eh->e_phoff + (uint64_t)i * eh->e_phentsize, &ph, sizeof ph) ||
+      (ph.p_type == PT_LOAD && (ph.p_offset > im->n || im->n - ph.p_offset < ph.p_filesz))) {
+      weir_fail(err, WEIR_E_INVALID, "%s is cut off: it is shorter than its own headers say", path);
+      weir_hint(err, "copy or build it again, and install it by rename");
+      return WEIR_E_INVALID;
+    }
+  }
+  return 0;
+}
+
 static const char *sanitizer_name(uint32_t flags) {
   if (flags & WEIR_BUILT_ASAN) return "the address sanitizer";
   return flags & WEIR_BUILT_TSAN ? "the thread sanitizer" : "no sanitizer";
@@ -136,6 +150,7 @@ static int check_image(const char *path, const struct image *im, struct weir_err
   ElfW(Ehdr) eh;
   struct weir_note note;
   int r = check_elf(path, im, &eh, err);
+  if (!r) r = check_segments(path, im, &eh, err);
   if (r) return r;
   if (find_note(im, &eh, &note)) {
     weir_fail(err, WEIR_E_INVALID, "%s is no weir plugin: it has no weir note", path);

@@ -95,6 +95,19 @@ static int compare(const struct stage_entry *a, uint32_t role, const char *name)
   return strcmp(a->type.name, name);
 }
 
+/* A stage of ours that is not loaded yet is not shadowed silently by a plugin of the same name. */
+static int check_shadow(const struct registry *r, const char *path, const struct weir_stage_type *t, struct weir_error *err) {
+  for (size_t i = 0; i < r->n_dirs; i++) {
+    char file[PATH_MAX], real[PATH_MAX];
+    if ((size_t)snprintf(file, sizeof file, "%s/%s_%s.so", r->dirs[i], role_name(t->role), t->name) >= sizeof file || !realpath(file, real)) continue;
+    if (strcmp(real, path) == 0) return 0;
+    weir_fail(err, WEIR_E_INVALID, "%s offers the %s `%s`, which %s has already", path, role_name(t->role), t->name, real);
+    weir_hint(err, "give the plugin's stage another name");
+    return WEIR_E_INVALID;
+  }
+  return 0;
+}
+
 static int add_type(struct registry *r, const char *path, const struct weir_plugin *plugin, const struct weir_stage_type *declared, struct weir_error *err) {
   struct stage_entry *e = calloc(1, sizeof *e);
   WEIR_ASSERT(e != NULL);
@@ -106,6 +119,7 @@ static int add_type(struct registry *r, const char *path, const struct weir_plug
   memcpy(&e->type, declared, size < sizeof e->type ? size : sizeof e->type);
   e->plugin = *plugin;
   int bad = check_type(path, &e->type, err);
+  if (!bad) bad = check_shadow(r, path, &e->type, err);
   struct stage_entry **at = &r->entries;
   if (!bad) {
     while (*at && compare(*at, e->type.role, e->type.name) < 0) at = &(*at)->next;
