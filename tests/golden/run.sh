@@ -2,7 +2,7 @@
 # Messages and manual pages, byte for byte. Usage: run.sh BUILD [--update]
 #   bad/X.yaml    `weir validate --config X.yaml` says X.txt and exits 78
 #   good/X.yaml   says X.txt (warnings, or nothing) and exits 0
-#   pages/R_S.md  is what `weir doc R/S` prints
+#   docs/stages/R_S.md is what `weir doc R/S` prints
 # --update writes what the program says now; read the difference before it is committed.
 build=$(cd "$1" && pwd) || exit 1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -35,11 +35,11 @@ for kind in bad:78 good:0; do
   done
 done
 
-cd "$here/pages" || exit 1
+cd "$here/../../docs/stages" || exit 1
 for so in "$build"/stages/*.so; do
   page=$(basename "$so" .so)
   timeout 20 "$weir" doc "$(echo "$page" | sed 's,_,/,')" >"$out" 2>&1
-  compare "pages/$page.md" "$page.md" $? 0
+  compare "docs/stages/$page.md" "$page.md" $? 0
 done
 
 [ "$n" -gt 30 ] || { echo "check-golden: only $n comparisons: something is missing"; exit 1; }
