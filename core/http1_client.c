@@ -66,7 +66,7 @@ void http1_continue(struct http_link *l) {
 
 void http1_send(struct http_link *l, struct weir_http_call *call) {
   l->got_bytes = 0;
-  l->message_done = 0;
+  l->message_done = l->in_value = l->headers_done = 0;
   put_head(l, call);
   http1_continue(l);
 }
@@ -75,45 +75,32 @@ void http1_send(struct http_link *l, struct weir_http_call *call) {
 
 static struct http_link *link_of(llhttp_t *p) { return p->data; }
 
-/* Names and values come in pieces; both are collected in the call's text, a name directly followed by its value. */
+/* Names and values come in pieces, possibly empty ones; lines behind the body are trailers. */
 static int on_header_field(llhttp_t *p, const char *at, size_t n) {
   struct http_link *l = link_of(p);
   struct weir_http_call *call = l->calls;
   if (!call) return -1;
-  char lower[256];
-  if (n > sizeof lower) return -1;
-  for (size_t i = 0; i < n; i++) lower[i] = (char)tolower((unsigned char)at[i]);
-  if (call->n_at && !l->value_ended) { /* the rest of a name */
-    if (call->at[2 * call->n_at - 1].n) return -1;
-    uint32_t before = call->at[2 * call->n_at - 2].n;
-    call->n_at--;
-    char name[512];
-    if (before + n > sizeof name) return -1;
-    memcpy(name, call->text + call->at[2 * call->n_at].at, before);
-    memcpy(name + before, lower, n);
-    call->text_n = call->at[2 * call->n_at].at;
-    return call_header(call, name, before + n, "", 0) ? -1 : 0;
+  if (l->headers_done && !call->in_trailers) {
+    call->in_trailers = 1;
+    call->n_first = call->n_at;
   }
-  l->value_ended = 0;
-  return call_header(call, lower, n, "", 0) ? -1 : 0;
+  if ((l->in_value || call->n_at == 0) && call_header(call, "", 0, "", 0)) return -1;
+  l->in_value = 0;
+  if (call_header_more(call, 0, at, n)) return -1;
+  char *text = call->text + call->text_n - n;
+  for (size_t i = 0; i < n; i++) text[i] = (char)tolower((unsigned char)text[i]);
+  return 0;
 }
 
 static int on_header_value(llhttp_t *p, const char *at, size_t n) {
-  struct weir_http_call *call = link_of(p)->calls;
-  if (!call || !call->n_at) return -1;
-  struct text_at name = call->at[2 * call->n_at - 2], value = call->at[2 * call->n_at - 1];
-  char text[8192], name_text[512];
-  if (name.n > sizeof name_text || value.n + n > sizeof text) return -1;
-  memcpy(name_text, call->text + name.at, name.n);
-  memcpy(text, call->text + value.at, value.n);
-  memcpy(text + value.n, at, n);
-  call->n_at--;
-  call->text_n = name.at;
-  return call_header(call, name_text, name.n, text, value.n + n) ? -1 : 0;
+  struct http_link *l = link_of(p);
+  if (!l->calls || !l->calls->n_at) return -1;
+  l->in_value = 1;
+  return call_header_more(l->calls, 1, at, n) ? -1 : 0;
 }
 
 static int on_value_complete(llhttp_t *p) {
-  link_of(p)->value_ended = 1;
+  link_of(p)->in_value = 1;
   return 0;
 }
 
@@ -121,6 +108,7 @@ static int on_headers_complete(llhttp_t *p) {
   struct http_link *l = link_of(p);
   if (!l->calls) return -1;
   l->calls->status = p->status_code;
+  l->headers_done = 1;
   if (!llhttp_should_keep_alive(p)) l->retiring = 1;
   return strcmp(l->calls->method, "HEAD") == 0 ? 1 : 0;
 }
@@ -151,8 +139,7 @@ void http1_link_begin(struct http_link *l) {
 
 static void response_whole(struct http_link *l) {
   struct weir_http_call *call = l->calls;
-  l->message_done = 0;
-  l->value_ended = 0;
+  l->message_done = l->in_value = l->headers_done = 0;
   if (call->status < 200) { /* an interim response: the real one follows */
     call_forget_headers(call);
     return;

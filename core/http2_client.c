@@ -9,6 +9,7 @@
 #include "core/http_call.h"
 
 #define STREAM_WINDOW (1 << 20)
+#define CONNECTION_WINDOW (8 << 20)
 #define FRAME_HEADER 9u
 
 static struct weir_http_call *call_at(struct http_link *l, int32_t stream_id) { return nghttp2_session_get_stream_user_data(l->h2, stream_id); }
@@ -109,22 +110,24 @@ static nghttp2_nv nv_text(const char *name, const char *value) {
 }
 
 void http2_send(struct http_link *l, struct weir_http_call *call) {
-  nghttp2_nv nva[64];
+  nghttp2_nv *nva = malloc((call->n_headers + 4) * sizeof *nva);
   size_t n = 0;
+  WEIR_ASSERT(nva != NULL);
   nva[n++] = nv_text(":method", call->method);
   nva[n++] = nv_text(":scheme", "http");
   nva[n++] = nv_text(":authority", call->authority);
   nva[n++] = nv_text(":path", call->path);
-  for (size_t i = 0; i < call->n_headers && n < 64; i++) {
+  for (size_t i = 0; i < call->n_headers; i++) {
     const struct weir_http_header *h = &call->headers[i];
     nva[n++] = (nghttp2_nv){ (uint8_t *)(uintptr_t)h->name.p, (uint8_t *)(uintptr_t)h->value.p, h->name.n, h->value.n, NGHTTP2_NV_FLAG_NONE };
   }
   nghttp2_data_provider data = { { .ptr = NULL }, on_source };
   call->body_given = 0;
   call->stream_id = nghttp2_submit_request(l->h2, NULL, nva, n, call->n_body ? &data : NULL, call);
+  free(nva);
   if (call->stream_id < 0) {
     l->retiring = 1; /* stream ids used up, or no memory */
-    call_again(call);
+    call_again(call, "no more streams on this connection");
     return;
   }
   pump_later(l);
@@ -185,6 +188,14 @@ static int on_frame_recv(nghttp2_session *h2, const nghttp2_frame *frame, void *
   return 0;
 }
 
+/* A request that the session will not send any more: the peer said GOAWAY. The stream is closed next. */
+static int on_frame_not_send(nghttp2_session *h2, const nghttp2_frame *frame, int error, void *arg) {
+  struct weir_http_call *call = frame->hd.type == NGHTTP2_HEADERS ? call_at(arg, frame->hd.stream_id) : NULL;
+  (void)h2;
+  if (call && (error == NGHTTP2_ERR_START_STREAM_NOT_ALLOWED || error == NGHTTP2_ERR_SESSION_CLOSING)) call->not_sent = 1;
+  return 0;
+}
+
 static int on_stream_close(nghttp2_session *h2, int32_t stream_id, uint32_t error_code, void *arg) {
   struct http_link *l = arg;
   struct weir_http_call *call = call_at(l, stream_id);
@@ -192,8 +203,10 @@ static int on_stream_close(nghttp2_session *h2, int32_t stream_id, uint32_t erro
   nghttp2_session_set_stream_user_data(h2, stream_id, NULL);
   l->n_served++;
   if (call->ended) call_done(call); /* also when the peer then resets the rest of the request with NO_ERROR */
-  else if (error_code == NGHTTP2_REFUSED_STREAM) call_again(call);
-  else call_fail(call, "the stream was reset: %s", nghttp2_http2_strerror(error_code));
+  else if (error_code == NGHTTP2_REFUSED_STREAM || call->not_sent) { /* not processed: RFC 9113 section 8.7 */
+    call->sent = 0;
+    call_again(call, "the peer refused the stream, and again when it was sent anew");
+  } else call_fail(call, WEIR_E_IO, "the stream was reset: %s", nghttp2_http2_strerror(error_code));
   return 0;
 }
 
@@ -207,6 +220,7 @@ int http2_link_begin(struct http_link *l) {
   nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
   nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+  nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_frame_not_send);
   nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
   nghttp2_option_set_no_closed_streams(opt, 1);
   int r = nghttp2_session_client_new2(&l->h2, cb, l, opt);
@@ -215,6 +229,7 @@ int http2_link_begin(struct http_link *l) {
   if (r) return r;
   nghttp2_settings_entry settings[] = { { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 }, { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW } };
   nghttp2_submit_settings(l->h2, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings);
+  nghttp2_session_set_local_window_size(l->h2, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
   pump_later(l);
   return 0;
 }

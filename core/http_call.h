@@ -1,5 +1,5 @@
 /*
- * core/http_call.h - inside the HTTP client: calls and connections, shared by http_client.c, http1_client.c and http2_client.c. All [lane].
+ * core/http_call.h - inside the HTTP client: calls and connections, shared by http_call.c, http_client.c, http1_client.c and http2_client.c. All [lane].
  */
 #ifndef CORE_HTTP_CALL_H
 #define CORE_HTTP_CALL_H
@@ -38,6 +38,7 @@ struct weir_http_call {
   void *arg;
   struct defer deliver;
   int sent, retried, over, timed_out, in_trailers, ended;
+  int not_sent; /* HTTP/2: the session refused to send it, as the peer is going away */
   /* the response */
   uint32_t status;
   char *text;
@@ -62,13 +63,14 @@ struct http_link {
   struct timer timer; /* connect or idle time-out */
   uv_getaddrinfo_t resolve;
   uv_connect_t connect;
-  struct addrinfo *addresses, *address;
+  struct addrinfo *addresses, *address, literal;
+  struct sockaddr_storage literal_to;
   int retiring; /* GOAWAY or Connection: close: no more calls */
   int has_io, resolving;
   struct weir_error err; /* why it ended */
   /* HTTP/1.1 */
   llhttp_t parser;
-  int message_done, got_bytes, value_ended;
+  int message_done, got_bytes, in_value, headers_done;
   /* HTTP/2 */
   nghttp2_session *h2;
   struct weir_iov gather[HTTP_IO_SEGMENTS];
@@ -89,16 +91,24 @@ struct weir_http_client {
   uint32_t n_links, n_calls; /* n_calls: that exist */
   struct weir_http_call *waiting, **waiting_tail;
   struct defer work;
+  struct timer reopen; /* armed: no connection is opened now */
 };
 
-/* --- http_client.c --- */
+/* --- http_call.c --- */
+void call_over(struct weir_http_call *); /* its outcome stands: told in a later step */
+void call_leave_line(struct weir_http_call *);
 /* Response pieces as they come. Non-zero: over a limit, the call was ended. */
 int call_header(struct weir_http_call *, const char *name, size_t name_n, const char *value, size_t value_n);
+int call_header_more(struct weir_http_call *, int is_value, const char *p, size_t n); /* the rest of the last header's name or value */
 int call_body(struct weir_http_call *, const char *p, size_t n);
 void call_forget_headers(struct weir_http_call *); /* of a 1xx response */
 void call_done(struct weir_http_call *);           /* the response is whole */
-void call_fail(struct weir_http_call *, const char *fmt, ...) WEIR_PRINTF(2, 3);
-void call_again(struct weir_http_call *);          /* back to the waiting list: the peer did not process it */
+void call_fail(struct weir_http_call *, int code, const char *fmt, ...) WEIR_PRINTF(3, 4); /* a WEIR_E_ code */
+/* Back to the waiting list, once, as the peer did not process it; after that it fails with `why`. */
+void call_again(struct weir_http_call *, const char *why);
+
+/* --- http_client.c --- */
+void client_maybe_free(struct weir_http_client *);
 void link_close(struct http_link *, const char *why); /* ends its calls */
 void link_idle(struct http_link *);                /* a call ended: take another, or wait, or close */
 

@@ -36,7 +36,7 @@ int http_io_adopt(struct http_io *io, struct loop *loop, const struct http_io_op
   int r = http_io_init(io, loop, ops, is_pipe);
   if (!r) r = is_pipe ? uv_pipe_open(&io->u.pipe, fd) : uv_tcp_open(&io->u.tcp, fd);
   if (r) close(fd);
-  else if (!is_pipe) uv_tcp_nodelay(&io->u.tcp, 1);
+  else if (!is_pipe) uv_tcp_nodelay(&io->u.tcp, 1), uv_tcp_keepalive(&io->u.tcp, 1, HTTP_IO_KEEPALIVE_S);
   return r;
 }
 

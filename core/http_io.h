@@ -14,6 +14,7 @@
 
 #define HTTP_IO_BLOCKED (256u << 10) /* with this much unwritten, producers stop until on_drain */
 #define HTTP_IO_SEGMENTS 64u
+#define HTTP_IO_KEEPALIVE_S 60 /* a peer that vanished without a word is found by TCP keep-alive */
 
 struct http_io;
 

@@ -101,15 +101,24 @@ static void too_late(void *arg) {
   over(r);
 }
 
-static void grace_is_over(void *arg) {
+/* Half of the time is for the queues: a receiver whose request waits for a dead back end, or a stage that is stuck, must not keep the others' data back. */
+static void half_time(void *arg) {
   struct run *r = arg;
   r->drain.timer.fn = too_late;
-  timer_set(&r->control, &r->drain.timer, r->config->drain_timeout_ns);
+  timer_set(&r->control, &r->drain.timer, r->config->drain_timeout_ns - r->config->drain_timeout_ns / 2);
+  while (r->drain.phase == PHASE_RECEIVERS || r->drain.phase == PHASE_MIDDLE) next_phase(r);
+}
+
+static void grace_is_over(void *arg) {
+  struct run *r = arg;
+  r->drain.timer.fn = half_time;
+  timer_set(&r->control, &r->drain.timer, r->config->drain_timeout_ns / 2);
   next_phase(r);
 }
 
 static void next_phase(struct run *r) {
   struct drain *d = &r->drain;
+  d->left = 0;
   if (d->phase == PHASE_GRACE) {
     d->phase = PHASE_RECEIVERS;
     if (drain_role(r, WEIR_RECEIVER)) return;
@@ -130,10 +139,18 @@ static void next_phase(struct run *r) {
   over(r);
 }
 
+/* Whether this phase waits for the site; one of an earlier phase may come late. */
+static int is_awaited(const struct run *r, const struct site *s) {
+  static const uint32_t roles[] = {
+    [PHASE_RECEIVERS] = WEIR_RECEIVER, [PHASE_EXPORTERS] = WEIR_EXPORTER, [PHASE_EXTENSIONS] = WEIR_EXTENSION, [PHASE_OVER] = 0
+  };
+  if (r->drain.phase == PHASE_MIDDLE) return s == r->graph->sites[r->drain.next_site];
+  return s->role == roles[r->drain.phase];
+}
+
 void drain_progress(void *arg, struct site *s) {
   struct run *r = arg;
-  (void)s;
-  if (r->drain.phase == PHASE_OVER || r->drain.left == 0 || --r->drain.left > 0) return;
+  if (!is_awaited(r, s) || r->drain.left == 0 || --r->drain.left > 0) return;
   next_phase(r);
 }
 

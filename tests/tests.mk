@@ -64,7 +64,13 @@ check-golden: all ## bad configurations and manual pages, byte for byte
 check-abi: all ## deliberately bad plugins and their messages
 	@tests/abi/run.sh $(BUILD)
 
-check-scenario: all ## the real binary on real sockets, with the official SDKs
+# --- scenario: stages that only tests have, then the runner ----------------------------------------------
+TEST_SO := $(patsubst tests/scenario/stages/%.c,$(BUILD)/tests/scenario/%.so,$(wildcard tests/scenario/stages/*.c))
+$(BUILD)/tests/scenario/%.so: tests/scenario/stages/%.c $(wildcard include/weir/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(STAGE_CFLAGS) -shared $(NODEFS) -o $@ $<
+
+check-scenario: all $(TEST_SO) ## the real binary on real sockets, with the official SDKs
 	@tests/scenario/run.sh $(BUILD)
 
 # What CI runs in a sanitizer build: make SAN=address check-san, make SAN=thread check-san
@@ -75,7 +81,7 @@ check-san: ## the same tests as check, in a build with sanitizers (SAN=address o
 	@$(MAKE) --no-print-directory check-quick check-scenario
 	@echo "make check-san: passed ($(SAN))"
 
-check-build: all $(UNIT_BIN) $(STAGE_TEST_BIN) $(FUZZ_RUN) ## compile all that the tests run, run nothing
+check-build: all $(UNIT_BIN) $(STAGE_TEST_BIN) $(FUZZ_RUN) $(TEST_SO) ## compile all that the tests run, run nothing
 
 check-interop: all ## real back ends and peers (Go modules, cached outside the tree)
 	@tests/interop/run.sh $(BUILD)
