@@ -76,8 +76,8 @@ int compress_inflate(struct pool *pool, struct weir_str encoding, const void *p,
 
 /* libdeflate takes one run of bytes. */
 static struct weir_body *gather(struct pool *pool, const struct weir_iov *iov, size_t n, size_t total) {
-  struct weir_body *all = body_new(pool, total);
-  for (size_t i = 0; all && i < n; i++) {
+  struct weir_body *all = body_new_overdraw(pool, total);
+  for (size_t i = 0; i < n; i++) {
     memcpy(all->p + all->n, iov[i].p, iov[i].n);
     all->n += iov[i].n;
   }
@@ -93,14 +93,10 @@ int compress_deflate(struct pool *pool, const char *encoding, int level, const s
   struct libdeflate_compressor *c = deflaters[level];
   size_t total = 0;
   for (size_t i = 0; i < n; i++) total += iov[i].n;
-  size_t bound = !c ? 0 : gzip ? libdeflate_gzip_compress_bound(c, total) : libdeflate_zlib_compress_bound(c, total);
-  struct weir_body *joined = c && n != 1 ? gather(pool, iov, n, total) : NULL, *body = c ? body_new(pool, bound) : NULL;
-  const void *from = n == 1 ? iov[0].p : joined ? joined->p : NULL;
-  if (!body || (n != 1 && !joined)) {
-    body_free(body);
-    body_free(joined);
-    return weir_fail(err, WEIR_E_NOMEM, "no memory in the byte budget to compress %zu bytes", total);
-  }
+  if (!c) return weir_fail(err, WEIR_E_NOMEM, "no memory for a compressor");
+  size_t bound = gzip ? libdeflate_gzip_compress_bound(c, total) : libdeflate_zlib_compress_bound(c, total);
+  struct weir_body *joined = n != 1 ? gather(pool, iov, n, total) : NULL, *body = body_new_overdraw(pool, bound);
+  const void *from = joined ? joined->p : iov[0].p;
   body->n = gzip ? libdeflate_gzip_compress(c, from, total, body->p, body->cap) : libdeflate_zlib_compress(c, from, total, body->p, body->cap);
   body_free(joined);
   WEIR_ASSERT(body->n > 0); /* the bound was enough */

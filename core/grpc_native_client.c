@@ -242,7 +242,7 @@ static void send_call(struct grpc_call *call, const char *path, const struct wei
 static void send_gzip(struct grpc_call *call, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns) {
   struct weir_error err;
   if (compress_deflate(call->client->loop->pool, "gzip", GZIP_LEVEL, msg, n, &call->deflated, &err) || call->deflated->n > UINT32_MAX) {
-    refuse_later(call, WEIR_GRPC_RESOURCE_EXHAUSTED, "cannot compress the message: the byte budget is used up");
+    refuse_later(call, WEIR_GRPC_RESOURCE_EXHAUSTED, "the compressed message is over 4 GiB, the most that gRPC can carry");
     return;
   }
   grpc_prefix_put(call->prefix, 1, (uint32_t)call->deflated->n);

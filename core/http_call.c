@@ -159,11 +159,15 @@ int call_body(struct weir_http_call *call, const char *p, size_t n) {
     call_fail(call, WEIR_E_LIMIT, "the response body is over the limit of %llu bytes", (unsigned long long)call->client->cfg.max_response_bytes);
     return 1;
   }
-  if (!call->reply) call->reply = body_new(call->client->loop->pool, n);
-  if (!call->reply || body_append(&call->reply, p, n)) {
-    call_fail(call, WEIR_E_NOMEM, "no memory in the byte budget for the response");
-    return 1;
+  if (!call->reply || call->reply->cap - have < n) { /* over the budget if need be: an answer that is lost means a request that is sent twice */
+    size_t cap = have + n > 2 * have ? have + n : 2 * have;
+    struct weir_body *grown = body_new_overdraw(call->client->loop->pool, cap);
+    if (have) memcpy(grown->p, call->reply->p, have);
+    body_free(call->reply);
+    call->reply = grown;
   }
+  memcpy(call->reply->p + have, p, n);
+  call->reply->n = have + n;
   return 0;
 }
 

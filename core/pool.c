@@ -157,16 +157,21 @@ void pool_trim(struct pool *p) {
 
 static struct block *block_of(struct weir_body *body) { return (struct block *)(void *)((char *)body - offsetof(struct block, data)); }
 
-struct weir_body *body_new(struct pool *p, size_t cap) {
-  if (cap > SIZE_MAX / 2 - sizeof(struct weir_body)) return NULL;
-  struct block *b = pool_get(p, cap + sizeof(struct weir_body));
-  if (!b) return NULL;
+static struct weir_body *body_in(struct block *b) {
   struct weir_body *body = (struct weir_body *)(void *)b->data;
   body->p = b->data + sizeof *body;
   body->n = 0;
   body->cap = b->cap - sizeof *body;
   return body;
 }
+
+struct weir_body *body_new(struct pool *p, size_t cap) {
+  if (cap > SIZE_MAX / 2 - sizeof(struct weir_body)) return NULL;
+  struct block *b = pool_get(p, cap + sizeof(struct weir_body));
+  return b ? body_in(b) : NULL;
+}
+
+struct weir_body *body_new_overdraw(struct pool *p, size_t cap) { return body_in(pool_take(p, cap + sizeof(struct weir_body))); }
 
 int body_grow(struct weir_body **body, size_t cap) {
   if (cap <= (*body)->cap) return 0;

@@ -47,6 +47,8 @@ void pool_trim(struct pool *);
 
 /* struct weir_body on top of a block. */
 struct weir_body *body_new(struct pool *, size_t cap);
+/* As body_new, and overdraws the budget rather than fail: for sending what was admitted, without which no room would come free. Never NULL. */
+struct weir_body *body_new_overdraw(struct pool *, size_t cap);
 int body_grow(struct weir_body **, size_t cap); /* 0 or WEIR_E_NOMEM; content kept */
 void body_free(struct weir_body *);             /* NULL allowed; [any] */
 /* n more bytes at the end; 0 or WEIR_E_NOMEM. Grows by doubling. */

@@ -53,3 +53,10 @@ void harness_done_is(const struct harness *h, int code, const char *msg) {
   else
     assert_string_equal(d->msg, "");
 }
+
+uint64_t harness_exhaust(struct harness *h) {
+  uint64_t rest = h->env.budget.limit - h->env.budget.used;
+  assert_true(h->env.budget.limit > 0);
+  assert_true(budget_take(&h->env.budget, rest));
+  return rest;
+}

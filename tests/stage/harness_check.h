@@ -16,5 +16,7 @@ void harness_same_bytes(struct weir_batch *, const void *p, size_t n);
 void harness_contains(const char *text, const char *part);
 /* The verdict of the latest attempt: its code and a part of its message (NULL = no message). */
 void harness_done_is(const struct harness *, int code, const char *msg);
+/* Uses the rest of the byte budget up; how much it was, for budget_give. */
+uint64_t harness_exhaust(struct harness *);
 
 #endif

@@ -72,7 +72,7 @@ struct harness_sink {
   struct weir_grpc_server *grpc;
   /* What it answers from now on: status 0 = 200 or OK. */
   uint32_t status;
-  int hold;                              /* nothing, until harness_sink_close */
+  int hold;                              /* nothing, until harness_sink_release */
   const void *answer;                    /* body or message */
   size_t answer_n;
   const char *content_type, *retry_after; /* HTTP; default: application/x-protobuf, none */
@@ -86,12 +86,18 @@ struct harness_sink {
   size_t n;
   struct weir_http_exchange *held_http;
   struct weir_grpc_exchange *held_grpc;
+  int raw_fd;
 };
 
 void harness_sink_init(struct harness_sink *); /* finds a port */
 void harness_sink_http(struct harness_sink *, struct harness *); /* HTTP/1.1 and HTTP/2 */
 void harness_sink_grpc(struct harness_sink *, struct harness *); /* the three Export methods */
+void harness_sink_wait(struct harness_sink *, int n_requests);
+void harness_sink_release(struct harness_sink *); /* answers what is held, as told by now */
 void harness_sink_close(struct harness_sink *);
+/* No server at all: listens; then takes the connection that comes, reads a little of what it says, writes `bytes` and hangs up. */
+void harness_sink_raw(struct harness_sink *, struct harness *);
+void harness_sink_raw_answer(struct harness_sink *, const char *bytes);
 /* Fails the test unless "name: value" is among the lines. */
 void harness_has_header(const char *lines, const char *name, const char *value);
 

@@ -1,5 +1,6 @@
 /* A back end on the harness's loop that answers as it is told and remembers the last request. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,11 +110,61 @@ void harness_sink_grpc(struct harness_sink *s, struct harness *h) {
   if (grpc_native.listen(&h->loop, &cfg, &s->grpc, &err)) fail_msg("no back end: %s", err.msg);
 }
 
+/* --- a peer that speaks neither ------------------------------------------------------------------------------------------------- */
+
+void harness_sink_raw(struct harness_sink *s, struct harness *h) {
+  s->h = h;
+  assert_int_equal(fcntl(s->fd, F_SETFL, O_NONBLOCK), 0);
+  assert_int_equal(listen(s->fd, 1), 0);
+}
+
+static int has_come(void *arg) {
+  struct harness_sink *s = arg;
+  s->raw_fd = accept(s->fd, NULL, NULL);
+  return s->raw_fd >= 0;
+}
+
+static int has_spoken(void *arg) {
+  char some[16];
+  return recv(((struct harness_sink *)arg)->raw_fd, some, sizeof some, MSG_DONTWAIT) > 0;
+}
+
+void harness_sink_raw_answer(struct harness_sink *s, const char *bytes) {
+  harness_run_until(s->h, has_come, s);
+  harness_run_until(s->h, has_spoken, s);
+  assert_int_equal(send(s->raw_fd, bytes, strlen(bytes), MSG_NOSIGNAL), strlen(bytes));
+  close(s->raw_fd);
+}
+
 /* --- the end ---------------------------------------------------------------------------------------------------------------------- */
 
+struct requests {
+  const struct harness_sink *s;
+  int n;
+};
+
+static int has_requests(void *arg) {
+  const struct requests *r = arg;
+  return r->s->n_requests >= r->n;
+}
+
+void harness_sink_wait(struct harness_sink *s, int n_requests) {
+  struct requests r = { s, n_requests };
+  harness_run_until(s->h, has_requests, &r);
+  assert_int_equal(s->n_requests, n_requests);
+}
+
+void harness_sink_release(struct harness_sink *s) {
+  struct weir_http_exchange *http = s->held_http;
+  struct weir_grpc_exchange *grpc = s->held_grpc;
+  s->held_http = NULL;
+  s->held_grpc = NULL;
+  if (http) answer_http(s, http);
+  if (grpc) answer_grpc(s, grpc);
+}
+
 void harness_sink_close(struct harness_sink *s) {
-  if (s->held_http) answer_http(s, s->held_http);
-  if (s->held_grpc) answer_grpc(s, s->held_grpc);
+  harness_sink_release(s);
   if (s->http) http_server_close(s->http);
   if (s->grpc) grpc_native.close(s->grpc);
   if (s->h) harness_run(s->h);
