@@ -188,7 +188,7 @@ static void end_with_status(struct grpc_call *call, const struct weir_http_respo
 static void on_http_response(void *arg, const struct weir_http_response *r) {
   struct grpc_call *call = arg;
   CHECK_MAGIC(call, CALL_MAGIC);
-  if (r->status == 0) {
+  if (r->status == 0 || r->err) {
     end_without_answer(call, r);
     return;
   }

@@ -47,7 +47,7 @@ static void deliver(void *arg) {
     headers[i].value = (struct weir_str){ call->text + call->at[2 * i + 1].at, call->at[2 * i + 1].n, 0 };
   }
   size_t first = call->in_trailers ? call->n_first : call->n_at;
-  struct weir_http_response r = { sizeof r, call->err.code ? 0 : call->status, headers, first, headers + first, call->n_at - first, call->reply,
+  struct weir_http_response r = { sizeof r, call->err.code && !call->cut ? 0 : call->status, headers, first, headers + first, call->n_at - first, call->reply,
     call->sent, call->timed_out, call->err.code ? &call->err : NULL };
   call->on_response(call->arg, &r);
   call_free(call);
@@ -153,22 +153,27 @@ int call_header_more(struct weir_http_call *call, int is_value, const char *p, s
   return 0;
 }
 
-int call_body(struct weir_http_call *call, const char *p, size_t n) {
+/* Over the byte budget if need be: an answer that is lost means a request that is sent twice. */
+static void append_body(struct weir_http_call *call, const char *p, size_t n) {
   size_t have = call->reply ? call->reply->n : 0;
-  if (n > call->client->cfg.max_response_bytes - have) {
-    call_fail(call, WEIR_E_LIMIT, "the response body is over the limit of %llu bytes", (unsigned long long)call->client->cfg.max_response_bytes);
-    return 1;
-  }
-  if (!call->reply || call->reply->cap - have < n) { /* over the budget if need be: an answer that is lost means a request that is sent twice */
-    size_t cap = have + n > 2 * have ? have + n : 2 * have;
-    struct weir_body *grown = body_new_overdraw(call->client->loop->pool, cap);
+  if (!call->reply || call->reply->cap - have < n) {
+    struct weir_body *grown = body_new_overdraw(call->client->loop->pool, have + n > 2 * have ? have + n : 2 * have);
     if (have) memcpy(grown->p, call->reply->p, have);
     body_free(call->reply);
     call->reply = grown;
   }
   memcpy(call->reply->p + have, p, n);
   call->reply->n = have + n;
-  return 0;
+}
+
+int call_body(struct weir_http_call *call, const char *p, size_t n) {
+  uint64_t max = call->client->cfg.max_response_bytes, have = call->reply ? call->reply->n : 0;
+  int over = n > max - have;
+  if (n) append_body(call, p, over ? (size_t)(max - have) : n);
+  if (!over) return 0;
+  call->cut = 1;
+  call_fail(call, WEIR_E_LIMIT, "the response body is over the limit of %llu bytes", (unsigned long long)max);
+  return 1;
 }
 
 static void on_deadline(void *arg) {

@@ -37,7 +37,7 @@ struct weir_http_call {
   weir_http_response_f *on_response;
   void *arg;
   struct defer deliver;
-  int sent, retried, over, timed_out, in_trailers, ended;
+  int sent, retried, over, timed_out, in_trailers, ended, cut; /* cut: there is more of the response than is wanted */
   int not_sent; /* HTTP/2: the session refused to send it, as the peer is going away */
   /* the response */
   uint32_t status;

@@ -84,7 +84,8 @@ struct weir_http_server_config {
 
 #define WEIR_HTTP_H2_ONLY 1u /* server: refuse HTTP/1.1 with 505 and a sentence; client: HTTP/2 with prior knowledge */
 
-/* The outcome of a client call. status 0 = no answer: `err` says why; sent != 0 when the request may have reached the peer. */
+/* The outcome of a client call. status 0 = no answer: `err` says why; sent != 0 when the request may have reached the peer.
+ * A status and `err` (WEIR_E_LIMIT): the peer's answer, with the beginning of a body that is longer than max_response_bytes. */
 struct weir_http_response {
   uint32_t size, status;
   const struct weir_http_header *headers;

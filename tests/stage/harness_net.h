@@ -80,8 +80,8 @@ struct harness_sink {
   int64_t retry_after_ns;                /* gRPC; -1 (after init) = none */
   /* What it got last. */
   int n_requests;
-  char path[128], headers[2048]; /* as in harness_reply */
-  char authority[128];           /* HTTP */
+  char path[128], headers[2048];     /* as in harness_reply */
+  char authority[128], method[16]; /* HTTP */
   char *body;                    /* as on the wire for HTTP, the plain message for gRPC */
   size_t n;
   struct weir_http_exchange *held_http;

@@ -62,6 +62,7 @@ static void answer_http(struct harness_sink *s, struct weir_http_exchange *ex) {
 static void on_http(void *self, struct weir_http_exchange *ex, const struct weir_http_request *r) {
   struct harness_sink *s = self;
   remember(s, r->path, r->headers, r->n_headers, r->body->p, r->body->n);
+  snprintf(s->method, sizeof s->method, "%.*s", (int)r->method.n, r->method.p);
   snprintf(s->authority, sizeof s->authority, "%.*s", (int)r->authority.n, r->authority.p);
   if (!s->hold) {
     answer_http(s, ex);
