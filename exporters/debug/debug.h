@@ -18,6 +18,7 @@ void text_put(struct text *, const char *fmt, ...) WEIR_PRINTF(2, 3);
 void text_str(struct text *, struct weir_str);           /* printable UTF-8 as it is, the rest as \xNN, \n, \t */
 void text_hex(struct text *, struct weir_str);           /* ids; "" for none */
 void text_time(struct text *, uint64_t unix_ns);         /* 2026-01-02 03:04:05.678901234 +0000 UTC */
+void text_double(struct text *, const char *before, double); /* as few digits as read back the same */
 void text_value(struct text *, const struct weir_value *, int depth); /* Str(x), Int(1), Map({...}) */
 void text_inline_value(struct text *, const struct weir_value *, int depth); /* without the type, for one-line forms */
 void text_attrs(struct text *, const char *indent, const char *title, const struct weir_rec *);
@@ -26,7 +27,9 @@ void text_inline_attrs(struct text *, const struct weir_rec *); /* " key=value .
 void debug_traces(struct text *, const struct weir_data *, int detailed);
 void debug_metrics(struct text *, const struct weir_data *, int detailed);
 void debug_logs(struct text *, const struct weir_data *, int detailed);
-/* The resource's and the scope's part of the detailed form. */
+/* The resource's and the scope's part of the normal form, "ResourceSpans #0 service.name=x" and a line per scope; and of the detailed one. */
+void debug_resource_line(struct text *, const char *kind, uint32_t i, const struct weir_resource *);
+void debug_scope_line(struct text *, const char *kind, uint32_t i, const struct weir_scope *);
 void debug_resource(struct text *, const char *kind, uint32_t i, const struct weir_resource *);
 void debug_scope(struct text *, const char *kind, uint32_t i, const struct weir_scope *);
 

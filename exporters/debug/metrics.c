@@ -19,11 +19,16 @@ static const char *temporality_name(int32_t v) {
   return v >= 0 && v <= 2 ? names[v] : "?";
 }
 
+static void stat(struct text *t, const char *name, const char *sep, double v) {
+  text_put(t, " %s", name);
+  text_double(t, sep, v);
+}
+
 static void stats(struct text *t, const char *sep, uint64_t count, double sum, double min, double max, uint32_t has) {
   text_put(t, "Count%s%" PRIu64, sep, count);
-  if (has & WEIR_HAS_SUM) text_put(t, " Sum%s%g", sep, sum);
-  if (has & WEIR_HAS_MIN) text_put(t, " Min%s%g", sep, min);
-  if (has & WEIR_HAS_MAX) text_put(t, " Max%s%g", sep, max);
+  if (has & WEIR_HAS_SUM) stat(t, "Sum", sep, sum);
+  if (has & WEIR_HAS_MIN) stat(t, "Min", sep, min);
+  if (has & WEIR_HAS_MAX) stat(t, "Max", sep, max);
 }
 
 static void buckets(struct text *t, const char *name, const struct weir_buckets *b) {
@@ -39,18 +44,30 @@ static void detailed_value(struct text *t, const struct weir_metric *m, uint32_t
     const struct weir_histogram_point *p = m->points.histogram[i];
     stats(t, ": ", p->count, p->sum, p->min, p->max, p->has);
     text_put(t, "\n");
-    for (uint32_t k = 0; k < p->n_explicit_bounds; k++) text_put(t, "ExplicitBounds #%u: %g\n", k, p->explicit_bounds[k]);
+    for (uint32_t k = 0; k < p->n_explicit_bounds; k++) {
+      text_put(t, "ExplicitBounds #%u", k);
+      text_double(t, ": ", p->explicit_bounds[k]);
+      text_put(t, "\n");
+    }
     for (uint32_t k = 0; k < p->n_bucket_counts; k++) text_put(t, "Buckets #%u, Count: %" PRIu64 "\n", k, p->bucket_counts[k]);
   } else if (m->type == WEIR_M_EXP_HISTOGRAM) {
     const struct weir_exp_histogram_point *p = m->points.exp_histogram[i];
     stats(t, ": ", p->count, p->sum, p->min, p->max, p->has);
-    text_put(t, "\nScale: %d\nZero count: %" PRIu64 ", threshold %g\n", p->scale, p->zero_count, p->zero_threshold);
+    text_put(t, "\nScale: %d\nZero count: %" PRIu64, p->scale, p->zero_count);
+    text_double(t, ", threshold ", p->zero_threshold);
+    text_put(t, "\n");
     buckets(t, "Negative", &p->negative);
     buckets(t, "Positive", &p->positive);
   } else {
     const struct weir_summary_point *p = m->points.summary[i];
-    text_put(t, "Count: %" PRIu64 "\nSum: %g\n", p->count, p->sum);
-    for (uint32_t k = 0; k < p->n_quantiles; k++) text_put(t, "QuantileValue #%u: Quantile %g, Value %g\n", k, p->quantiles[k].quantile, p->quantiles[k].value);
+    text_put(t, "Count: %" PRIu64 "\n", p->count);
+    text_double(t, "Sum: ", p->sum);
+    for (uint32_t k = 0; k < p->n_quantiles; k++) {
+      text_put(t, "\nQuantileValue #%u", k);
+      text_double(t, ": Quantile ", p->quantiles[k].quantile);
+      text_double(t, ", Value ", p->quantiles[k].value);
+    }
+    text_put(t, "\n");
   }
 }
 
@@ -107,8 +124,9 @@ static void normal_value(struct text *t, const struct weir_metric *m, uint32_t i
     text_put(t, " ");
     stats(t, "=", p->count, p->sum, p->min, p->max, p->has);
     for (uint32_t k = 0; k < p->n_bucket_counts; k++) {
-      if (k < p->n_explicit_bounds) text_put(t, " le%g=%" PRIu64, p->explicit_bounds[k], p->bucket_counts[k]);
-      else text_put(t, " inf=%" PRIu64, p->bucket_counts[k]);
+      if (k < p->n_explicit_bounds) text_double(t, " le", p->explicit_bounds[k]);
+      else text_put(t, " inf");
+      text_put(t, "=%" PRIu64, p->bucket_counts[k]);
     }
   } else if (m->type == WEIR_M_EXP_HISTOGRAM) {
     const struct weir_exp_histogram_point *p = m->points.exp_histogram[i];
@@ -117,8 +135,12 @@ static void normal_value(struct text *t, const struct weir_metric *m, uint32_t i
     text_put(t, " scale=%d zero=%" PRIu64 " buckets=%u+%u", p->scale, p->zero_count, p->negative.n, p->positive.n);
   } else if (m->type == WEIR_M_SUMMARY) {
     const struct weir_summary_point *p = m->points.summary[i];
-    text_put(t, " Count=%" PRIu64 " Sum=%g", p->count, p->sum);
-    for (uint32_t k = 0; k < p->n_quantiles; k++) text_put(t, " q%g=%g", p->quantiles[k].quantile, p->quantiles[k].value);
+    text_put(t, " Count=%" PRIu64, p->count);
+    text_double(t, " Sum=", p->sum);
+    for (uint32_t k = 0; k < p->n_quantiles; k++) {
+      text_double(t, " q", p->quantiles[k].quantile);
+      text_double(t, "=", p->quantiles[k].value);
+    }
   }
 }
 
@@ -144,22 +166,12 @@ static void normal_metric(struct text *t, const struct weir_metric *m) {
 void debug_metrics(struct text *t, const struct weir_data *d, int detailed) {
   for (uint32_t r = 0; r < d->n_resources; r++) {
     const struct weir_resource *res = d->resources[r];
-    if (detailed) {
-      debug_resource(t, "Metrics", r, res);
-    } else {
-      text_put(t, "ResourceMetrics #%u", r);
-      text_inline_attrs(t, &res->rec);
-      text_put(t, "\n");
-    }
+    if (detailed) debug_resource(t, "Metrics", r, res);
+    else debug_resource_line(t, "Metrics", r, res);
     for (uint32_t s = 0; s < res->n_scopes; s++) {
       const struct weir_scope *scope = res->scopes[s];
-      if (detailed) {
-        debug_scope(t, "Metrics", s, scope);
-      } else {
-        text_put(t, " ScopeMetrics #%u ", s);
-        text_str(t, scope->name);
-        text_put(t, "\n");
-      }
+      if (detailed) debug_scope(t, "Metrics", s, scope);
+      else debug_scope_line(t, "Metrics", s, scope);
       for (uint32_t i = 0; i < scope->n_records; i++) {
         if (detailed) detailed_metric(t, i, scope->u.metrics[i]);
         else normal_metric(t, scope->u.metrics[i]);

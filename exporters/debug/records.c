@@ -3,6 +3,21 @@
 
 #include <inttypes.h>
 
+void debug_resource_line(struct text *t, const char *kind, uint32_t i, const struct weir_resource *r) {
+  text_put(t, "Resource%s #%u", kind, i);
+  text_inline_attrs(t, &r->rec);
+  text_put(t, "\n");
+}
+
+void debug_scope_line(struct text *t, const char *kind, uint32_t i, const struct weir_scope *s) {
+  text_put(t, " Scope%s #%u ", kind, i);
+  text_str(t, s->name);
+  if (s->version.n) text_put(t, "@");
+  text_str(t, s->version);
+  text_inline_attrs(t, &s->rec);
+  text_put(t, "\n");
+}
+
 void debug_resource(struct text *t, const char *kind, uint32_t i, const struct weir_resource *r) {
   text_put(t, "Resource%s #%u\nResource SchemaURL: ", kind, i);
   text_str(t, r->schema_url);
@@ -110,30 +125,14 @@ static void normal_span(struct text *t, const struct weir_span *s) {
   text_put(t, "\n");
 }
 
-/* "ResourceSpans #0 service.name=x", then a line per scope: the frame of the normal form. */
-static void normal_frame(struct text *t, const char *kind, uint32_t r, const struct weir_resource *res) {
-  text_put(t, "Resource%s #%u", kind, r);
-  text_inline_attrs(t, &res->rec);
-  text_put(t, "\n");
-}
-
-static void normal_scope(struct text *t, const char *kind, uint32_t i, const struct weir_scope *s) {
-  text_put(t, " Scope%s #%u ", kind, i);
-  text_str(t, s->name);
-  if (s->version.n) text_put(t, "@");
-  text_str(t, s->version);
-  text_inline_attrs(t, &s->rec);
-  text_put(t, "\n");
-}
-
 void debug_traces(struct text *t, const struct weir_data *d, int detailed) {
   for (uint32_t r = 0; r < d->n_resources; r++) {
     if (detailed) debug_resource(t, "Spans", r, d->resources[r]);
-    else normal_frame(t, "Spans", r, d->resources[r]);
+    else debug_resource_line(t, "Spans", r, d->resources[r]);
     for (uint32_t s = 0; s < d->resources[r]->n_scopes; s++) {
       const struct weir_scope *scope = d->resources[r]->scopes[s];
       if (detailed) debug_scope(t, "Spans", s, scope);
-      else normal_scope(t, "Spans", s, scope);
+      else debug_scope_line(t, "Spans", s, scope);
       for (uint32_t i = 0; i < scope->n_records; i++) {
         if (detailed) detailed_span(t, i, scope->u.spans[i]);
         else normal_span(t, scope->u.spans[i]);
@@ -189,11 +188,11 @@ static void normal_log(struct text *t, const struct weir_log *l) {
 void debug_logs(struct text *t, const struct weir_data *d, int detailed) {
   for (uint32_t r = 0; r < d->n_resources; r++) {
     if (detailed) debug_resource(t, "Log", r, d->resources[r]);
-    else normal_frame(t, "Log", r, d->resources[r]);
+    else debug_resource_line(t, "Log", r, d->resources[r]);
     for (uint32_t s = 0; s < d->resources[r]->n_scopes; s++) {
       const struct weir_scope *scope = d->resources[r]->scopes[s];
       if (detailed) debug_scope(t, "Logs", s, scope);
-      else normal_scope(t, "Logs", s, scope);
+      else debug_scope_line(t, "Logs", s, scope);
       for (uint32_t i = 0; i < scope->n_records; i++) {
         if (detailed) detailed_log(t, i, scope->u.logs[i]);
         else normal_log(t, scope->u.logs[i]);

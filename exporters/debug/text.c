@@ -93,6 +93,15 @@ void text_time(struct text *t, uint64_t unix_ns) {
   }
 }
 
+void text_double(struct text *t, const char *before, double d) {
+  char buf[40];
+  for (int digits = 15; digits <= 17; digits++) {
+    snprintf(buf, sizeof buf, "%.*g", digits, d);
+    if (strtod(buf, NULL) == d) break;
+  }
+  text_put(t, "%s%s", before, buf);
+}
+
 /* --- values ------------------------------------------------------------------------------------------------------------ */
 
 static struct weir_str str_of(const struct weir_value *v) {
@@ -138,7 +147,7 @@ void text_inline_value(struct text *t, const struct weir_value *v, int depth) {
   case WEIR_V_STRING: text_str(t, str_of(v)); break;
   case WEIR_V_BOOL: text_put(t, v->u.i ? "true" : "false"); break;
   case WEIR_V_INT: text_put(t, "%" PRId64, v->u.i); break;
-  case WEIR_V_DOUBLE: text_put(t, "%.17g", v->u.d); break;
+  case WEIR_V_DOUBLE: text_double(t, "", v->u.d); break;
   case WEIR_V_BYTES: text_hex(t, str_of(v)); break;
   case WEIR_V_ARRAY:
   case WEIR_V_KVLIST: put_json(t, v, depth); break;

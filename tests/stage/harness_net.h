@@ -72,24 +72,24 @@ struct harness_sink {
   struct weir_grpc_server *grpc;
   /* What it answers from now on: status 0 = 200 or OK. */
   uint32_t status;
-  int hold;                              /* nothing, until harness_sink_release */
-  const void *answer;                    /* body or message */
+  int hold;           /* nothing, until harness_sink_release */
+  const void *answer; /* body or message */
   size_t answer_n;
   const char *content_type, *retry_after; /* HTTP; default: application/x-protobuf, none */
-  const char *msg;                       /* gRPC */
-  int64_t retry_after_ns;                /* gRPC; -1 (after init) = none */
+  const char *msg;                        /* gRPC */
+  int64_t retry_after_ns;                 /* gRPC; -1 (after init) = none */
   /* What it got last. */
   int n_requests;
-  char path[128], headers[2048];     /* as in harness_reply */
+  char path[128], headers[2048];   /* as in harness_reply */
   char authority[128], method[16]; /* HTTP */
-  char *body;                    /* as on the wire for HTTP, the plain message for gRPC */
+  char *body;                      /* as on the wire for HTTP, the plain message for gRPC */
   size_t n;
   struct weir_http_exchange *held_http;
   struct weir_grpc_exchange *held_grpc;
   int raw_fd;
 };
 
-void harness_sink_init(struct harness_sink *); /* finds a port */
+void harness_sink_init(struct harness_sink *);                   /* finds a port */
 void harness_sink_http(struct harness_sink *, struct harness *); /* HTTP/1.1 and HTTP/2 */
 void harness_sink_grpc(struct harness_sink *, struct harness *); /* the three Export methods */
 void harness_sink_wait(struct harness_sink *, int n_requests);

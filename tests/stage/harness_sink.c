@@ -31,7 +31,8 @@ void harness_sink_init(struct harness_sink *s) {
   s->port = ntohs(in.sin_port);
 }
 
-static void remember(struct harness_sink *s, struct weir_str path, const struct weir_http_header *headers, size_t n_headers, const char *p, size_t n) {
+static void remember(
+  struct harness_sink *s, struct weir_str path, const struct weir_http_header *headers, size_t n_headers, const char *p, size_t n) {
   size_t at = 0;
   s->n_requests++;
   snprintf(s->path, sizeof s->path, "%.*s", (int)path.n, path.p);
@@ -54,7 +55,10 @@ static void answer_http(struct harness_sink *s, struct weir_http_exchange *ex) {
   struct weir_http_header headers[2] = { { weir_str_of("content-type"), weir_str_of(type) },
     { weir_str_of("retry-after"), weir_str_of(s->retry_after ? s->retry_after : "") } };
   struct weir_iov body = { s->answer, s->answer_n };
-  struct weir_http_reply reply = { .status = s->status ? s->status : 200, .headers = headers, .n_headers = s->retry_after ? 2 : 1, .body = &body,
+  struct weir_http_reply reply = { .status = s->status ? s->status : 200,
+    .headers = headers,
+    .n_headers = s->retry_after ? 2 : 1,
+    .body = &body,
     .n_body = s->answer_n ? 1 : 0 };
   http_reply(ex, &reply);
 }
@@ -105,8 +109,9 @@ void harness_sink_grpc(struct harness_sink *s, struct harness *h) {
   char endpoint[32];
   struct weir_error err = { 0 };
   snprintf(endpoint, sizeof endpoint, "127.0.0.1:%d", s->port);
-  struct weir_grpc_server_config cfg = { .size = sizeof cfg, .owner = "sink", .endpoint = endpoint, .max_message_bytes = 64u << 20,
-    .methods = methods, .n_methods = 3, .self = s };
+  struct weir_grpc_server_config cfg = {
+    .size = sizeof cfg, .owner = "sink", .endpoint = endpoint, .max_message_bytes = 64u << 20, .methods = methods, .n_methods = 3, .self = s
+  };
   s->h = h;
   if (grpc_native.listen(&h->loop, &cfg, &s->grpc, &err)) fail_msg("no back end: %s", err.msg);
 }

@@ -159,7 +159,8 @@ static void what_encodes_to_too_much_is_not_sent(void **state) {
 static void a_single_record_that_is_too_large_is_tried(void **state) {
   (void)state;
   struct fixture f;
-  char p[2048] = { 0x0a, (char)0xfd, 0x0f, 0x12, (char)0xfa, 0x0f, 0x12, (char)0xf7, 0x0f, 0x2a, (char)0xf4, 0x0f }; /* a span with a name of 2036 bytes */
+  char p[2048] = { 0x0a, (char)0xfd, 0x0f, 0x12, (char)0xfa, 0x0f, 0x12, (char)0xf7, 0x0f, 0x2a, (char)0xf4,
+    0x0f }; /* a span with a name of 2036 bytes */
   memset(p + 12, 'x', sizeof p - 12);
   set_up(&f, "max_message_bytes: 1KiB");
   f.sink.status = WEIR_GRPC_RESOURCE_EXHAUSTED;
@@ -362,10 +363,13 @@ static void refusals(void **state) {
   } cases[] = {
     { "{}", "`endpoint`" },
     { "endpoint: ''", "`endpoint`" },
-    { "endpoint: b:4317", "endpoint: TLS is not in this version yet, and a connection to b:4317 would use it; set `tls: {insecure: true}`" },
-    { "{endpoint: 'b:4317', tls: {}}", "tls: TLS is not in this version yet, and a connection to b:4317 would use it; set `tls: {insecure: true}`" },
+    { "endpoint: b:4317",
+      "endpoint: TLS is not in this version yet, and a connection to b:4317 would use it; set `tls: {insecure: true}`" },
+    { "{endpoint: 'b:4317', tls: {}}",
+      "tls: TLS is not in this version yet, and a connection to b:4317 would use it; set `tls: {insecure: true}`" },
     { "{endpoint: 'b:4317', tls: {insecure: false}}", "tls: TLS is not in this version yet" },
-    { "{endpoint: 'https://b:4317', tls: {insecure: true}}", "endpoint: TLS is not in this version yet, and https:// asks for it; write http://" },
+    { "{endpoint: 'https://b:4317', tls: {insecure: true}}",
+      "endpoint: TLS is not in this version yet, and https:// asks for it; write http://" },
     { "{endpoint: 'dns:///b:4317', tls: {insecure: true}}", "endpoint: `dns:///b:4317` has a scheme that this version does not know" },
     { "{endpoint: 'http://b', tls: {insecure: true}}", "endpoint: " },
     { "{endpoint: 'http://b:4317', compression: zstd}", "compression: zstd is not in this version yet; use gzip or none" },

@@ -57,7 +57,8 @@ static void when_ready_it_says_since_when(void **state) {
   static const char body[] = "{\"status\":\"Server available\",\"upSince\":\"2023-11-14T22:13:20Z\",\"uptime\":\"61.500s\"}";
   struct fixture f;
   set_up(&f, "endpoint: 127.0.0.1:0", WEIR_HEALTH_READY);
-  check(&f, "GET", "/", 200, "application/json", "{\"status\":\"Server available\",\"upSince\":\"2023-11-14T22:13:20Z\",\"uptime\":\"0.000s\"}");
+  check(&f, "GET", "/", 200, "application/json",
+    "{\"status\":\"Server available\",\"upSince\":\"2023-11-14T22:13:20Z\",\"uptime\":\"0.000s\"}");
   harness_client_close(&f.client); /* its connection would have been idle for too long */
   harness_advance(f.h, 61500 * NS_PER_MS);
   harness_client_http(&f.client, f.h, harness_port());
@@ -102,7 +103,8 @@ static void other_paths_are_not_found(void **state) {
   static const char *const paths[] = { "/health", "/ready/", "/readyz", "/LIVE", "//" };
   struct fixture f;
   set_up(&f, "endpoint: 127.0.0.1:0", WEIR_HEALTH_READY);
-  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) check(&f, "GET", paths[i], 404, "application/json", "{\"status\":\"not found\"}");
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+    check(&f, "GET", paths[i], 404, "application/json", "{\"status\":\"not found\"}");
   tear_down(&f);
 }
 

@@ -324,7 +324,9 @@ static void a_drain_waits_for_the_answer_and_takes_nobody_new(void **state) {
 
 static void both_protocols_drain_before_it_says_so(void **state) {
   (void)state;
-  struct harness_setup s = { .role = WEIR_RECEIVER, .type = "otlp", .signal = ALL,
+  struct harness_setup s = { .role = WEIR_RECEIVER,
+    .type = "otlp",
+    .signal = ALL,
     .yaml = "protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}" };
   struct harness *h = harness_open(&s);
   harness_drain(h);
@@ -340,12 +342,14 @@ static void refusals(void **state) {
   static const struct {
     const char *yaml, *text;
   } cases[] = {
-    { "protocols: {}", "protocols: must specify at least one protocol when using the OTLP receiver; write `grpc:` or `http:` below protocols" },
+    { "protocols: {}",
+      "protocols: must specify at least one protocol when using the OTLP receiver; write `grpc:` or `http:` below protocols" },
     { "{}", "`protocols`" },
     { "protocols: {grpc: {tls: {cert_file: a}}}", "protocols.grpc.tls: TLS is not in this version yet; remove tls" },
     { "protocols: {grpc: {auth: {authenticator: a}}}", "protocols.grpc.auth: authentication is not in this version yet; remove auth" },
     { "protocols: {grpc: {keepalive: {}}}", "protocols.grpc.keepalive: keepalive is not in this version yet; remove keepalive" },
-    { "protocols: {grpc: {keepalive: {server_parameters: {max_connection_age: 1m}}}}", "protocols.grpc.keepalive: keepalive is not in this version" },
+    { "protocols: {grpc: {keepalive: {server_parameters: {max_connection_age: 1m}}}}",
+      "protocols.grpc.keepalive: keepalive is not in this version" },
     { "protocols: {grpc: {include_metadata: true}}", "protocols.grpc.include_metadata: include_metadata is not in this version yet" },
     { "protocols: {grpc: {transport: unix}}", "protocols.grpc.endpoint: with transport: unix the endpoint is written unix:///path" },
     { "protocols: {grpc: {max_recv_msg_size_mib: 2048}}", "max_recv_msg_size_mib" },

@@ -18,7 +18,8 @@
 static const struct {
   uint32_t signal;
   const char *path, *items;
-} signals[] = { { WEIR_TRACES, "/v1/traces", "spans" }, { WEIR_METRICS, "/v1/metrics", "metric_points" }, { WEIR_LOGS, "/v1/logs", "log_records" } };
+} signals[] = { { WEIR_TRACES, "/v1/traces", "spans" }, { WEIR_METRICS, "/v1/metrics", "metric_points" },
+  { WEIR_LOGS, "/v1/logs", "log_records" } };
 
 struct fixture {
   struct harness *h;
