@@ -6,20 +6,10 @@
 
 #include "core/assert.h"
 #include "core/diag.h"
+#include "core/utf8.h"
 
 #define LINE_BEFORE 80 /* bytes of a long line that are shown before the place, and in all */
 #define LINE_SHOWN 200
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
-
-/* Length of the UTF-8 sequence at p, 0 when it is invalid. */
-static size_t utf8_len(const char *p, size_t n) {
-  unsigned char c = (unsigned char)p[0];
-  size_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
-  if (len > n) return 0;
-  for (size_t i = 1; i < len; i++)
-    if (((unsigned char)p[i] & 0xc0) != 0x80) return 0;
-  return len;
-}
 
 /* Control characters and direction overrides, which could repaint the terminal or reorder what is read. */
 static int unprintable(const char *p, size_t len) {
@@ -36,7 +26,7 @@ static size_t put_char(FILE *out, const char *p, size_t n) {
   if (*p == '\t')
     fputs("\xe2\x86\x92", out);
   else if (len == 0 || unprintable(p, len))
-    fputs(REPLACEMENT, out);
+    fputs(UTF8_REPLACEMENT, out);
   else
     fwrite(p, 1, len, out);
   return len ? len : 1;

@@ -1,12 +1,16 @@
 /* ExportXServiceResponse: the same two fields for each signal (partial_success = 1 {rejected = 1, error_message = 2}). */
 #include "core/otlp.h"
+#include "core/utf8.h"
 #include "core/wire.h"
 
+#define RESPONSE_TEXT_MAX 1024
+
 size_t otlp_response_make(uint64_t rejected, const char *msg, char *buf, size_t cap) {
-  size_t msg_n = msg ? strlen(msg) : 0;
-  if (rejected == 0 && msg_n == 0) return 0; /* full success: partial_success must be unset */
+  char text[RESPONSE_TEXT_MAX];
+  if (rejected == 0 && (!msg || !*msg)) return 0; /* full success: partial_success must be unset */
   if (cap < 40) return 0;
-  if (msg_n > cap - 40) msg_n = cap - 40;
+  size_t room = cap - 40 < sizeof text ? cap - 40 : sizeof text;
+  size_t msg_n = msg ? utf8_repair(msg, strlen(msg), text, room) : 0; /* a proto3 string: official parsers refuse the whole answer for one bad byte */
   size_t inner = (rejected ? 1 + wire_varint_size(rejected) : 0) + (msg_n ? 1 + wire_varint_size(msg_n) + msg_n : 0);
   char *p = buf;
   *p++ = 1 << 3 | WIRE_LEN;
@@ -18,7 +22,7 @@ size_t otlp_response_make(uint64_t rejected, const char *msg, char *buf, size_t 
   if (msg_n) {
     *p++ = 2 << 3 | WIRE_LEN;
     p = wire_put_varint(p, msg_n);
-    memcpy(p, msg, msg_n);
+    memcpy(p, text, msg_n);
     p += msg_n;
   }
   return (size_t)(p - buf);

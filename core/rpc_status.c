@@ -4,10 +4,12 @@
 
 #include "core/clock.h"
 #include "core/otlp.h"
+#include "core/utf8.h"
 #include "proto/rpc_status.pb-c.h"
 
 #define RETRY_INFO_URL "type.googleapis.com/google.rpc.RetryInfo"
 #define STATUS_MAX 65536u /* a status is read up to here; the four messages nest 3 deep, so protobuf-c's missing depth limit does not matter */
+#define TEXT_MAX 1024u
 #define RETRY_MAX_S (30 * 24 * 3600LL)
 
 size_t rpc_status_make(uint32_t code, const char *msg, int64_t retry_after_ns, char *buf, size_t cap) {
@@ -16,12 +18,14 @@ size_t rpc_status_make(uint32_t code, const char *msg, int64_t retry_after_ns, c
   Weirpb__RetryInfo info = WEIRPB__RETRY_INFO__INIT;
   Weirpb__Duration delay = WEIRPB__DURATION__INIT;
   uint8_t packed[64];
+  char text[TEXT_MAX]; /* the message is a proto3 string: official parsers refuse the whole status for one bad byte */
+  size_t msg_n = msg ? strlen(msg) : 0;
   status.has_code = 1;
   status.code = (int32_t)code;
-  if (msg && *msg) {
+  if (msg_n) {
     status.has_message = 1;
-    status.message.data = (uint8_t *)(uintptr_t)msg;
-    status.message.len = strlen(msg);
+    status.message.data = (uint8_t *)text;
+    status.message.len = utf8_repair(msg, msg_n, text, sizeof text);
   }
   if (retry_after_ns >= 0) {
     delay.has_seconds = delay.has_nanos = 1;
@@ -37,7 +41,10 @@ size_t rpc_status_make(uint32_t code, const char *msg, int64_t retry_after_ns, c
     status.details = &details;
   }
   size_t n = weirpb__status__get_packed_size(&status);
-  if (n > cap) status.message.len -= n - cap < status.message.len ? n - cap : status.message.len; /* a text is cut before the code or the delay is */
+  if (n > cap && msg_n) { /* a text is cut before the code or the delay is */
+    size_t over = n - cap, room = over < status.message.len ? status.message.len - over : 0;
+    status.message.len = utf8_repair(msg, msg_n, text, room);
+  }
   if (weirpb__status__get_packed_size(&status) > cap) return 0;
   return weirpb__status__pack(&status, (uint8_t *)buf);
 }

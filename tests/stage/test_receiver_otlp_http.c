@@ -9,6 +9,7 @@
 
 #include "core/compress.h"
 #include "core/otlp.h"
+#include "core/utf8.h"
 #include "harness_check.h"
 #include "harness_net.h"
 
@@ -240,6 +241,23 @@ static void a_refusal_for_good_says_why(void **state) {
   tear_down(&f);
 }
 
+static void what_is_said_is_utf8_whatever_was_said_below(void **state) {
+  (void)state;
+  struct fixture f;
+  struct weir_otlp_response o;
+  char accents[500], text[300];
+  for (size_t i = 0; i + 2 < sizeof accents; i += 2) memcpy(accents + i, "\xc3\xa9", 3);
+  set_up(&f, NULL);
+  post_and_settle(&f, (struct weir_verdict){ .code = WEIR_REJECTED, .msg = "HTTP 400: caf\xe9" });
+  check_status(&f, 500, WEIR_GRPC_INTERNAL, "HTTP 400: caf\xef\xbf\xbd", -1);
+  post_and_settle(&f, (struct weir_verdict){ .code = WEIR_DELIVERED, .rejected = 1, .msg = accents }); /* cut in the middle of a character */
+  assert_int_equal(otlp_response_parse(f.r.body, f.r.n, &o), 0);
+  assert_true(o.message.n > 200 && o.message.n < sizeof accents);
+  assert_int_equal(utf8_repair(o.message.p, o.message.n, text, sizeof text), o.message.n);
+  assert_memory_equal(text, o.message.p, o.message.n); /* nothing is left to repair */
+  tear_down(&f);
+}
+
 static void each_request_hears_its_own_verdict(void **state) {
   (void)state;
   struct fixture f;
@@ -451,6 +469,7 @@ int main(void) {
     cmocka_unit_test(a_partial_success_says_how_many_and_why),
     cmocka_unit_test(a_retryable_refusal_says_when),
     cmocka_unit_test(a_refusal_for_good_says_why),
+    cmocka_unit_test(what_is_said_is_utf8_whatever_was_said_below),
     cmocka_unit_test(each_request_hears_its_own_verdict),
     cmocka_unit_test(a_client_that_left_is_nobodys_trouble),
     cmocka_unit_test(a_verdict_that_does_not_come_in_ten_seconds_is_a_retry),

@@ -55,6 +55,18 @@ static void a_long_text_is_cut_and_the_delay_stays(void **state) {
   assert_int_equal(rpc_status_make(14, text, 0, buf, 10), 0); /* no room for the delay: nothing rather than a lie */
 }
 
+static void the_text_is_utf8_whatever_was_said(void **state) {
+  (void)state;
+  char buf[40];
+  struct weir_rpc_status s;
+  size_t n = rpc_status_make(3, "caf\xe9", -1, buf, sizeof buf);
+  assert_int_equal(rpc_status_parse(buf, n, &s), 0);
+  assert_string_equal(s.msg, "caf\xef\xbf\xbd");
+  n = rpc_status_make(3, "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", -1, buf, 11); /* 2 for the code, 2 before the text */
+  assert_int_equal(rpc_status_parse(buf, n, &s), 0);
+  assert_string_equal(s.msg, "\xc3\xa9\xc3\xa9\xc3\xa9");
+}
+
 static void other_details_are_passed_over(void **state) {
   (void)state;
   static const char bytes[] = "\x08\x08\x1a\x0b\x0a\x05other\x12\x02\xff\xff\x1a\x2e\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x02\x0a\x00\x28\x07";
@@ -93,6 +105,7 @@ int main(void) {
     cmocka_unit_test(a_status_round_trips),
     cmocka_unit_test(the_delay_and_the_text_may_be_absent),
     cmocka_unit_test(a_long_text_is_cut_and_the_delay_stays),
+    cmocka_unit_test(the_text_is_utf8_whatever_was_said),
     cmocka_unit_test(other_details_are_passed_over),
     cmocka_unit_test(delays_are_kept_in_reason),
     cmocka_unit_test(hostile_bytes_are_refused),
