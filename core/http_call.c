@@ -127,7 +127,7 @@ static uint32_t add_text(struct weir_http_call *call, const char *p, size_t n) {
 
 static int headers_over(struct weir_http_call *call, size_t more) {
   if (call->n_at <= CALL_MAX_HEADERS && call->text_n + more <= CALL_MAX_HEADER_TEXT) return 0;
-  call_fail(call, WEIR_E_LIMIT, "the response headers are over the limit of %u lines or %u bytes", CALL_MAX_HEADERS, CALL_MAX_HEADER_TEXT);
+  call_fail(call, WEIR_E_LIMIT, "the response has more than %u header lines or %u bytes of them", CALL_MAX_HEADERS, CALL_MAX_HEADER_TEXT);
   return 1;
 }
 
@@ -172,7 +172,7 @@ int call_body(struct weir_http_call *call, const char *p, size_t n) {
   if (n) append_body(call, p, over ? (size_t)(max - have) : n);
   if (!over) return 0;
   call->cut = 1;
-  call_fail(call, WEIR_E_LIMIT, "the response body is over the limit of %llu bytes", (unsigned long long)max);
+  call_fail(call, WEIR_E_LIMIT, "the response body is longer than the %llu bytes that are read", (unsigned long long)max);
   return 1;
 }
 

@@ -195,14 +195,9 @@ static int check(const struct otlp_export_config *cfg, int *ret_skip, struct wei
 
 static int open_client(struct exporter *e, const char *endpoint, struct weir_error *err) {
   struct weir_http_header metadata[MAX_HEADERS];
-  char names[MAX_HEADERS][128];
   size_t n = 0;
-  for (; n < e->cfg->headers.n; n++) { /* HTTP/2 names are lower case */
-    const char *key = e->cfg->headers.v[n].key;
-    size_t k = 0;
-    for (; key[k] && k < sizeof names[n] - 1; k++) names[n][k] = (char)(key[k] >= 'A' && key[k] <= 'Z' ? key[k] + 32 : key[k]);
-    names[n][k] = 0;
-    metadata[n].name = weir_str_of(names[n]);
+  for (; n < e->cfg->headers.n; n++) { /* the HTTP client writes names in lower case */
+    metadata[n].name = weir_str_of(e->cfg->headers.v[n].key);
     metadata[n].value = weir_str_of(e->cfg->headers.v[n].value);
   }
   struct weir_grpc_client_config cfg = { .size = sizeof cfg, .endpoint = endpoint, .authority = e->cfg->authority,

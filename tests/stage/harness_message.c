@@ -102,6 +102,8 @@ static struct message request(const struct message *records, size_t n) {
 static void attrs_of_all_kinds(struct message *m, uint32_t field) {
   struct message yes = { .n = 0 }, none = { .n = 0 }, array = { .n = 0 }, map = { .n = 0 }, one = { .n = 0 }, v = { .n = 0 };
   attr_str(m, field, "str", "a \"b\"\n\x1b[31m\xc3\xa9\xff");
+  attr_str(m, field, "marks",
+    "\x7f\xc2\x85\xe2\x80\xa8\xe2\x80\xae\xc0\x80\xed\xa0\x80"); /* DEL, a C1 control, a line, a direction; two that are none */
   num(&yes, 2, 1);
   attr(m, field, "bool", &yes);
   attr_int(m, field, "int", -5);

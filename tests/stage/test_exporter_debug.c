@@ -20,7 +20,7 @@ static const char traces_normal[] =
   "Traces  resource spans: 1, spans: 2\n"
   "ResourceSpans #0 service.name=shop\n"
   " ScopeSpans #0 lib@1.2 build=7\n"
-  "  GET /a\\nFORGED trace=0102030405060708090a0b0c0d0e0fff span=01020304050607ab Server 1.500ms status=Error str=a \"b\"\\n\\x1b[31mé\\xff bool=true int=-5 double=0.1 array=[1,true] map={\"k\":\"v\\t\"} bytes=00fe empty=\n"
+  "  GET /a\\nFORGED trace=0102030405060708090a0b0c0d0e0fff span=01020304050607ab Server 1.500ms status=Error str=a \"b\"\\n\\x1b[31mé\\xff marks=\\x7f\\xc2\\x85\\xe2\\x80\\xa8\\xe2\\x80\\xae\\xc0\\x80\\xed\\xa0\\x80 bool=true int=-5 double=0.1 array=[1,true] map={\"k\":\"v\\t\"} bytes=00fe empty=\n"
   "  bare trace= span= Unspecified 0.000ms\n";
 
 static const char traces_detailed[] = "Traces  resource spans: 1, spans: 2\n"
@@ -50,6 +50,7 @@ static const char traces_detailed[] = "Traces  resource spans: 1, spans: 2\n"
                                       "    DroppedLinksCount: 5\n"
                                       "Attributes:\n"
                                       "     -> str: Str(a \"b\"\\n\\x1b[31mé\\xff)\n"
+                                      "     -> marks: Str(\\x7f\\xc2\\x85\\xe2\\x80\\xa8\\xe2\\x80\\xae\\xc0\\x80\\xed\\xa0\\x80)\n"
                                       "     -> bool: Bool(true)\n"
                                       "     -> int: Int(-5)\n"
                                       "     -> double: Double(0.1)\n"

@@ -90,6 +90,14 @@ static void headers_and_the_user_agent_are_sent(void **state) {
   harness_has_header(f.sink.headers, "x-scope-orgid", "team a"); /* HTTP/2 names are lower case */
   harness_has_header(f.sink.headers, "authorization", "Bearer x");
   tear_down(&f);
+  char keys[256], name[151];
+  memset(name, 'n', sizeof name - 1);
+  name[sizeof name - 1] = 0;
+  snprintf(keys, sizeof keys, "headers: {%s: v}", name);
+  set_up(&f, keys);
+  send_three(&f);
+  harness_has_header(f.sink.headers, name, "v");
+  tear_down(&f);
   set_up(&f, "");
   send_three(&f);
   harness_has_header(f.sink.headers, "user-agent", "weir");
@@ -258,6 +266,22 @@ static void ok_with_a_message_that_is_no_answer_is_delivered(void **state) {
   tear_down(&f);
 }
 
+static void an_answer_that_is_longer_than_we_read_does_not_cut_the_batch(void **state) {
+  (void)state;
+  static char answer[5 << 20];
+  struct fixture f;
+  set_up(&f, "");
+  f.sink.answer = answer;
+  f.sink.answer_n = sizeof answer;
+  const struct harness_done *d = send_three(&f);
+  harness_done_is(f.h, WEIR_REJECTED, "longer than the");
+  assert_int_equal(d->verdict.too_large, 0); /* what was sent is not too large: two halves would get such answers, too */
+  f.sink.answer_n = 0;
+  send_three(&f);
+  harness_done_is(f.h, WEIR_DELIVERED, NULL);
+  tear_down(&f);
+}
+
 static void a_peer_that_is_no_grpc_server_is_told_by_its_http_status(void **state) {
   (void)state;
   static const struct {
@@ -409,6 +433,7 @@ int main(void) {
     cmocka_unit_test(each_status_is_a_verdict),
     cmocka_unit_test(a_partial_success_is_passed_on),
     cmocka_unit_test(ok_with_a_message_that_is_no_answer_is_delivered),
+    cmocka_unit_test(an_answer_that_is_longer_than_we_read_does_not_cut_the_batch),
     cmocka_unit_test(a_peer_that_is_no_grpc_server_is_told_by_its_http_status),
     cmocka_unit_test(rubbish_and_a_hang_up_are_tried_again),
     cmocka_unit_test(a_back_end_that_is_down_is_tried_again_and_found_when_it_is_up),

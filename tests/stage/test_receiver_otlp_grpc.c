@@ -156,24 +156,29 @@ static void a_refusal_for_good_says_why(void **state) {
 
 static void each_call_hears_its_own_verdict(void **state) {
   (void)state;
-  struct fixture f;
-  struct harness_reply r[3] = { { 0 } };
-  struct weir_batch *b[3];
-  set_up(&f, NULL);
-  for (size_t i = 0; i < 3; i++) { /* on one connection */
-    harness_send_grpc(&f.client, HARNESS_TRACES_RPC, f.p, f.n, &r[i]);
-    harness_wait_emitted(f.h, 1);
-    b[i] = harness_take_emitted(f.h);
-  }
   static const int codes[] = { WEIR_DELIVERED, WEIR_RETRY, WEIR_REJECTED };
-  static const uint32_t expected[] = { WEIR_GRPC_OK, WEIR_GRPC_UNAVAILABLE, WEIR_GRPC_INTERNAL };
-  for (size_t i = 3; i-- > 0;) {
-    harness_settle(f.h, b[i], codes[i]);
-    harness_wait_reply(f.h, &r[i]);
-    assert_int_equal(r[i].status, expected[i]);
-    for (size_t k = 0; k < i; k++) assert_int_equal(r[k].done, 0);
+  static const uint32_t answers[] = { WEIR_GRPC_OK, WEIR_GRPC_UNAVAILABLE, WEIR_GRPC_INTERNAL };
+  static const size_t orders[][3] = { { 2, 1, 0 }, { 1, 2, 0 }, { 0, 1, 2 }, { 2, 0, 1 } };
+  struct fixture f;
+  set_up(&f, NULL);
+  for (size_t o = 0; o < 4; o++) {
+    struct harness_reply r[3] = { { 0 } };
+    struct weir_batch *b[3];
+    for (size_t i = 0; i < 3; i++) { /* on one connection */
+      harness_send_grpc(&f.client, HARNESS_TRACES_RPC, f.p, f.n, &r[i]);
+      harness_wait_emitted(f.h, 1);
+      b[i] = harness_take_emitted(f.h);
+    }
+    for (size_t i = 0; i < 3; i++) {
+      size_t k = orders[o][i];
+      assert_int_equal(r[k].done, 0);
+      harness_settle(f.h, b[k], codes[k]);
+      harness_wait_reply(f.h, &r[k]);
+      assert_int_equal(r[k].status, answers[k]);
+    }
+    for (size_t i = 0; i < 3; i++) harness_reply_done(&r[i]);
+    harness_advance(f.h, NS_PER_S); /* nobody is left to be answered late */
   }
-  for (size_t i = 0; i < 3; i++) harness_reply_done(&r[i]);
   tear_down(&f);
 }
 
@@ -324,15 +329,29 @@ static void a_drain_waits_for_the_answer_and_takes_nobody_new(void **state) {
 
 static void both_protocols_drain_before_it_says_so(void **state) {
   (void)state;
-  struct harness_setup s = { .role = WEIR_RECEIVER,
-    .type = "otlp",
-    .signal = ALL,
-    .yaml = "protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}" };
-  struct harness *h = harness_open(&s);
+  struct harness_sink grpc; /* for a port to know */
+  struct harness_client client;
+  struct harness_reply r = { 0 };
+  char yaml[160];
+  size_t n;
+  char *p = harness_request(WEIR_TRACES, 1, &n);
+  harness_sink_init(&grpc);
+  snprintf(yaml, sizeof yaml, "protocols: {grpc: {endpoint: '127.0.0.1:%d'}, http: {endpoint: '127.0.0.1:0'}}", grpc.port);
+  struct harness *h = harness_new(WEIR_RECEIVER, "otlp", yaml, WEIR_TRACES);
+  harness_client_grpc(&client, h, grpc.port, "none", NULL);
+  harness_send_grpc(&client, HARNESS_TRACES_RPC, p, n, &r);
+  harness_wait_emitted(h, 1);
   harness_drain(h);
-  harness_run(h);
-  assert_int_equal(h->n_drained, 1);
+  harness_advance(h, NS_PER_S);
+  assert_int_equal(h->n_drained, 0); /* HTTP has, gRPC has not */
+  harness_expect(h, "0", WEIR_DELIVERED);
+  harness_wait_reply(h, &r);
+  assert_int_equal(r.status, WEIR_GRPC_OK);
+  harness_reply_done(&r);
+  harness_client_close(&client);
   harness_free(h);
+  harness_sink_close(&grpc);
+  free(p);
 }
 
 /* --- configuration -------------------------------------------------------------------------------------------------------------- */

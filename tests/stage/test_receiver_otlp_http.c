@@ -250,7 +250,8 @@ static void what_is_said_is_utf8_whatever_was_said_below(void **state) {
   set_up(&f, NULL);
   post_and_settle(&f, (struct weir_verdict){ .code = WEIR_REJECTED, .msg = "HTTP 400: caf\xe9" });
   check_status(&f, 500, WEIR_GRPC_INTERNAL, "HTTP 400: caf\xef\xbf\xbd", -1);
-  post_and_settle(&f, (struct weir_verdict){ .code = WEIR_DELIVERED, .rejected = 1, .msg = accents }); /* cut in the middle of a character */
+  post_and_settle(
+    &f, (struct weir_verdict){ .code = WEIR_DELIVERED, .rejected = 1, .msg = accents }); /* cut in the middle of a character */
   assert_int_equal(otlp_response_parse(f.r.body, f.r.n, &o), 0);
   assert_true(o.message.n > 200 && o.message.n < sizeof accents);
   assert_int_equal(utf8_repair(o.message.p, o.message.n, text, sizeof text), o.message.n);
@@ -260,27 +261,30 @@ static void what_is_said_is_utf8_whatever_was_said_below(void **state) {
 
 static void each_request_hears_its_own_verdict(void **state) {
   (void)state;
-  struct fixture f;
-  struct harness_reply r[3] = { { 0 } };
-  struct weir_batch *b[3];
-  struct harness_http q = { .path = "/v1/traces" };
-  set_up(&f, NULL);
-  q.body = f.p;
-  q.n = f.n;
-  for (size_t i = 0; i < 3; i++) {
-    harness_send_http(&f.client, &q, &r[i]);
-    harness_wait_emitted(f.h, 1);
-    b[i] = harness_take_emitted(f.h);
-  }
   static const int codes[] = { WEIR_DELIVERED, WEIR_RETRY, WEIR_REJECTED };
-  static const uint32_t http[] = { 200, 503, 500 };
-  for (size_t i = 3; i-- > 0;) { /* the last one first */
-    harness_settle(f.h, b[i], codes[i]);
-    harness_wait_reply(f.h, &r[i]);
-    assert_int_equal(r[i].status, http[i]);
-    for (size_t k = 0; k < i; k++) assert_int_equal(r[k].done, 0);
+  static const uint32_t answers[] = { 200, 503, 500 };
+  static const size_t orders[][3] = { { 2, 1, 0 }, { 1, 2, 0 }, { 0, 1, 2 }, { 2, 0, 1 } };
+  struct fixture f;
+  set_up(&f, NULL);
+  for (size_t o = 0; o < 4; o++) {
+    struct harness_reply r[3] = { { 0 } };
+    struct weir_batch *b[3];
+    struct harness_http q = { .path = "/v1/traces", .body = f.p, .n = f.n };
+    for (size_t i = 0; i < 3; i++) {
+      harness_send_http(&f.client, &q, &r[i]);
+      harness_wait_emitted(f.h, 1);
+      b[i] = harness_take_emitted(f.h);
+    }
+    for (size_t i = 0; i < 3; i++) {
+      size_t k = orders[o][i];
+      assert_int_equal(r[k].done, 0);
+      harness_settle(f.h, b[k], codes[k]);
+      harness_wait_reply(f.h, &r[k]);
+      assert_int_equal(r[k].status, answers[k]);
+    }
+    for (size_t i = 0; i < 3; i++) harness_reply_done(&r[i]);
+    harness_advance(f.h, NS_PER_S); /* nobody is left to be answered late */
   }
-  for (size_t i = 0; i < 3; i++) harness_reply_done(&r[i]);
   tear_down(&f);
 }
 
