@@ -169,6 +169,22 @@ static void several_batches_are_under_way_at_once(void **state) {
   tear_down(&f);
 }
 
+static void there_are_no_more_connections_than_allowed(void **state) {
+  (void)state;
+  struct fixture f;
+  set_up(&f, "max_conns_per_host: 1");
+  f.sink.hold = 1;
+  for (size_t i = 0; i < 3; i++) harness_feed(f.h, harness_batch(f.h, 3, NULL));
+  harness_sink_wait(&f.sink, 1);
+  harness_advance(f.h, NS_PER_S);
+  assert_int_equal(f.sink.n_requests, 1); /* the others wait for it */
+  f.sink.hold = 0;
+  harness_sink_release(&f.sink);
+  harness_wait_done(f.h, 3);
+  assert_int_equal(f.sink.n_requests, 3);
+  tear_down(&f);
+}
+
 /* --- answers -------------------------------------------------------------------------------------------------------------- */
 
 static void each_status_is_a_verdict(void **state) {
@@ -432,6 +448,7 @@ int main(void) {
     cmocka_unit_test(headers_and_the_user_agent_are_sent),
     cmocka_unit_test(urls_may_have_paths_and_signals_their_own),
     cmocka_unit_test(several_batches_are_under_way_at_once),
+    cmocka_unit_test(there_are_no_more_connections_than_allowed),
     cmocka_unit_test(each_status_is_a_verdict),
     cmocka_unit_test(retry_after_is_seconds_or_a_date),
     cmocka_unit_test(what_the_back_end_says_is_in_the_message),

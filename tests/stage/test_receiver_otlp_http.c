@@ -211,6 +211,10 @@ static void a_partial_success_says_how_many_and_why(void **state) {
   assert_memory_equal(o.message.p, "two were too old", o.message.n);
   assert_true(counted(&f, "accepted", "spans") == 1);
   assert_true(counted(&f, "failed", "spans") == 2);
+  post_and_settle(&f, (struct weir_verdict){ .code = WEIR_DELIVERED, .rejected = 99, .msg = "a back end that cannot count" });
+  assert_int_equal(f.r.status, 200);
+  assert_true(counted(&f, "accepted", "spans") == 1); /* no more is counted than there was */
+  assert_true(counted(&f, "failed", "spans") == 5);
   tear_down(&f);
 }
 
@@ -316,6 +320,31 @@ static void a_verdict_that_does_not_come_in_ten_seconds_is_a_retry(void **state)
   assert_int_equal(f.r.done, 1);
   post_and_settle(&f, (struct weir_verdict){ .code = WEIR_DELIVERED }); /* the next one is served */
   check_ok(&f);
+  tear_down(&f);
+}
+
+static void everybody_who_still_waits_hears_at_the_deadline(void **state) {
+  (void)state;
+  struct fixture f;
+  set_up(&f, NULL);
+  for (size_t answered = 0; answered < 3; answered++) {
+    struct harness_reply r[3] = { { 0 } };
+    struct weir_batch *b[3];
+    struct harness_http q = { .path = "/v1/traces", .body = f.p, .n = f.n };
+    for (size_t i = 0; i < 3; i++) {
+      harness_send_http(&f.client, &q, &r[i]);
+      harness_wait_emitted(f.h, 1);
+      b[i] = harness_take_emitted(f.h);
+    }
+    harness_settle(f.h, b[answered], WEIR_DELIVERED);
+    harness_advance(f.h, 10250 * NS_PER_MS);
+    for (size_t i = 0; i < 3; i++) {
+      harness_wait_reply(f.h, &r[i]);
+      assert_int_equal(r[i].status, i == answered ? 200 : 503);
+      if (i != answered) harness_settle(f.h, b[i], WEIR_DELIVERED);
+      harness_reply_done(&r[i]);
+    }
+  }
   tear_down(&f);
 }
 
@@ -477,6 +506,7 @@ int main(void) {
     cmocka_unit_test(each_request_hears_its_own_verdict),
     cmocka_unit_test(a_client_that_left_is_nobodys_trouble),
     cmocka_unit_test(a_verdict_that_does_not_come_in_ten_seconds_is_a_retry),
+    cmocka_unit_test(everybody_who_still_waits_hears_at_the_deadline),
     cmocka_unit_test(malformed_bytes_are_told_by_their_place),
     cmocka_unit_test(what_the_envelope_does_not_show_passes_when_senders_are_trusted),
     cmocka_unit_test(other_paths_methods_and_types_are_refused),
