@@ -242,7 +242,7 @@ static int count_http(uint32_t signal, const struct weir_http_request *r) {
   struct weir_body *plain = NULL;
   struct weir_error err;
   if (!encoding.n) return count(signal, r->body->p, r->body->n);
-  if (compress_inflate(loop.pool, encoding, r->body->p, r->body->n, SINK_MAX_BYTES, &plain, &err)) return -1;
+  if (compress_inflate(loop.pool, encoding, r->body->p, r->body->n, SINK_MAX_BYTES, 0, &plain, &err)) return -1;
   int bad = count(signal, plain->p, plain->n);
   body_free(plain);
   return bad;
