@@ -17,6 +17,7 @@ static int64_t earlier(int64_t due, int64_t from_ns, int64_t limit_ns) { return 
 
 static int64_t exchange_due_ns(const struct http_conn *c, const struct weir_http_exchange *ex, int64_t due) {
   const struct weir_http_server_config *cfg = &c->server->cfg;
+  if (ex->state == EX_RECEIVING && cfg->read_timeout_ns > 0) due = earlier(due, ex->began_ns, cfg->read_timeout_ns);
   if (ex->state == EX_RECEIVING && ex->req.size == 0) return earlier(due, ex->progress_ns, cfg->read_header_timeout_ns);
   if (ex->state == EX_RECEIVING || (c->proto == 1 && !c->complete)) return earlier(due, ex->progress_ns, cfg->body_timeout_ns);
   if (ex->state == EX_REPLIED && c->proto == 2) return earlier(due, ex->progress_ns, cfg->write_timeout_ns);
@@ -55,7 +56,7 @@ static void http1_timed_out(struct http_conn *c) {
     return;
   }
   c->close_after = 1;
-  exchange_refuse(ex, 408, ex->req.size ? "the request body did not arrive in time (body_timeout)\n"
+  exchange_refuse(ex, 408, ex->req.size ? "the request did not arrive in time (30 s between two pieces of a body, or read_timeout)\n"
                                         : "the request headers did not arrive in time (read_header_timeout)\n");
 }
 
@@ -67,7 +68,7 @@ static void http2_timed_out(struct http_conn *c, int64_t now) {
     stalled = 1;
     int receiving = ex->state == EX_RECEIVING;
     ex->progress_ns = now; /* what is done now has as long again */
-    if (receiving && ex->req.size) exchange_refuse(ex, 408, "the request body did not arrive in time (body_timeout)\n");
+    if (receiving && ex->req.size) exchange_refuse(ex, 408, "the request did not arrive in time (30 s between two pieces of a body, or read_timeout)\n");
     else http2_cancel_stream(ex);
     if (receiving && !ex->req.size) stalled = 0; /* in the middle of a header block nothing else can come: the connection is over */
   }

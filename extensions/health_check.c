@@ -61,8 +61,18 @@ static void status_json(const struct health *h, int state, char *buf, size_t cap
   snprintf(buf, cap, "{\"status\":\"%s\",\"upSince\":\"%s\",\"uptime\":\"%.3fs\"}", texts[state], when, up);
 }
 
+static void not_allowed(struct health *h, struct weir_http_exchange *ex) {
+  struct weir_http_header allow = { weir_str_of("allow"), weir_str_of("GET, HEAD") };
+  struct weir_http_reply reply = { .status = 405, .headers = &allow, .n_headers = 1 };
+  h->http->reply(ex, &reply);
+}
+
 static void on_request(void *self, struct weir_http_exchange *ex, const struct weir_http_request *req) {
   struct health *h = self;
+  if (!weir_str_eq(req->method, weir_str_of("GET")) && !weir_str_eq(req->method, weir_str_of("HEAD"))) {
+    not_allowed(h, ex);
+    return;
+  }
   int state = h->health->state(), live = path_is(req, "/live"), ready = state == WEIR_HEALTH_READY;
   char json[256];
   struct weir_http_header type = { weir_str_of("content-type"), weir_str_of("application/json") };
@@ -125,7 +135,7 @@ static const struct weir_stage_type type = {
   .size = sizeof type,
   .role = WEIR_EXTENSION,
   .name = "health_check",
-  .doc = "Tells over HTTP whether the process takes data (`path`, /ready) and whether it runs (/live). During a drain readiness is 503 and liveness stays 200.",
+  .doc = "Tells over HTTP whether the process takes data (`path`, /ready) and whether it runs (/live), to GET and HEAD. During a drain readiness is 503 and liveness stays 200.",
   .example_yaml = "endpoint: 127.0.0.1:13133\n",
   .stability = "alpha",
   .fields = fields,

@@ -103,6 +103,7 @@ int otlp_http_start(struct otlp *r, struct weir_error *err) {
     .endpoint = h->endpoint,
     .max_body_bytes = h->max_request_body_size,
     .read_header_timeout_ns = h->read_header_timeout,
+    .read_timeout_ns = h->read_timeout,
     .idle_timeout_ns = h->idle_timeout,
     .write_timeout_ns = h->write_timeout,
     .on_headers = on_headers,

@@ -124,7 +124,7 @@ class Scenario:
         w = self.weir(spec.get("weir"))
         if spec.get("laws", False):
             check.laws(self, w)
-        w.stop(spec.get("within", 15), spec.get("exit", 0))
+        w.stop(spec.get("within", 15), spec.get("exit", 0), told=spec.get("told", False))
 
     def step_kill(self, spec):
         self.weir((spec or {}).get("weir")).kill()
