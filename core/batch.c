@@ -312,6 +312,12 @@ void batch_cross(struct weir_batch *b, struct loop *to) {
   b->loop = to;
 }
 
+void batch_seal(struct weir_batch *b) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  for (uint32_t i = 0; i < b->n_parts; i++) part_seal(b->loop->pool, b->parts[i]);
+  forget_caches(b);
+}
+
 static struct part *own_part(struct weir_batch *b) {
   CHECK_MAGIC(b, BATCH_MAGIC);
   WEIR_ASSERT(b->n_parts == 1 && b->parts[0]->tree); /* editing needs batch_write first */

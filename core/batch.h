@@ -85,6 +85,8 @@ void *batch_alloc(struct weir_batch *, size_t n); /* from the one part after bat
 int batch_encode(struct weir_batch *, const struct weir_iov **ret, size_t *ret_n, size_t *ret_bytes, struct weir_error *);
 /* Hands it to another lane: its parts become immutable, its loop changes. Call before posting. */
 void batch_cross(struct weir_batch *, struct loop *to);
+/* part_seal for each of its parts. */
+void batch_seal(struct weir_batch *);
 void batch_attr_set(struct weir_batch *, struct weir_rec *, struct weir_str key, struct weir_value);
 void batch_attr_delete(struct weir_batch *, struct weir_rec *, struct weir_str key);
 void batch_touch(struct weir_batch *, struct weir_rec *);
