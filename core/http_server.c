@@ -7,8 +7,10 @@
 #include "core/assert.h"
 #include "core/clock.h"
 #include "core/http_conn.h"
+#include "core/log.h"
 
 #define LINGER_NS NS_PER_S
+#define TLS_HANDSHAKE 22 /* the first byte of a TLS connection: RFC 8446 section 5.1 */
 #define GOAWAY_AFTER_NS (50 * NS_PER_MS) /* between the two GOAWAY frames of a drain: more than a round trip */
 
 /* --- time-outs ------------------------------------------------------------------------------------------- */
@@ -133,6 +135,8 @@ static void begin_http1(struct http_conn *c, const char *p, size_t n) {
 /* Which protocol: the HTTP/2 preface comes first in cleartext with prior knowledge. */
 static void first_bytes(struct http_conn *c, const char *p, size_t n) {
   size_t i = 0;
+  if (!c->preface_n && p[0] == TLS_HANDSHAKE) /* it will not understand the 400 that comes */
+    log_warn(c->server->owner, "%s speaks TLS to %s, which is plaintext: let the client use http://, or insecure", c->peer, c->server->endpoint);
   while (i < n && c->preface_n < HTTP_PREFACE_N && p[i] == HTTP_PREFACE[c->preface_n]) c->preface_n++, i++;
   if (c->preface_n == HTTP_PREFACE_N) begin_http2(c, p + i, n - i);
   else if (i < n) begin_http1(c, p + i, n - i);
@@ -140,7 +144,7 @@ static void first_bytes(struct http_conn *c, const char *p, size_t n) {
 
 void conn_read(struct http_conn *c, const char *p, size_t n) {
   CHECK_MAGIC(c, CONN_MAGIC);
-  if (c->lingering || c->io.closing) return;
+  if (c->lingering || c->io.closing || !n) return;
   if (c->proto == 0) first_bytes(c, p, n);
   else if (c->proto == 1) http1_read(c, p, n);
   else http2_read(c, p, n);
