@@ -26,7 +26,7 @@ ALL="floor-frames floor-count floor-walk
 grpc-nop grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop http-nop-envelope http-nop-read
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
 go:grpc-nop go:http-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert
-one-by-one idle memory"
+one-by-one idle memory micro"
 
 end_all() {
   for pid in "${STARTED[@]:-}"; do [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null; done
@@ -217,8 +217,16 @@ run_memory() {
   stop "$sink"
 }
 
+# What the data model costs, in ns of CPU a span, and a batch boundary, in ns of CPU a batch.
+run_micro() {
+  "$BUILD/bench/micro_otlp" >"$WORK/micro" && "$BUILD/bench/micro_stage" >>"$WORK/micro" || { fail micro "$(tail -1 "$WORK/micro")"; return; }
+  while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(copy|count|scan|decode|re-frame|insert\+encode|rewrite) +([0-9.]+).*/micro-\1-ns \2/p
+    s/^batch boundary ([0-9.]+) ns/micro-batch-boundary-ns \1/p; s/.*tree ([0-9.]+) x the wire/micro-tree-times-wire \1/p' "$WORK/micro")
+}
+
 run_case() {
   case $1 in
+  micro) run_micro ;;
   floor-frames) run_floor "$1" 1 ;;
   floor-count) run_floor "$1" 2 ;;
   floor-walk) run_floor "$1" 3 ;;

@@ -46,7 +46,6 @@ struct weir_stage {
   uint32_t lane, lanes;
   int ack_delivered;     /* the pipeline says `ack: delivered` */
   int downstream_need;   /* WEIR_NEED_* of what stands below */
-  int validation_seen;
   struct loop *loop;
   const struct stage_ops *ops;
   void *owner;           /* the graph's node or the harness */
