@@ -86,14 +86,36 @@ def h2spec(allowed, out, told):
 # --- Jaeger ------------------------------------------------------------------------------------------
 
 def jaeger(scenario, spec):
-    """All traces of `service` that Jaeger's query API shows: `spans` of them, and with `equal: reference` each as the SDK sent it."""
+    """What Jaeger's query API shows of `service`: `spans` in all its traces, its operations, and with `equal: reference` each span as the
+    SDK sent it. `attributes: {NAME: {key: text}}` are those that a span must have."""
     def look():
         found = [normal(r, span) for r, span in query(spec["url"], spec["service"])]
         if len(found) != spec["spans"]:
             return f"Jaeger shows {len(found)} spans of {spec['service']}, expected {spec['spans']}"
-        return compare(scenario, found) if spec.get("equal") == "reference" else None
+        names = sorted({n["name"] for n in found})
+        return (lists(spec, names) or lacks(spec.get("attributes", {}), found) or
+                (compare(scenario, found) if spec.get("equal") == "reference" else None))
 
     check.until(20 * scenario.slow, look)
+
+
+def lists(spec, names):
+    """The service and the operations as Jaeger's search page offers them."""
+    services = json.loads(fetch(f"{spec['url']}/api/v3/services"))["services"]
+    if spec["service"] not in services:
+        return f"Jaeger lists the services {services}, not {spec['service']}"
+    answer = json.loads(fetch(f"{spec['url']}/api/v3/operations?{urllib.parse.urlencode({'service': spec['service']})}"))
+    listed = sorted({o["name"] for o in answer["operations"]})
+    return None if listed == names else f"Jaeger lists the operations {listed}, its traces have {names}"
+
+
+def lacks(wanted, found):
+    for name, pairs in wanted.items():
+        spans = [n["attributes"] for n in found if n["name"] == name]
+        for key, text in pairs.items():
+            if json.dumps({"stringValue": text}) not in [s.get(key) for s in spans]:
+                return f"Jaeger, span {name!r}: no attribute {key}={text!r} in {spans}"
+    return None
 
 
 def query(url, service):

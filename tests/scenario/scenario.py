@@ -76,6 +76,8 @@ class Scenario:
                 return self.build
             if kind == "repo":
                 return REPOSITORY
+            if kind == "python":
+                return os.environ["WEIR_PYTHON"]
             raise Failure(f"unknown placeholder {m.group(0)}")
 
         return PLACE.sub(value, text)
