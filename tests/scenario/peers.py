@@ -3,7 +3,6 @@ import base64
 import datetime
 import json
 import os
-import re
 import subprocess
 import urllib.error
 import urllib.parse
@@ -55,7 +54,7 @@ def stop(process):
 
 
 def command(scenario, spec):
-    """Runs a program of the interop cache to its end: {run: [...], exit, within, stdout: [...], passed: "h2spec counts"}."""
+    """Runs a program of the interop cache to its end: {run: [...], exit, within, stdout: [texts]}. Gives what it printed."""
     try:
         done = subprocess.run(["nice", os.path.join(BIN, spec["run"][0]), *map(str, spec["run"][1:])], capture_output=True, text=True,
                               timeout=spec.get("within", 30), check=False, cwd=scenario.folder, env={**os.environ, **BOUNDS})
@@ -67,20 +66,7 @@ def command(scenario, spec):
     for text in spec.get("stdout", []):
         if text not in done.stdout:
             raise Failure(f"{spec['run'][0]} does not say {text!r}{told}")
-    if "h2spec" in spec:
-        h2spec(spec["h2spec"], done.stdout, told)
-
-
-def h2spec(allowed, out, told):
-    """allowed: titles of the cases that may fail, with the reason beside each in the scenario file."""
-    m = re.search(r"(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed", out)
-    if not m or int(m.group(1)) < 140:
-        raise Failure(f"h2spec did not run its cases{told}")
-    failed = {line.strip()[2:].split(": ", 1)[1] for line in out.split("Failures:")[-1].splitlines()
-              if "Failures:" in out and re.match(r"\s+× \d+: ", line)}
-    unexpected = failed - set(allowed)
-    if unexpected or int(m.group(4)) > len(allowed):
-        raise Failure(f"h2spec: {m.group(0)}; unexpected: {sorted(unexpected)}{told}")
+    return done.stdout
 
 
 # --- Jaeger ------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import yaml
 
 import check
 import drive
+import h2spec
 import peers
 import sink as sink_module
 from weir_process import Failure, Weir, slow_factor
@@ -186,6 +187,9 @@ class Scenario:
 
     def step_command(self, spec):
         peers.command(self, spec)
+
+    def step_h2spec(self, spec):
+        h2spec.run(self, spec)
 
     def step_jaeger(self, spec):
         peers.jaeger(self, spec)
