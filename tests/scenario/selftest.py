@@ -31,6 +31,15 @@ class Comparison(unittest.TestCase):
         self.assertIn("resource.attributes[0]", self.changed("logs", lambda r: r.resource_logs[0].resource.attributes.pop(0)) or "")
         self.assertIn("scope.name", self.changed("metrics", lambda r: setattr(r.resource_metrics[0].scope_metrics[0].scope, "name", "x")))
 
+    def test_each_item_has_its_own_resource(self):
+        for signal in items.REQUEST:
+            one = items.REQUEST[signal]()
+            parts = [payload.message(signal, 1) for _ in range(20)]
+            for i, part in enumerate(parts):
+                next(items.containers(signal, part))[0].resource.attributes[0].value.string_value = f"host {i}"
+                one.MergeFrom(part)
+            self.assertIsNone(items.difference(signal, items.collect(signal, parts), items.collect(signal, [one])))
+
     def test_point_and_metric(self):
         def point(r):
             r.resource_metrics[0].scope_metrics[0].metrics[0].sum.data_points[2].as_int = 0
