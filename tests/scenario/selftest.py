@@ -1,11 +1,14 @@
 """Shows that the test tools themselves can fail: comparison, sink faults, laws, metrics parser, generated bodies. Needs no weir."""
 import copy
+import types
 import unittest
 
 import check
 import drive
+import h2spec
 import items
 import payload
+import peers
 import sink
 import weir_process
 
@@ -150,6 +153,40 @@ class Bodies(unittest.TestCase):
                 value = value.array_value.values[0] if kind == "array" else value.kvlist_value.values[0].value
                 depth += 1
             self.assertEqual(depth, 20)
+
+
+H2SPEC = """
+      × 1: Sends a frame
+Failures:
+
+  4.2. Frame Size
+      × 1: Sends a frame
+        -> The endpoint MUST not like it.
+146 tests, 145 passed, 0 skipped, 1 failed
+"""
+
+
+class Peers(unittest.TestCase):
+    def test_h2spec(self):
+        h2spec.judge({"Sends a frame": "why"}, 146, H2SPEC)
+        for fails, cases, out in (({}, 146, H2SPEC), ({"Sends a frame": "why", "Another": "why"}, 146, H2SPEC), ({"Sends a frame": "why"}, 145, H2SPEC),
+                                  ({}, 146, ""), ({}, 146, H2SPEC.replace("×", "x")), ({}, 146, H2SPEC.replace("0 skipped", "1 skipped"))):
+            self.assertRaises(weir_process.Failure, h2spec.judge, fails, cases, out)
+
+    def test_jaeger(self):
+        reference = sink.Store()
+        reference.take("traces", "grpc", payload.message("traces", 2).SerializeToString(), {}, 0)[0].accepted = True
+        scenario = types.SimpleNamespace(reference_sink=lambda: types.SimpleNamespace(store=reference))
+
+        def wrong(change):
+            found = [peers.normal(*pair) for pair in peers.sent(scenario)]
+            change(found)
+            return peers.compare(scenario, "generated", found)
+
+        self.assertIsNone(wrong(lambda found: None))
+        self.assertIn("1 missing", wrong(lambda found: found.pop()))
+        for field in ("resource", "scope", "name", "attributes", "status", "events", "links", "start"):
+            self.assertIn(f": {field} is", wrong(lambda found, field=field: found[1].update({field: None})))
 
 
 if __name__ == "__main__":
