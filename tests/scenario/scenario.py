@@ -30,15 +30,23 @@ PLACE = re.compile(r"\{\{([a-z]+)((?:\.\w+)*)\}\}")
 FIRST_PORT, LAST_PORT = 12000, 22000  # below the range that the kernel gives to clients
 
 
+claims = []
+
+
 def free_port():
+    """A port that nobody has, nor another scenario means to have: those that run say so by a name, until they end."""
     for _ in range(200):
         port = random.randrange(FIRST_PORT, LAST_PORT)
+        claim = socket.socket(socket.AF_UNIX)
         with socket.socket() as s:
             try:
+                claim.bind(f"\0weir-test-port-{port}")
                 s.bind(("127.0.0.1", port))
-                return port
             except OSError:
+                claim.close()
                 continue
+        claims.append(claim)
+        return port
     raise Failure("no free port")
 
 
@@ -55,10 +63,7 @@ class Scenario:
     # --- what placeholders name
     def port(self, name):
         if name not in self.ports:
-            port = free_port()
-            while port in self.ports.values():
-                port = free_port()
-            self.ports[name] = port
+            self.ports[name] = free_port()
         return self.ports[name]
 
     def fill(self, text):
