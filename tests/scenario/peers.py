@@ -25,8 +25,7 @@ def fetch(url, timeout=5):
 
 def start(scenario, spec):
     """{name, command: [program of the interop cache, arguments ...], ready: URL}: started, waited for, ended with the scenario."""
-    log = os.path.join(scenario.folder, f"{spec['name']}.log")
-    with open(log, "wb") as out:
+    with open(os.path.join(scenario.folder, f"{spec['name']}.log"), "wb") as out:
         process = subprocess.Popen(["nice", os.path.join(BIN, spec["command"][0]), *map(str, spec["command"][1:])], stdin=subprocess.DEVNULL,
                                    stdout=out, stderr=subprocess.STDOUT, cwd=scenario.folder, env={**os.environ, **BOUNDS})
     scenario.programs[spec["name"]] = process
@@ -37,11 +36,15 @@ def start(scenario, spec):
             return None
         except (OSError, urllib.error.URLError) as e:
             if process.poll() is not None:
-                with open(log, encoding="utf-8", errors="replace") as f:
-                    raise Failure(f"{spec['name']} ended with {process.returncode}:\n{f.read()[-2000:]}") from None
+                raise Failure(f"{spec['name']} ended with {process.returncode}") from None
             return f"{spec['name']} is not ready: {e}"
 
     check.until(30, look)
+
+
+def output(scenario, name):
+    with open(os.path.join(scenario.folder, f"{name}.log"), encoding="utf-8", errors="replace") as f:
+        return f.read()
 
 
 def stop(process):

@@ -248,8 +248,10 @@ class Scenario:
                 w.kill()
             if failed and w.process:
                 print(f"--- stderr of {w.name} (last lines)\n{w.stderr()[-3000:]}")
-        for process in self.programs.values():
+        for name, process in self.programs.items():
             peers.stop(process)
+            if failed:
+                print(f"--- output of {name} (last lines)\n{peers.output(self, name)[-2000:]}")
         for s in self.open_sinks.values():
             if s.servers:
                 s.down()
