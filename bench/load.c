@@ -1,10 +1,12 @@
 /*
  * bench/load.c - OTLP load: a closed-loop sender of trace requests, and a sink that counts what arrives.
  *
- *   load send --grpc|--http HOST:PORT [--spans N] [--per-request 100] [--connections 4] [--streams 4] [--gzip] [--limit SECONDS]
+ *   load send --grpc|--http HOST:PORT [--spans N] [--per-request 100] [--connections 4] [--streams 4] [--gzip] [--rate SPANS]
+ *             [--limit SECONDS]
  *   load sink PORT      gRPC on PORT, HTTP on PORT+1; answers at once; SIGTERM prints the counts
  *
- * Closed loop: connections * streams requests are always under way, each answer starts the next. Requests are made once and sent
+ * Closed loop: connections * streams requests are always under way, each answer starts the next; with --rate no faster than so many spans a second, so
+ * that a receiver that answers before it has sent on is not fed faster than it sends. Requests are made once and sent
  * again and again (bench/otlp_sample.h). The transports are weir's own; bench/run.sh measures only the process in between.
  */
 #include <signal.h>
@@ -60,16 +62,18 @@ static void loop_begin(void) {
 struct options {
   const char *target;
   int grpc, gzip;
-  int64_t spans, per_request, connections, streams, limit_s;
+  int64_t spans, per_request, connections, streams, limit_s, rate;
 };
 
 struct lane { /* one request after the other */
   struct weir_grpc_client *grpc;
   struct weir_http_client *http;
   int64_t began_ns;
+  struct timer pause;
 };
 
-static struct options opt = { NULL, 1, 0, 1000000, 100, 4, 4, 120 };
+static struct options opt = { NULL, 1, 0, 1000000, 100, 4, 4, 120, 0 };
+static int64_t run_began_ns;
 static struct weir_iov requests[N_REQUESTS];
 static uint64_t to_send, n_sent, n_answered, n_errors;
 static uint32_t *latency_us;
@@ -77,12 +81,24 @@ static char first_error[256];
 
 static void send_next(struct lane *l);
 
+static void send_now(void *arg) {
+  if (n_sent < to_send) send_next(arg);
+}
+
+static void send_in_time(struct lane *l) {
+  int64_t due_ns = opt.rate ? run_began_ns + (int64_t)((double)n_sent * (double)opt.per_request / (double)opt.rate * 1e9) : 0;
+  int64_t wait_ns = due_ns - clock_mono_ns();
+  l->pause = (struct timer){ .fn = send_now, .arg = l };
+  if (wait_ns > 0) timer_set(&loop, &l->pause, wait_ns);
+  else send_next(l);
+}
+
 static void answered(struct lane *l, int ok, const char *why) {
   int64_t took_us = (clock_mono_ns() - l->began_ns) / 1000;
   latency_us[n_answered++] = took_us < UINT32_MAX ? (uint32_t)took_us : UINT32_MAX;
   if (!ok && n_errors++ == 0) snprintf(first_error, sizeof first_error, "%s", why);
   if (n_sent < to_send)
-    send_next(l);
+    send_in_time(l);
   else if (n_answered == to_send)
     loop_stop(&loop);
 }
@@ -191,7 +207,7 @@ static int send_all(void) {
   open_lanes(lanes, n);
   struct timer limit = { .fn = out_of_time };
   timer_set(&loop, &limit, opt.limit_s * NS_PER_S);
-  int64_t began = clock_mono_ns();
+  int64_t began = run_began_ns = clock_mono_ns();
   for (size_t i = 0; i < n; i++) send_next(&lanes[i]);
   loop_run(&loop);
   int r = report(clock_mono_ns() - began);
@@ -242,7 +258,7 @@ static int count_http(uint32_t signal, const struct weir_http_request *r) {
   struct weir_body *plain = NULL;
   struct weir_error err;
   if (!encoding.n) return count(signal, r->body->p, r->body->n);
-  if (compress_inflate(loop.pool, encoding, r->body->p, r->body->n, SINK_MAX_BYTES, &plain, &err)) return -1;
+  if (compress_inflate(loop.pool, encoding, r->body->p, r->body->n, SINK_MAX_BYTES, 0, &plain, &err)) return -1;
   int bad = count(signal, plain->p, plain->n);
   body_free(plain);
   return bad;
@@ -289,7 +305,7 @@ static int run_sink(int64_t port) {
 
 static int usage(void) {
   fprintf(stderr,
-    "usage: load send --grpc|--http HOST:PORT [--spans N] [--per-request N] [--connections N] [--streams N] [--gzip] [--limit SECONDS]\n"
+    "usage: load send --grpc|--http HOST:PORT [--spans N] [--per-request N] [--connections N] [--streams N] [--gzip] [--rate N] [--limit SECONDS]\n"
     "       load sink PORT\n");
   return 2;
 }
@@ -299,7 +315,7 @@ static int read_number(const char *name, const char *value) {
     const char *name;
     int64_t *to;
   } numbers[] = { { "--spans", &opt.spans }, { "--per-request", &opt.per_request }, { "--connections", &opt.connections },
-    { "--streams", &opt.streams }, { "--limit", &opt.limit_s } };
+    { "--streams", &opt.streams }, { "--limit", &opt.limit_s }, { "--rate", &opt.rate } };
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     if (strcmp(name, numbers[i].name) == 0) return parse_i64(value, numbers[i].to) || *numbers[i].to < 1;
   return -1;

@@ -26,7 +26,7 @@ ALL="floor-frames floor-count floor-walk
 grpc-nop grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop http-nop-envelope http-nop-read
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
 go:grpc-nop go:http-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert
-one-by-one idle memory"
+one-by-one idle memory micro"
 
 end_all() {
   for pid in "${STARTED[@]:-}"; do [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null; done
@@ -202,23 +202,32 @@ run_idle() {
   exec 8>&-
 }
 
-# Resident memory after one million and after ten million spans.
+# Resident memory after one million and after ten million spans, at a rate that the sink keeps up with: batch answers before it has sent, so what comes
+# faster than it goes stands in the queue.
 run_memory() {
   start sink "$BUILD/bench/load" sink "$SINK_PORT"
   local sink=$PID pid
   # shellcheck disable=SC2046
   start process "$BUILD/weir" run $(weir_args grpc-batch-grpc)
   pid=$PID
-  wait_port "$GRPC" "$pid" && "$BUILD/bench/load" send --grpc "$GRPC" --spans 1000000 --limit "$LIMIT_S" >/dev/null &&
+  wait_port "$GRPC" "$pid" && "$BUILD/bench/load" send --grpc "$GRPC" --spans 1000000 --rate 500000 --limit "$LIMIT_S" >/dev/null &&
     note memory-1M-hwm-mib "$(($(rss_kib "$pid" VmHWM) / 1024))" &&
-    "$BUILD/bench/load" send --grpc "$GRPC" --spans 9000000 --limit $((LIMIT_S * 3)) >/dev/null &&
+    "$BUILD/bench/load" send --grpc "$GRPC" --spans 9000000 --rate 500000 --limit $((LIMIT_S * 3)) >/dev/null &&
     note memory-10M-hwm-mib "$(($(rss_kib "$pid" VmHWM) / 1024))" || fail memory "$(tail -3 "$WORK/process")"
   stop "$pid"
   stop "$sink"
 }
 
+# What the data model costs, in ns of CPU a span, and a batch boundary, in ns of CPU a batch.
+run_micro() {
+  "$BUILD/bench/micro_otlp" >"$WORK/micro" && "$BUILD/bench/micro_stage" >>"$WORK/micro" || { fail micro "$(tail -1 "$WORK/micro")"; return; }
+  while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(copy|count|scan|decode|re-frame|insert\+encode|rewrite) +([0-9.]+).*/micro-\1-ns \2/p
+    s/^batch boundary ([0-9.]+) ns/micro-batch-boundary-ns \1/p; s/.*tree ([0-9.]+) x the wire/micro-tree-times-wire \1/p' "$WORK/micro")
+}
+
 run_case() {
   case $1 in
+  micro) run_micro ;;
   floor-frames) run_floor "$1" 1 ;;
   floor-count) run_floor "$1" 2 ;;
   floor-walk) run_floor "$1" 3 ;;

@@ -53,6 +53,7 @@ static void combine(struct ack *a, const struct weir_verdict *v) {
   if (rank[v->code] > rank[w->code]) {
     w->code = v->code;
     w->too_large = v->too_large;
+    w->status = v->status;
     keep_message(a, v->msg);
   } else if (!w->msg) {
     keep_message(a, v->msg);

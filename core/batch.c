@@ -60,6 +60,7 @@ void batch_free(struct weir_batch *b) {
   for (uint32_t i = 0; i < b->n_parts; i++) part_unref(b->parts[i]);
   if (b->parts != b->parts_inline) free(b->parts);
   if (b->acks != b->acks_inline) free(b->acks);
+  free(b->parents);
   iov_done(&b->wire);
   arena_done(&b->scratch);
   b->magic = 0;
@@ -71,7 +72,7 @@ static void settle_acks(struct weir_batch *b, const struct weir_verdict *v) {
   if (w.code == WEIR_REJECTED && w.rejected == 0 && b->n_acks == 1)
     w.rejected = b->items; /* "all", in items, so that branches can be added */
   for (uint32_t i = 0; i < b->n_acks; i++) ack_settle(b->acks[i], &w);
-  b->n_acks = 0;
+  b->n_acks = b->n_parents = 0;
 }
 
 void batch_settle(struct weir_batch *b, const struct weir_verdict *v) {
@@ -90,18 +91,69 @@ void batch_on_verdict(struct weir_batch *b, weir_ack_f *fn, void *arg) {
   add_ack(b, ack_new(b->loop, fn, arg));
 }
 
-static void share_acks(struct weir_batch *to, const struct weir_batch *from) {
-  for (uint32_t i = 0; i < from->n_acks; i++) {
-    ack_share(from->acks[i]);
-    add_ack(to, from->acks[i]);
-  }
+static void share_ack(struct weir_batch *to, struct ack *a) {
+  ack_share(a);
+  add_ack(to, a);
 }
+
+/* --- whose items are whose ---------------------------------------------------------------------------------- */
+
+static void add_parent(struct weir_batch *b, uint64_t items, uint32_t n_acks) {
+  if (b->n_parents == b->cap_parents) {
+    b->cap_parents = b->cap_parents ? b->cap_parents * 2 : 8;
+    b->parents = realloc(b->parents, b->cap_parents * sizeof *b->parents);
+    WEIR_ASSERT(b->parents != NULL);
+  }
+  b->parents[b->n_parents++] = (struct batch_parent){ .items = items, .n_acks = n_acks };
+}
+
+static void add_parents_of(struct weir_batch *to, const struct weir_batch *b) {
+  for (uint32_t i = 0; i < b->n_parents; i++) add_parent(to, b->parents[i].items, b->parents[i].n_acks);
+  if (b->n_parents == 0 && (b->items || b->n_acks)) add_parent(to, b->items, b->n_acks);
+}
+
+static int knows_parents(const struct weir_batch *b) {
+  uint64_t items = 0, acks = 0;
+  for (uint32_t i = 0; i < b->n_parents; i++) {
+    items += b->parents[i].items;
+    acks += b->parents[i].n_acks;
+  }
+  return b->n_parents > 0 && items == b->items && acks == b->n_acks;
+}
+
+/* The acks of the first head->items items go to the head, those that stand on both sides are shared. Before the items move. */
+static void split_acks(struct weir_batch *b, struct weir_batch *head, uint64_t items) {
+  if (!knows_parents(b)) {
+    b->n_parents = 0;
+    for (uint32_t i = 0; i < b->n_acks; i++) share_ack(head, b->acks[i]);
+    return;
+  }
+  uint32_t n = 0, gone = 0;
+  for (; n < b->n_parents && b->parents[n].items <= items; n++) {
+    struct batch_parent *p = &b->parents[n];
+    items -= p->items;
+    for (uint32_t i = 0; i < p->n_acks; i++) add_ack(head, b->acks[gone + i]);
+    gone += p->n_acks;
+    add_parent(head, p->items, p->n_acks);
+  }
+  memmove(b->acks, b->acks + gone, (b->n_acks - gone) * sizeof *b->acks);
+  b->n_acks -= gone;
+  memmove(b->parents, b->parents + n, (b->n_parents - n) * sizeof *b->parents);
+  b->n_parents -= n;
+  if (items == 0) return;
+  for (uint32_t i = 0; i < b->parents[0].n_acks; i++) share_ack(head, b->acks[i]);
+  add_parent(head, items, b->parents[0].n_acks);
+  b->parents[0].items -= items;
+}
+
+/* --- forks, merges, cuts ------------------------------------------------------------------------------------- */
 
 struct weir_batch *batch_fork(struct weir_batch *b) {
   CHECK_MAGIC(b, BATCH_MAGIC);
   struct weir_batch *f = batch_new(b->loop, b->signal);
   for (uint32_t i = 0; i < b->n_parts; i++) add_part(f, part_ref(b->parts[i]));
-  share_acks(f, b);
+  for (uint32_t i = 0; i < b->n_acks; i++) share_ack(f, b->acks[i]);
+  for (uint32_t i = 0; i < b->n_parents; i++) add_parent(f, b->parents[i].items, b->parents[i].n_acks);
   f->ack_delivered = b->ack_delivered;
   return f;
 }
@@ -110,6 +162,10 @@ void batch_merge(struct weir_batch *into, struct weir_batch *from, int settle_no
   CHECK_MAGIC(into, BATCH_MAGIC);
   CHECK_MAGIC(from, BATCH_MAGIC);
   WEIR_ASSERT(into->signal == from->signal);
+  if (!settle_now) {
+    if (into->n_parents == 0) add_parents_of(into, into);
+    add_parents_of(into, from);
+  }
   for (uint32_t i = 0; i < from->n_parts; i++) add_part(into, from->parts[i]);
   from->n_parts = 0;
   if (settle_now) {
@@ -117,7 +173,7 @@ void batch_merge(struct weir_batch *into, struct weir_batch *from, int settle_no
     settle_acks(from, &taken);
   } else {
     for (uint32_t i = 0; i < from->n_acks; i++) add_ack(into, from->acks[i]);
-    from->n_acks = 0;
+    from->n_acks = from->n_parents = 0;
   }
   batch_free(from);
 }
@@ -143,13 +199,21 @@ struct weir_batch *batch_split(struct weir_batch *b, uint64_t items) {
   struct weir_batch *head = batch_new(b->loop, b->signal);
   for (uint32_t i = 0; i < whole; i++) add_part(head, b->parts[i]);
   if (cut) add_part(head, cut);
+  split_acks(b, head, head->items);
   memmove(b->parts, b->parts + whole, (b->n_parts - whole) * sizeof *b->parts);
   b->n_parts -= whole;
   b->items -= head->items;
   forget_caches(b);
-  share_acks(head, b);
   head->ack_delivered = b->ack_delivered;
   return head;
+}
+
+struct weir_batch *batch_split_parents(struct weir_batch *b) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  if (b->n_parents < 2 || !knows_parents(b)) return NULL;
+  uint64_t items = 0;
+  for (uint32_t i = 0; i < b->n_parents / 2; i++) items += b->parents[i].items;
+  return batch_split(b, items);
 }
 
 uint64_t batch_bytes(const struct weir_batch *b) {
@@ -246,6 +310,12 @@ void batch_cross(struct weir_batch *b, struct loop *to) {
   arena_init(&b->scratch, to->pool, 0);
   forget_caches(b);
   b->loop = to;
+}
+
+void batch_seal(struct weir_batch *b) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  for (uint32_t i = 0; i < b->n_parts; i++) part_seal(b->loop->pool, b->parts[i]);
+  forget_caches(b);
 }
 
 static struct part *own_part(struct weir_batch *b) {

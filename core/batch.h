@@ -26,6 +26,12 @@ struct ack {
   struct defer step;
 };
 
+/* What one of the merged batches brought: so many items, so many acks, in the order of both lists. */
+struct batch_parent {
+  uint64_t items;
+  uint32_t n_acks, reserved;
+};
+
 struct weir_batch {
   uint32_t magic, signal;
   uint32_t n_parts, cap_parts;
@@ -34,6 +40,8 @@ struct weir_batch {
   uint32_t n_acks, cap_acks;
   struct ack **acks;
   struct ack *acks_inline[2];
+  struct batch_parent *parents; /* of a batch merged under `ack: delivered`; none: it is one */
+  uint32_t n_parents, cap_parents;
   struct loop *loop; /* whose pool new memory comes from: the lane that holds it now */
   uint64_t items;
   int64_t deadline_ns;   /* of the running attempt */
@@ -65,7 +73,10 @@ void batch_on_verdict(struct weir_batch *, weir_ack_f *, void *arg);
 struct weir_batch *batch_fork(struct weir_batch *);
 /* Moves from's parts and acks behind into's; takes from. With settle_now from's acks are settled as delivered instead of moved. */
 void batch_merge(struct weir_batch *into, struct weir_batch *from, int settle_now);
+/* Cuts off the first `items` items: the head. Acks go with their items; one whose items stand on both sides is carried by both. NULL: nothing to cut. */
 struct weir_batch *batch_split(struct weir_batch *, uint64_t items);
+/* Cuts off the first half of the batches it was merged from. NULL when it is one, or edits changed how many items there are. */
+struct weir_batch *batch_split_parents(struct weir_batch *);
 uint64_t batch_bytes(const struct weir_batch *);
 const struct weir_data *batch_read(struct weir_batch *, struct weir_error *);
 /* Leaves the batch with exactly one, exclusively held part; its tree. */
@@ -74,22 +85,24 @@ void *batch_alloc(struct weir_batch *, size_t n); /* from the one part after bat
 int batch_encode(struct weir_batch *, const struct weir_iov **ret, size_t *ret_n, size_t *ret_bytes, struct weir_error *);
 /* Hands it to another lane: its parts become immutable, its loop changes. Call before posting. */
 void batch_cross(struct weir_batch *, struct loop *to);
+/* part_seal for each of its parts. */
+void batch_seal(struct weir_batch *);
 void batch_attr_set(struct weir_batch *, struct weir_rec *, struct weir_str key, struct weir_value);
 void batch_attr_delete(struct weir_batch *, struct weir_rec *, struct weir_str key);
 void batch_touch(struct weir_batch *, struct weir_rec *);
 
 static inline struct weir_verdict verdict_delivered(void) {
-  struct weir_verdict v = { WEIR_DELIVERED, 0, 0, 0, NULL };
+  struct weir_verdict v = { .code = WEIR_DELIVERED };
   return v;
 }
 
 static inline struct weir_verdict verdict_retry(int64_t after_ns, const char *msg) {
-  struct weir_verdict v = { WEIR_RETRY, 0, after_ns, 0, msg };
+  struct weir_verdict v = { .code = WEIR_RETRY, .retry_after_ns = after_ns, .msg = msg };
   return v;
 }
 
 static inline struct weir_verdict verdict_rejected(uint64_t n, const char *msg) {
-  struct weir_verdict v = { WEIR_REJECTED, 0, 0, n, msg };
+  struct weir_verdict v = { .code = WEIR_REJECTED, .rejected = n, .msg = msg };
   return v;
 }
 

@@ -57,13 +57,15 @@ static int inflate_all(int gzip, const char *p, size_t n, uint64_t max_bytes, st
   return 0;
 }
 
-int compress_inflate(struct pool *pool, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, struct weir_body **ret,
+int compress_inflate(struct pool *pool, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, int overdraw, struct weir_body **ret,
   struct weir_error *err) {
   int gzip = is(encoding, "gzip") || is(encoding, "x-gzip");
   if (!gzip && !is(encoding, "deflate") && !is(encoding, "zlib"))
     return weir_fail(err, WEIR_E_UNSUPPORTED, "content-encoding %.*s is not supported: use gzip, deflate or none", (int)(encoding.n < 40 ? encoding.n : 40), encoding.p);
   if (!inflater) inflater = libdeflate_alloc_decompressor();
-  struct weir_body *body = inflater ? body_new(pool, guess_size(gzip, p, n, max_bytes)) : NULL;
+  WEIR_ASSERT(inflater != NULL);
+  size_t guess = guess_size(gzip, p, n, max_bytes);
+  struct weir_body *body = overdraw ? body_overdraw(pool, guess) : body_new(pool, guess);
   if (!body) return weir_fail(err, WEIR_E_NOMEM, "no memory in the byte budget for the decompressed body");
   int r = inflate_all(gzip, p, n, max_bytes, &body, err);
   if (r) {
@@ -76,7 +78,7 @@ int compress_inflate(struct pool *pool, struct weir_str encoding, const void *p,
 
 /* libdeflate takes one run of bytes. */
 static struct weir_body *gather(struct pool *pool, const struct weir_iov *iov, size_t n, size_t total) {
-  struct weir_body *all = body_new_overdraw(pool, total);
+  struct weir_body *all = body_overdraw(pool, total);
   for (size_t i = 0; i < n; i++) {
     memcpy(all->p + all->n, iov[i].p, iov[i].n);
     all->n += iov[i].n;
@@ -93,9 +95,9 @@ int compress_deflate(struct pool *pool, const char *encoding, int level, const s
   struct libdeflate_compressor *c = deflaters[level];
   size_t total = 0;
   for (size_t i = 0; i < n; i++) total += iov[i].n;
-  if (!c) return weir_fail(err, WEIR_E_NOMEM, "no memory for a compressor");
+  if (!c) return weir_fail(err, WEIR_E_NOMEM, "no memory to compress");
   size_t bound = gzip ? libdeflate_gzip_compress_bound(c, total) : libdeflate_zlib_compress_bound(c, total);
-  struct weir_body *joined = n != 1 ? gather(pool, iov, n, total) : NULL, *body = body_new_overdraw(pool, bound);
+  struct weir_body *joined = n != 1 ? gather(pool, iov, n, total) : NULL, *body = body_overdraw(pool, bound);
   const void *from = joined ? joined->p : iov[0].p;
   body->n = gzip ? libdeflate_gzip_compress(c, from, total, body->p, body->cap) : libdeflate_zlib_compress(c, from, total, body->p, body->cap);
   body_free(joined);

@@ -11,9 +11,11 @@
 
 #include "core/pool.h"
 
-/* encoding: "gzip" or "deflate"; concatenated gzip members are one body. Errors: WEIR_E_UNSUPPORTED, _LIMIT, _INVALID, _NOMEM. */
-int compress_inflate(struct pool *, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, struct weir_body **ret, struct weir_error *);
-/* Overdraws the byte budget: what is compressed was admitted, and sending it is what frees its room. */
+/* encoding: "gzip" or "deflate"; concatenated gzip members are one body. overdraw: as body_overdraw does, else the budget may refuse.
+ * Errors: WEIR_E_UNSUPPORTED, _LIMIT, _INVALID, _NOMEM. */
+int compress_inflate(struct pool *, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, int overdraw, struct weir_body **ret,
+  struct weir_error *);
+/* Overdraws the budget: what is compressed is on its way out. Errors: WEIR_E_UNSUPPORTED, _NOMEM. */
 int compress_deflate(struct pool *, const char *encoding, int level, const struct weir_iov *, size_t n, struct weir_body **ret, struct weir_error *);
 /* Frees this thread's (de)compressors; at the end of a lane. */
 void compress_thread_done(void);

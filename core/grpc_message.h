@@ -18,6 +18,7 @@
 struct grpc_limit {
   uint64_t max_bytes;
   const char *name;
+  int overdraw; /* the budget does not refuse it (core/pool.h) */
 };
 
 /* The message at p..p+n: inside the body it came in, or inside `inflated`, which the holder owns. */

@@ -152,10 +152,12 @@ static uint32_t on_headers(void *self, const struct weir_http_request *r, struct
   return 0;
 }
 
-/* The transport refuses a body: its 413 and 503 in gRPC's words. A call that is not gRPC was refused by its headers. */
+/* The transport refuses headers or a body: its 431, 413 and 503 in gRPC's words. A call that is not gRPC was refused by its headers. */
 static void on_refuse(void *self, uint32_t status, const struct weir_http_request *r, struct weir_http_reply *reply) {
   struct weir_grpc_server *s = self;
   CHECK_MAGIC(s, SERVER_MAGIC);
+  if (status == 431 && is_grpc_type(weir_http_find(r->headers, r->n_headers, "content-type")))
+    early_status(s, reply, WEIR_GRPC_RESOURCE_EXHAUSTED, "the request metadata is over the limits of this server (max_header_bytes, max_headers)", -1);
   if (status == 413) too_large(s, declared_length(r) > GRPC_PREFIX ? declared_length(r) - GRPC_PREFIX : 0, reply);
   if (status == 503) early_status(s, reply, WEIR_GRPC_UNAVAILABLE, "out of memory budget; try again later", REFUSED_RETRY_AFTER_NS);
 }
@@ -327,7 +329,7 @@ static int native_listen(
   s->loop = loop;
   s->self = c.self;
   uint64_t max_bytes = c.max_message_bytes ? c.max_message_bytes : DEFAULT_MAX_MESSAGE;
-  s->limit = (struct grpc_limit){ max_bytes < UINT32_MAX ? max_bytes : UINT32_MAX, "max_recv_msg_size_mib" }; /* the prefix has 4 bytes */
+  s->limit = (struct grpc_limit){ max_bytes < UINT32_MAX ? max_bytes : UINT32_MAX, "max_recv_msg_size_mib", 0 }; /* the prefix has 4 bytes */
   copy_methods(s, &c);
   struct weir_http_server_config http = { .size = sizeof http,
     .flags = WEIR_HTTP_H2_ONLY,

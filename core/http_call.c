@@ -153,23 +153,12 @@ int call_header_more(struct weir_http_call *call, int is_value, const char *p, s
   return 0;
 }
 
-/* Over the byte budget if need be: an answer that is lost means a request that is sent twice. */
-static void append_body(struct weir_http_call *call, const char *p, size_t n) {
-  size_t have = call->reply ? call->reply->n : 0;
-  if (!call->reply || call->reply->cap - have < n) {
-    struct weir_body *grown = body_new_overdraw(call->client->loop->pool, have + n > 2 * have ? have + n : 2 * have);
-    if (have) memcpy(grown->p, call->reply->p, have);
-    body_free(call->reply);
-    call->reply = grown;
-  }
-  memcpy(call->reply->p + have, p, n);
-  call->reply->n = have + n;
-}
-
 int call_body(struct weir_http_call *call, const char *p, size_t n) {
   uint64_t max = call->client->cfg.max_response_bytes, have = call->reply ? call->reply->n : 0;
   int over = n > max - have;
-  if (n) append_body(call, p, over ? (size_t)(max - have) : n);
+  size_t wanted = over ? (size_t)(max - have) : n;
+  if (!call->reply) call->reply = body_overdraw(call->client->loop->pool, wanted);
+  WEIR_ASSERT(body_append(&call->reply, p, wanted) == 0);
   if (!over) return 0;
   call->cut = 1;
   call_fail(call, WEIR_E_LIMIT, "the response body is longer than the %llu bytes that are read", (unsigned long long)max);

@@ -41,7 +41,7 @@ struct weir_http_exchange {
   int32_t stream_id;
   int refused, keep_alive, headers_over, head_only, value_ended; /* value_ended: the last header is whole (HTTP/1.1) */
   uint64_t content_length; /* UINT64_MAX: not given */
-  int64_t progress_ns;     /* when a piece of it last came, or went */
+  int64_t began_ns, progress_ns; /* progress: when a piece of it last came, or went */
   struct weir_http_request req;
   char *text; /* method, target, header names and values, peer */
   size_t text_n, text_cap;

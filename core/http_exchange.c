@@ -28,7 +28,7 @@ struct weir_http_exchange *exchange_new(struct http_conn *c) {
   ex->conn = c;
   ex->server = s;
   ex->content_length = UINT64_MAX;
-  ex->progress_ns = clock_mono_ns();
+  ex->began_ns = ex->progress_ns = clock_mono_ns();
   ex->prev = NULL;
   ex->next = c->exchanges;
   if (c->exchanges) c->exchanges->prev = ex;
@@ -177,7 +177,7 @@ void exchange_refuse(struct weir_http_exchange *ex, uint32_t status, const char 
   conn_count_refused(ex->conn, refused_by(status));
   body_free(ex->req.body);
   ex->req.body = NULL;
-  if (s->cfg.on_refuse && !s->closed && (status == 413 || status == 503) && ex->req.size) s->cfg.on_refuse(s->cfg.self, status, &ex->req, &reply);
+  if (s->cfg.on_refuse && !s->closed && (status == 413 || status == 431 || status == 503) && ex->req.size) s->cfg.on_refuse(s->cfg.self, status, &ex->req, &reply);
   send_reply(ex, &reply);
 }
 

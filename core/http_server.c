@@ -7,8 +7,10 @@
 #include "core/assert.h"
 #include "core/clock.h"
 #include "core/http_conn.h"
+#include "core/log.h"
 
 #define LINGER_NS NS_PER_S
+#define TLS_HANDSHAKE 22 /* the first byte of a TLS connection: RFC 8446 section 5.1 */
 #define GOAWAY_AFTER_NS (50 * NS_PER_MS) /* between the two GOAWAY frames of a drain: more than a round trip */
 
 /* --- time-outs ------------------------------------------------------------------------------------------- */
@@ -17,6 +19,7 @@ static int64_t earlier(int64_t due, int64_t from_ns, int64_t limit_ns) { return 
 
 static int64_t exchange_due_ns(const struct http_conn *c, const struct weir_http_exchange *ex, int64_t due) {
   const struct weir_http_server_config *cfg = &c->server->cfg;
+  if (ex->state == EX_RECEIVING && cfg->read_timeout_ns > 0) due = earlier(due, ex->began_ns, cfg->read_timeout_ns);
   if (ex->state == EX_RECEIVING && ex->req.size == 0) return earlier(due, ex->progress_ns, cfg->read_header_timeout_ns);
   if (ex->state == EX_RECEIVING || (c->proto == 1 && !c->complete)) return earlier(due, ex->progress_ns, cfg->body_timeout_ns);
   if (ex->state == EX_REPLIED && c->proto == 2) return earlier(due, ex->progress_ns, cfg->write_timeout_ns);
@@ -55,7 +58,7 @@ static void http1_timed_out(struct http_conn *c) {
     return;
   }
   c->close_after = 1;
-  exchange_refuse(ex, 408, ex->req.size ? "the request body did not arrive in time (body_timeout)\n"
+  exchange_refuse(ex, 408, ex->req.size ? "the request did not arrive in time (30 s between two pieces of a body, or read_timeout)\n"
                                         : "the request headers did not arrive in time (read_header_timeout)\n");
 }
 
@@ -67,7 +70,7 @@ static void http2_timed_out(struct http_conn *c, int64_t now) {
     stalled = 1;
     int receiving = ex->state == EX_RECEIVING;
     ex->progress_ns = now; /* what is done now has as long again */
-    if (receiving && ex->req.size) exchange_refuse(ex, 408, "the request body did not arrive in time (body_timeout)\n");
+    if (receiving && ex->req.size) exchange_refuse(ex, 408, "the request did not arrive in time (30 s between two pieces of a body, or read_timeout)\n");
     else http2_cancel_stream(ex);
     if (receiving && !ex->req.size) stalled = 0; /* in the middle of a header block nothing else can come: the connection is over */
   }
@@ -132,6 +135,8 @@ static void begin_http1(struct http_conn *c, const char *p, size_t n) {
 /* Which protocol: the HTTP/2 preface comes first in cleartext with prior knowledge. */
 static void first_bytes(struct http_conn *c, const char *p, size_t n) {
   size_t i = 0;
+  if (!c->preface_n && p[0] == TLS_HANDSHAKE) /* it will not understand the 400 that comes */
+    log_warn(c->server->owner, "%s speaks TLS to %s, which is plaintext: let the client use http://, or insecure", c->peer, c->server->endpoint);
   while (i < n && c->preface_n < HTTP_PREFACE_N && p[i] == HTTP_PREFACE[c->preface_n]) c->preface_n++, i++;
   if (c->preface_n == HTTP_PREFACE_N) begin_http2(c, p + i, n - i);
   else if (i < n) begin_http1(c, p + i, n - i);
@@ -139,7 +144,7 @@ static void first_bytes(struct http_conn *c, const char *p, size_t n) {
 
 void conn_read(struct http_conn *c, const char *p, size_t n) {
   CHECK_MAGIC(c, CONN_MAGIC);
-  if (c->lingering || c->io.closing) return;
+  if (c->lingering || c->io.closing || !n) return;
   if (c->proto == 0) first_bytes(c, p, n);
   else if (c->proto == 1) http1_read(c, p, n);
   else http2_read(c, p, n);

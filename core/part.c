@@ -25,13 +25,21 @@ struct part *part_ref(struct part *part) {
   return part;
 }
 
+/* What its bytes stand in, besides its own arena. */
+static void drop_sources(struct part *part) {
+  for (uint32_t i = 0; i < part->n_origins; i++) part_unref(part->origins[i]);
+  free(part->origins);
+  body_free(part->body);
+  part->origins = NULL;
+  part->n_origins = 0;
+  part->body = NULL;
+}
+
 void part_unref(struct part *part) {
   if (!part) return;
   CHECK_MAGIC(part, PART_MAGIC);
   if (atomic_fetch_sub_explicit(&part->refs, 1, memory_order_acq_rel) != 1) return;
-  for (uint32_t i = 0; i < part->n_origins; i++) part_unref(part->origins[i]);
-  free(part->origins);
-  body_free(part->body);
+  drop_sources(part);
   arena_done(&part->arena);
   part->magic = 0;
   free(part);
@@ -159,6 +167,32 @@ int part_encode(struct part *part, struct arena *scratch, struct iov_list *out, 
   if (n) iov_push(out, p, n);
   *ret_bytes = n;
   return 0;
+}
+
+void part_seal(struct pool *pool, struct part *part) {
+  CHECK_MAGIC(part, PART_MAGIC);
+  if (!part->tree || part->flags & PART_SPLIT || !part_exclusive(part)) return;
+  struct arena out;
+  arena_init(&out, pool, part->raw_n + part->added_bytes + 1024);
+  if (part->flags & PART_DIRTY) {
+    const char *p;
+    size_t n;
+    if (otlp_encode_sized(part->tree, &out, part->raw_n + part->added_bytes, &p, &n, NULL)) {
+      arena_done(&out);
+      return;
+    }
+    drop_sources(part);
+    part->raw = p;
+    part->raw_n = n;
+  } else if (!part->body) {
+    return; /* its bytes may stand beside the tree */
+  }
+  arena_done(&part->arena);
+  part->arena = out;
+  part->tree = NULL;
+  part->flags &= ~(PART_DIRTY | PART_TOUCHED);
+  part->wire_valid = 0;
+  part->added_bytes = 0;
 }
 
 void iov_push(struct iov_list *l, const void *p, size_t n) {

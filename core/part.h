@@ -61,6 +61,9 @@ const struct weir_data *part_read(struct pool *, struct part **part, struct weir
  * are moved, those of shared parts are copied (structs, not strings). So a batch that is edited has exactly one part, and
  * memory from that part's arena lives as long as its records. A single exclusively held part is returned as it is, decoded. */
 int part_own(struct pool *, struct part **parts, size_t n, struct part **ret, struct weir_error *);
+/* Gives the tree back, and writes what was edited to bytes of its own before: for a part that will wait and whose records nobody below reads. Done while
+ * the tree is in the cache, it costs half of what it costs later. Leaves a part alone that others see, too. */
+void part_seal(struct pool *, struct part *);
 /* Cuts the first `items` items into *ret_head; *part keeps the rest (a metric is cut between its data points and stands in both). Requires
  * 0 < items < part->items. The head is a clean, undecoded part with bytes of its own; the rest is framed when it is encoded or read. Costs what
  * the head holds, and one look at the whole for the first cut. On failure (only bytes that were never checked) *part is unchanged. */

@@ -10,6 +10,10 @@
 #define CLASSES ((POOL_MAX_SHIFT - POOL_MIN_SHIFT) * STEPS + 1)
 #define NO_CLASS UINT32_MAX
 
+#define NOT_CHARGED 0u
+#define CHARGED 1u
+#define OVERDRAWN 2u /* charged beyond the limit, if need be */
+
 struct pool {
   struct budget *budget;
   struct block *idle[CLASSES];
@@ -113,7 +117,7 @@ struct block *pool_get(struct pool *p, size_t n) {
     return NULL;
   }
   b->next = NULL;
-  b->charged = p->budget != NULL;
+  b->charged = p->budget ? CHARGED : NOT_CHARGED;
   return b;
 }
 
@@ -123,7 +127,7 @@ struct block *pool_take(struct pool *p, size_t n) {
   WEIR_ASSERT(b != NULL);
   if (p->budget) atomic_fetch_add_explicit(&p->budget->used, block_bytes(n), memory_order_relaxed);
   b->next = NULL;
-  b->charged = p->budget != NULL;
+  b->charged = p->budget ? OVERDRAWN : NOT_CHARGED;
   return b;
 }
 
@@ -131,7 +135,7 @@ void pool_put(struct block *b) {
   if (!b) return;
   struct pool *p = b->home;
   if (b->charged) budget_give(p->budget, b->cap + sizeof *b);
-  b->charged = 0;
+  b->charged = NOT_CHARGED;
   if (p == mine) {
     keep_idle(p, b);
     return;
@@ -171,11 +175,12 @@ struct weir_body *body_new(struct pool *p, size_t cap) {
   return b ? body_in(b) : NULL;
 }
 
-struct weir_body *body_new_overdraw(struct pool *p, size_t cap) { return body_in(pool_take(p, cap + sizeof(struct weir_body))); }
+struct weir_body *body_overdraw(struct pool *p, size_t cap) { return body_in(pool_take(p, cap + sizeof(struct weir_body))); }
 
 int body_grow(struct weir_body **body, size_t cap) {
   if (cap <= (*body)->cap) return 0;
-  struct weir_body *grown = body_new(block_of(*body)->home, cap);
+  const struct block *b = block_of(*body);
+  struct weir_body *grown = b->charged == OVERDRAWN ? body_overdraw(b->home, cap) : body_new(b->home, cap);
   if (!grown) return WEIR_E_NOMEM;
   memcpy(grown->p, (*body)->p, (*body)->n);
   grown->n = (*body)->n;

@@ -29,7 +29,7 @@ struct block {
   struct pool *home;
   struct block *next; /* for the owner's own lists while it is out */
   size_t cap;
-  uint32_t class, charged; /* class: the size class, the pool's */
+  uint32_t class, charged; /* the pool's: size class; NOT_CHARGED, CHARGED or OVERDRAWN */
   char data[];
 };
 
@@ -47,8 +47,9 @@ void pool_trim(struct pool *);
 
 /* struct weir_body on top of a block. */
 struct weir_body *body_new(struct pool *, size_t cap);
-/* As body_new, and overdraws the budget rather than fail: for sending what was admitted, without which no room would come free. Never NULL. */
-struct weir_body *body_new_overdraw(struct pool *, size_t cap);
+/* As body_new, and overdraws the budget rather than fail, as its growth does: for what empties queues (answers of back ends, compressed requests), so
+ * that a full budget can not stand in its own way. The caller bounds it. Never NULL. */
+struct weir_body *body_overdraw(struct pool *, size_t cap);
 int body_grow(struct weir_body **, size_t cap); /* 0 or WEIR_E_NOMEM; content kept */
 void body_free(struct weir_body *);             /* NULL allowed; [any] */
 /* n more bytes at the end; 0 or WEIR_E_NOMEM. Grows by doubling. */

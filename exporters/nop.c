@@ -25,7 +25,7 @@ static int nop_open(const struct weir_host *host, struct weir_stage *stage, cons
 
 static void nop_consume(void *self, struct weir_batch *batch) {
   struct nop *n = self;
-  struct weir_verdict delivered = { WEIR_DELIVERED, 0, 0, 0, NULL };
+  struct weir_verdict delivered = { .code = WEIR_DELIVERED };
   n->host->done(n->stage, batch, &delivered);
 }
 

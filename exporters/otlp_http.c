@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <weir/grpc.h>
 #include <weir/http.h>
 #include <weir/otlp.h>
 
@@ -109,10 +110,21 @@ static void verdict_of_success(struct exporter *e, const struct weir_http_respon
   e->host->log(e->stage, WEIR_LOG_WARN, "%s answered with a partial success, %llu items refused: %s", e->authority, (unsigned long long)o.rejected, text);
 }
 
+/* The Collector's reading of HTTP statuses. */
+static uint32_t status_of(uint32_t http) {
+  switch (http) {
+  case 400: return WEIR_GRPC_INVALID_ARGUMENT;
+  case 401: return WEIR_GRPC_UNAUTHENTICATED;
+  case 403: return WEIR_GRPC_PERMISSION_DENIED;
+  case 404: return WEIR_GRPC_UNIMPLEMENTED;
+  default: return WEIR_GRPC_UNKNOWN;
+  }
+}
+
 static void on_response(void *arg, const struct weir_http_response *r) {
   struct attempt *a = arg;
   struct exporter *e = a->e;
-  struct weir_verdict v = { WEIR_DELIVERED, 0, 0, 0, NULL };
+  struct weir_verdict v = { .code = WEIR_DELIVERED };
   char text[512];
   if (r->status >= 200 && r->status < 300) {
     verdict_of_success(e, r, &v, text, sizeof text);
@@ -124,6 +136,7 @@ static void on_response(void *arg, const struct weir_http_response *r) {
     v.msg = text;
     v.code = r->status == 429 || r->status == 502 || r->status == 503 || r->status == 504 ? WEIR_RETRY : WEIR_REJECTED;
     v.too_large = r->status == 413;
+    v.status = status_of(r->status);
     if (v.code == WEIR_RETRY) v.retry_after_ns = retry_after_ns(e, r);
   }
   struct weir_batch *batch = a->batch;
@@ -135,7 +148,7 @@ static void on_response(void *arg, const struct weir_http_response *r) {
 /* --- the attempt ------------------------------------------------------------------------------------------------------------ */
 
 static void not_now(struct exporter *e, struct attempt *a, int code, const char *msg) {
-  struct weir_verdict v = { code, 0, 0, 0, msg };
+  struct weir_verdict v = { .code = code, .msg = msg };
   struct weir_batch *batch = a->batch;
   free(a);
   e->host->done(e->stage, batch, &v);
@@ -149,14 +162,15 @@ static void http_consume(void *self, struct weir_batch *batch) {
   struct attempt *a = calloc(1, sizeof *a);
   err.msg[0] = 0;
   if (!a) {
-    struct weir_verdict later = { WEIR_RETRY, 0, 0, 0, "no memory" };
+    struct weir_verdict later = { .code = WEIR_RETRY, .msg = "no memory" };
     e->host->done(e->stage, batch, &later);
     return;
   }
   a->e = e;
   a->batch = batch;
-  if (e->otlp->encode(batch, &iov, &n, &bytes, &err)) {
-    not_now(e, a, WEIR_REJECTED, err.msg);
+  int code = e->otlp->encode(batch, &iov, &n, &bytes, &err);
+  if (code) {
+    not_now(e, a, code == WEIR_E_NOMEM ? WEIR_RETRY : WEIR_REJECTED, err.msg);
     return;
   }
   struct weir_iov packed;

@@ -193,8 +193,16 @@ static void wait_and_retry(struct attempt *a) {
   timer_set(l->loop, &a->timer, delay);
 }
 
-/* Too large for the back end: both halves go out one after the other, in the place of the whole. */
-static void split(struct attempt *a) {
+/* Both halves go out one after the other, in the place of the whole. */
+static void send_halves(struct attempt *a, struct weir_batch *head) {
+  struct weir_batch *whole = a->batch;
+  whole->holder = NULL;
+  whole->next = a->pieces;
+  a->pieces = whole;
+  start_batch(a, head);
+}
+
+static void too_large(struct attempt *a) {
   struct weir_batch *whole = a->batch;
   struct weir_batch *head = whole->items > 1 ? batch_split(whole, whole->items / 2) : NULL;
   if (!head) {
@@ -202,10 +210,18 @@ static void split(struct attempt *a) {
     return;
   }
   log_info(a->lane->sender->id, "request refused as too large: sending it again in two halves (%s)", text_of(&a->verdict));
-  whole->holder = NULL;
-  whole->next = a->pieces;
-  a->pieces = whole;
-  start_batch(a, head);
+  send_halves(a, head);
+}
+
+/* Of requests that were merged, only those with the culprit are to hear the refusal: found by halving, as nothing of a refused request was taken. */
+static void refused_for_good(struct attempt *a) {
+  struct weir_batch *head = a->verdict.rejected && a->verdict.rejected < a->batch->items ? NULL : batch_split_parents(a->batch);
+  if (!head) {
+    refused(a, REASON_PERMANENT);
+    return;
+  }
+  log_info(a->lane->sender->id, "request refused: sending the requests that it was merged from again in two halves (%s)", text_of(&a->verdict));
+  send_halves(a, head);
 }
 
 void attempt_handle(struct attempt *a) {
@@ -214,9 +230,9 @@ void attempt_handle(struct attempt *a) {
   if (a->verdict.code == WEIR_DELIVERED)
     delivered(a);
   else if (a->verdict.code == WEIR_REJECTED && a->verdict.too_large)
-    split(a);
+    too_large(a);
   else if (a->verdict.code == WEIR_REJECTED)
-    refused(a, REASON_PERMANENT);
+    refused_for_good(a);
   else if (a->lane->abandoned)
     attempt_abandon(a);
   else

@@ -107,7 +107,7 @@ static int listen_on(struct telemetry *t, const struct config_telemetry *c, stru
     .on_request = on_request,
     .self = t };
   int r = http_listen(t->loop, &s, &t->server, err);
-  if (!r && c->metrics_port == 0) log_info("weir", "own metrics are at http://%s:%d/metrics", c->metrics_host, telemetry_port(t));
+  if (!r) log_info("weir", bare_v6 ? "own metrics on http://[%s]:%d/metrics" : "own metrics on http://%s:%d/metrics", c->metrics_host, telemetry_port(t));
   if (r) weir_hint(err, "it is for own metrics: set another port in service::telemetry::metrics, or `level: none`");
   return r;
 }

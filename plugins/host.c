@@ -150,7 +150,10 @@ static void host_on_verdict(struct weir_stage *s, struct weir_batch *b, weir_ack
   batch_on_verdict(b, fn, arg);
 }
 
-static void host_merge(struct weir_stage *s, struct weir_batch *into, struct weir_batch *from) { batch_merge(into, from, !s->ack_delivered); }
+static void host_merge(struct weir_stage *s, struct weir_batch *into, struct weir_batch *from) {
+  if (s->downstream_need < WEIR_NEED_RECORDS) batch_seal(from); /* they will wait for others */
+  batch_merge(into, from, !s->ack_delivered);
+}
 
 static struct weir_batch *host_batch_new(struct weir_stage *s, uint32_t signal) {
   struct weir_batch *b = batch_new(s->loop, signal);

@@ -45,8 +45,7 @@ struct weir_stage {
   uint32_t out_signal;   /* connectors */
   uint32_t lane, lanes;
   int ack_delivered;     /* the pipeline says `ack: delivered` */
-  int downstream_need;   /* receivers: WEIR_NEED_* of what stands below */
-  int validation_seen;
+  int downstream_need;   /* WEIR_NEED_* of what stands below */
   struct loop *loop;
   const struct stage_ops *ops;
   void *owner;           /* the graph's node or the harness */

@@ -32,7 +32,7 @@ static struct weir_body *body_new_stage(struct weir_stage *s, size_t cap) { retu
 
 static int inflate_stage(struct weir_stage *s, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, struct weir_body **ret,
   struct weir_error *err) {
-  return compress_inflate(s->loop->pool, encoding, p, n, max_bytes, ret, err);
+  return compress_inflate(s->loop->pool, encoding, p, n, max_bytes, 0, ret, err);
 }
 
 static int deflate_stage(struct weir_stage *s, const char *encoding, int level, const struct weir_iov *iov, size_t n, struct weir_body **ret,

@@ -98,7 +98,7 @@ static int sampled(struct debug *e) {
 static void debug_consume(void *self, struct weir_batch *batch) {
   struct debug *e = self;
   struct weir_error err;
-  struct weir_verdict v = { WEIR_DELIVERED, 0, 0, 0, NULL };
+  struct weir_verdict v = { .code = WEIR_DELIVERED };
   err.msg[0] = 0;
   if (sampled(e)) {
     const struct weir_data *d = e->host->batch_read(batch, &err);

@@ -30,6 +30,8 @@ struct weir_verdict {
   int64_t retry_after_ns;
   uint64_t rejected;
   const char *msg; /* NUL-terminated, borrowed for the call; NULL = none */
+  uint32_t status; /* WEIR_REJECTED: the gRPC code (weir/grpc.h) that the next hop gave, for whoever answers a client in its words; 0 = none */
+  uint32_t reserved;
 };
 
 /* Called once with the verdict of a batch. [lane] of the stage that emitted it, in a later step. */

@@ -57,7 +57,7 @@ typedef uint32_t weir_http_headers_f(void *self, const struct weir_http_request 
 /* The whole request is there. Answer with `reply`, now or later, exactly once. */
 typedef void weir_http_request_f(void *self, struct weir_http_exchange *, const struct weir_http_request *);
 
-/* The server itself is about to refuse a request, with `status`: 413 (declared or received body over max_body_bytes) or 503 (the
+/* The server itself is about to refuse a request, with `status`: 413 (declared or received body over max_body_bytes), 431 (headers) or 503 (the
  * byte budget has no room for the body). `reply` holds the answer it would send; the hook may replace status, headers, body and
  * trailers (gRPC has its own). What the hook fills in must stay valid until the hook is called again. body of the request is NULL. */
 typedef void weir_http_refuse_f(void *self, uint32_t status, const struct weir_http_request *, struct weir_http_reply *);
@@ -76,6 +76,7 @@ struct weir_http_server_config {
   int64_t body_timeout_ns;            /* 0 = 30 s: longest pause between two pieces of a body; then 408 and close */
   int64_t idle_timeout_ns;            /* 0 = none: a connection without a request */
   int64_t write_timeout_ns;           /* 0 = 30 s without progress while an answer is being written */
+  int64_t read_timeout_ns;            /* 0 = none: a whole request, from its first byte; then as above */
   weir_http_headers_f *on_headers;    /* optional */
   weir_http_request_f *on_request;
   void *self;

@@ -126,7 +126,7 @@ static void verdict_of_ok(struct exporter *e, const char *msg, size_t n, struct 
 static void on_response(void *arg, const struct weir_grpc_status *s, const char *msg, size_t n) {
   struct attempt *a = arg;
   struct exporter *e = a->e;
-  struct weir_verdict v = { WEIR_DELIVERED, 0, 0, 0, NULL };
+  struct weir_verdict v = { .code = WEIR_DELIVERED };
   char text[512];
   if (s->code == WEIR_GRPC_OK) {
     verdict_of_ok(e, msg, n, &v, text, sizeof text);
@@ -138,14 +138,15 @@ static void on_response(void *arg, const struct weir_grpc_status *s, const char 
     v.code = WEIR_REJECTED;
     v.too_large = s->code == WEIR_GRPC_RESOURCE_EXHAUSTED && otlp_says_too_large(s->msg);
     v.msg = s->msg;
+    v.status = s->code;
   }
   struct weir_batch *batch = a->batch;
   free(a);
   e->host->done(e->stage, batch, &v);
 }
 
-static void give_up(struct exporter *e, struct weir_batch *batch, int too_large, const char *msg) {
-  struct weir_verdict v = { WEIR_REJECTED, too_large, 0, 0, msg };
+static void not_sent(struct exporter *e, struct weir_batch *batch, int code, int too_large, const char *msg) {
+  struct weir_verdict v = { .code = code, .too_large = too_large, .msg = msg };
   e->host->done(e->stage, batch, &v);
 }
 
@@ -155,18 +156,18 @@ void otlp_export_consume(void *self, struct weir_batch *batch) {
   size_t n, bytes;
   struct weir_error err;
   err.msg[0] = 0;
-  if (e->otlp->encode(batch, &iov, &n, &bytes, &err)) {
-    give_up(e, batch, 0, err.msg);
+  int code = e->otlp->encode(batch, &iov, &n, &bytes, &err);
+  if (code) {
+    not_sent(e, batch, code == WEIR_E_NOMEM ? WEIR_RETRY : WEIR_REJECTED, 0, err.msg);
     return;
   }
   if (bytes > e->cfg->max_message_bytes && e->host->batch_items(batch) > 1) {
-    give_up(e, batch, 1, "over max_message_bytes");
+    not_sent(e, batch, WEIR_REJECTED, 1, "over max_message_bytes");
     return;
   }
   struct attempt *a = malloc(sizeof *a);
   if (!a) {
-    struct weir_verdict later = { WEIR_RETRY, 0, 0, 0, "no memory" };
-    e->host->done(e->stage, batch, &later);
+    not_sent(e, batch, WEIR_RETRY, 0, "no memory");
     return;
   }
   a->e = e;

@@ -37,11 +37,27 @@ static uint32_t refuse(struct weir_http_reply *reply, uint32_t status, const cha
   return status;
 }
 
+/* A gRPC client on the HTTP port: told in gRPC's words, which is what its log shows. */
+static uint32_t refuse_grpc(const struct otlp *r, struct weir_http_reply *reply) {
+  static const char elsewhere[] = "this port takes OTLP over HTTP (protocol http/protobuf)%s%s";
+  static _Thread_local char text[400];
+  static _Thread_local struct weir_http_header headers[3];
+  const struct grpc_config *g = r->cfg->protocols.grpc;
+  snprintf(text, sizeof text, elsewhere, g ? "; gRPC is at " : "", g ? g->endpoint : "");
+  headers[0] = (struct weir_http_header){ weir_str_of("content-type"), weir_str_of("application/grpc") };
+  headers[1] = (struct weir_http_header){ weir_str_of("grpc-status"), weir_str_of("12") };
+  headers[2] = (struct weir_http_header){ weir_str_of("grpc-message"), weir_str_of(text) };
+  reply->headers = headers;
+  reply->n_headers = 3;
+  return 200;
+}
+
 static uint32_t on_headers(void *self, const struct weir_http_request *req, struct weir_http_reply *reply) {
   struct otlp *r = self;
+  struct weir_str type = weir_http_find(req->headers, req->n_headers, "content-type");
+  if (ct_is(type, "application/grpc") || ct_is(type, "application/grpc+proto")) return refuse_grpc(r, reply);
   if (!signal_of(r, req->path)) return refuse(reply, 404, "404 not found: OTLP is taken at /v1/traces, /v1/metrics and /v1/logs, for the signals that a pipeline uses\n");
   if (!weir_str_eq(req->method, weir_str_of("POST"))) return refuse(reply, 405, "405 method not allowed, supported: [POST]");
-  struct weir_str type = weir_http_find(req->headers, req->n_headers, "content-type");
   if (ct_is(type, "application/json"))
     return refuse(reply, 415, "415 unsupported media type: OTLP/JSON is not in this version yet; send application/x-protobuf (OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf)");
   if (!ct_is(type, "application/x-protobuf")) return refuse(reply, 415, "415 unsupported media type, supported: [application/x-protobuf]");
@@ -103,6 +119,7 @@ int otlp_http_start(struct otlp *r, struct weir_error *err) {
     .endpoint = h->endpoint,
     .max_body_bytes = h->max_request_body_size,
     .read_header_timeout_ns = h->read_header_timeout,
+    .read_timeout_ns = h->read_timeout,
     .idle_timeout_ns = h->idle_timeout,
     .write_timeout_ns = h->write_timeout,
     .on_headers = on_headers,

@@ -97,6 +97,8 @@ static const struct weir_field http_fields[] = {
     "The largest body, before and after decompression; larger ones are answered 413 (the Collector: 400; the specification: 413).", NULL, 0 },
   { "read_header_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, read_header_timeout), "1m", "1ms", NULL, NULL, NULL,
     "How long a request's headers may take; then 408.", NULL, 0 },
+  { "read_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, read_timeout), "0", "0", NULL, NULL, NULL,
+    "How long a whole request may take; then 408. 0 = without limit, but no longer than 30 s between two pieces of its body.", NULL, 0 },
   { "write_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, write_timeout), "30s", "1ms", NULL, NULL, NULL,
     "How long an answer may make no progress before the connection is closed.", NULL, 0 },
   { "idle_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, idle_timeout), "1m", "0", NULL, NULL, NULL,

@@ -72,6 +72,16 @@ static void answer_retry(struct pending *p, int64_t after_ns, const char *msg) {
   answer_error(p, 503, WEIR_GRPC_UNAVAILABLE, msg ? msg : "not taken now; try again", after_ns > 0 ? after_ns : RETRY_AFTER_NS);
 }
 
+/* In the next hop's words where it gave a status, as the Collector does: a client that sent bad data hears that it was bad. */
+static void answer_refused(struct pending *p, const struct weir_verdict *v) {
+  uint32_t code = v->status ? v->status : WEIR_GRPC_INTERNAL, http = 500;
+  if (code == WEIR_GRPC_INVALID_ARGUMENT) http = 400;
+  else if (code == WEIR_GRPC_UNAUTHENTICATED) http = 401;
+  else if (code == WEIR_GRPC_PERMISSION_DENIED) http = 403;
+  else if (code == WEIR_GRPC_UNIMPLEMENTED) http = 404;
+  answer_error(p, http, code, v->msg ? v->msg : "refused for good further down", -1);
+}
+
 /* --- waiting ------------------------------------------------------------------------------------------------------- */
 
 static void wait_begin(struct pending *p) {
@@ -121,7 +131,7 @@ static void on_verdict(void *arg, const struct weir_verdict *v) {
     break;
   default:
     r->metrics->add(r->failed[s][t], (int64_t)p->items);
-    answer_error(p, 500, WEIR_GRPC_INTERNAL, v->msg ? v->msg : "refused for good further down", -1);
+    answer_refused(p, v);
     break;
   }
   pending_free(p);
@@ -147,7 +157,7 @@ void otlp_take(struct otlp *r, struct pending *p, uint32_t signal, struct weir_b
   }
   p->items = r->host->batch_items(batch);
   if (p->items == 0) { /* an empty request is a success, and nobody below needs to hear of it */
-    struct weir_verdict ok = { WEIR_DELIVERED, 0, 0, 0, NULL };
+    struct weir_verdict ok = { .code = WEIR_DELIVERED };
     r->host->settle(r->stage, batch, &ok);
     answer_ok(p, 0, NULL);
     pending_free(p);

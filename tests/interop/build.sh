@@ -6,7 +6,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 home=${INTEROP_HOME:-$HOME/.cache/weir-interop}
 eval "$("$here/../tools/deps.sh" env)"
-export GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS=-mod=mod
+export GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS=-mod=readonly
 mkdir -p "$home/bin" "$home/work"
 
 sources() { [ "$1" = goclient ] && echo "$here/goclient" || echo "$here/mods/$1"; }

@@ -251,7 +251,7 @@ def call(scenario, spec):
 def call_grpc(scenario, request, timeout):
     client = GrpcClient(request.get("port") or scenario.port("grpc"), request.get("compression", "none"))
     method = request.get("method") or items.METHOD[request.get("signal", "traces")]
-    metadata = [(k, v * request.get("metadata_times", 1)) for k, v in request.get("metadata", {}).items()]
+    metadata = [(k, v * request.get("metadata_times", 1)) for k, v in request.get("metadata", {}).items()] * request.get("metadata_lines", 1)
     try:
         return client.call(method, payload.body(request.get("body", "")), min(timeout, request.get("deadline", timeout)), metadata or None)
     finally:

@@ -60,11 +60,10 @@ def _points(metric):
 
 def items(signal, request):
     """The request's items, each as a tuple of bytes that is equal for equal items."""
-    around = {}
+    around, key = None, ()
     for r, s, record in containers(signal, request):
-        key = around.get(id(s))
-        if key is None:
-            key = around[id(s)] = (_plain(r.resource), r.schema_url, _plain(s.scope), s.schema_url)
+        if s is not around:  # kept, as the id of one that is gone may come again
+            around, key = s, (_plain(r.resource), r.schema_url, _plain(s.scope), s.schema_url)
         if signal != "metrics":
             yield key + (b"", _plain(record))
             continue

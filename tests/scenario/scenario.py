@@ -20,6 +20,7 @@ import yaml
 
 import check
 import drive
+import h2spec
 import peers
 import sink as sink_module
 from weir_process import Failure, Weir, slow_factor
@@ -29,15 +30,23 @@ PLACE = re.compile(r"\{\{([a-z]+)((?:\.\w+)*)\}\}")
 FIRST_PORT, LAST_PORT = 12000, 22000  # below the range that the kernel gives to clients
 
 
+claims = []
+
+
 def free_port():
+    """A port that nobody has, nor another scenario means to have: those that run say so by a name, until they end."""
     for _ in range(200):
         port = random.randrange(FIRST_PORT, LAST_PORT)
+        claim = socket.socket(socket.AF_UNIX)
         with socket.socket() as s:
             try:
+                claim.bind(f"\0weir-test-port-{port}")
                 s.bind(("127.0.0.1", port))
-                return port
             except OSError:
+                claim.close()
                 continue
+        claims.append(claim)
+        return port
     raise Failure("no free port")
 
 
@@ -54,10 +63,7 @@ class Scenario:
     # --- what placeholders name
     def port(self, name):
         if name not in self.ports:
-            port = free_port()
-            while port in self.ports.values():
-                port = free_port()
-            self.ports[name] = port
+            self.ports[name] = free_port()
         return self.ports[name]
 
     def fill(self, text):
@@ -76,6 +82,8 @@ class Scenario:
                 return self.build
             if kind == "repo":
                 return REPOSITORY
+            if kind == "python":
+                return os.environ["WEIR_PYTHON"]
             raise Failure(f"unknown placeholder {m.group(0)}")
 
         return PLACE.sub(value, text)
@@ -124,7 +132,7 @@ class Scenario:
         w = self.weir(spec.get("weir"))
         if spec.get("laws", False):
             check.laws(self, w)
-        w.stop(spec.get("within", 15), spec.get("exit", 0))
+        w.stop(spec.get("within", 15), spec.get("exit", 0), told=spec.get("told", False))
 
     def step_kill(self, spec):
         self.weir((spec or {}).get("weir")).kill()
@@ -185,6 +193,9 @@ class Scenario:
     def step_command(self, spec):
         peers.command(self, spec)
 
+    def step_h2spec(self, spec):
+        h2spec.run(self, spec)
+
     def step_jaeger(self, spec):
         peers.jaeger(self, spec)
 
@@ -237,8 +248,10 @@ class Scenario:
                 w.kill()
             if failed and w.process:
                 print(f"--- stderr of {w.name} (last lines)\n{w.stderr()[-3000:]}")
-        for process in self.programs.values():
+        for name, process in self.programs.items():
             peers.stop(process)
+            if failed:
+                print(f"--- output of {name} (last lines)\n{peers.output(self, name)[-2000:]}")
         for s in self.open_sinks.values():
             if s.servers:
                 s.down()

@@ -1,11 +1,14 @@
 """Shows that the test tools themselves can fail: comparison, sink faults, laws, metrics parser, generated bodies. Needs no weir."""
 import copy
+import types
 import unittest
 
 import check
 import drive
+import h2spec
 import items
 import payload
+import peers
 import sink
 import weir_process
 
@@ -30,6 +33,15 @@ class Comparison(unittest.TestCase):
     def test_resource_and_scope(self):
         self.assertIn("resource.attributes[0]", self.changed("logs", lambda r: r.resource_logs[0].resource.attributes.pop(0)) or "")
         self.assertIn("scope.name", self.changed("metrics", lambda r: setattr(r.resource_metrics[0].scope_metrics[0].scope, "name", "x")))
+
+    def test_each_item_has_its_own_resource(self):
+        for signal in items.REQUEST:
+            one = items.REQUEST[signal]()
+            parts = [payload.message(signal, 1) for _ in range(20)]
+            for i, part in enumerate(parts):
+                next(items.containers(signal, part))[0].resource.attributes[0].value.string_value = f"host {i}"
+                one.MergeFrom(part)
+            self.assertIsNone(items.difference(signal, items.collect(signal, parts), items.collect(signal, [one])))
 
     def test_point_and_metric(self):
         def point(r):
@@ -141,6 +153,40 @@ class Bodies(unittest.TestCase):
                 value = value.array_value.values[0] if kind == "array" else value.kvlist_value.values[0].value
                 depth += 1
             self.assertEqual(depth, 20)
+
+
+H2SPEC = """
+      × 1: Sends a frame
+Failures:
+
+  4.2. Frame Size
+      × 1: Sends a frame
+        -> The endpoint MUST not like it.
+146 tests, 145 passed, 0 skipped, 1 failed
+"""
+
+
+class Peers(unittest.TestCase):
+    def test_h2spec(self):
+        h2spec.judge({"Sends a frame": "why"}, 146, H2SPEC)
+        for fails, cases, out in (({}, 146, H2SPEC), ({"Sends a frame": "why", "Another": "why"}, 146, H2SPEC), ({"Sends a frame": "why"}, 145, H2SPEC),
+                                  ({}, 146, ""), ({}, 146, H2SPEC.replace("×", "x")), ({}, 146, H2SPEC.replace("0 skipped", "1 skipped"))):
+            self.assertRaises(weir_process.Failure, h2spec.judge, fails, cases, out)
+
+    def test_jaeger(self):
+        reference = sink.Store()
+        reference.take("traces", "grpc", payload.message("traces", 2).SerializeToString(), {}, 0)[0].accepted = True
+        scenario = types.SimpleNamespace(reference_sink=lambda: types.SimpleNamespace(store=reference))
+
+        def wrong(change):
+            found = [peers.normal(*pair) for pair in peers.sent(scenario)]
+            change(found)
+            return peers.compare(scenario, "generated", found)
+
+        self.assertIsNone(wrong(lambda found: None))
+        self.assertIn("1 missing", wrong(lambda found: found.pop()))
+        for field in ("resource", "scope", "name", "attributes", "status", "events", "links", "start"):
+            self.assertIn(f": {field} is", wrong(lambda found, field=field: found[1].update({field: None})))
 
 
 if __name__ == "__main__":

@@ -75,12 +75,14 @@ class Weir:
         except subprocess.TimeoutExpired:
             raise Failure(f"weir {self.name} still runs {within} s after it was told to stop:\n{self.stderr()[-2000:]}") from None
 
-    def stop(self, within=15, exit=0):
+    def stop(self, within=15, exit=0, told=False):
+        """told: it has had its SIGTERM."""
         if self.process is None:
             return
         if not self.running() and exit == 0 and self.process.returncode != 0:
             raise Failure(f"weir {self.name} died with {self.process.returncode}:\n{self.stderr()[-4000:]}")
-        self.signal(signal.SIGTERM)
+        if not told:
+            self.signal(signal.SIGTERM)
         status = self.wait(within)
         if status != exit:
             raise Failure(f"weir {self.name}: exit {status} after SIGTERM, expected {exit}:\n{self.stderr()[-4000:]}")

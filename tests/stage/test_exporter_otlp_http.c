@@ -65,7 +65,7 @@ static void check_body(struct fixture *f, int packed, const char *p, size_t n) {
   }
   struct weir_body *plain = NULL;
   struct weir_error err;
-  assert_int_equal(compress_inflate(f->h->loop.pool, weir_str_of("gzip"), f->sink.body, f->sink.n, 1 << 20, &plain, &err), 0);
+  assert_int_equal(compress_inflate(f->h->loop.pool, weir_str_of("gzip"), f->sink.body, f->sink.n, 1 << 20, 0, &plain, &err), 0);
   assert_int_equal(plain->n, n);
   assert_memory_equal(plain->p, p, n);
   body_free(plain);

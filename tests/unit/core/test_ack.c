@@ -25,7 +25,7 @@ static int teardown(void **state) {
   return 0;
 }
 
-static const struct weir_verdict delivered = { WEIR_DELIVERED, 0, 0, 0, NULL };
+static const struct weir_verdict delivered = { .code = WEIR_DELIVERED };
 
 /* One waiter, n handles settled with these verdicts in this order. */
 static void settle_all(const struct weir_verdict *v, size_t n) {
@@ -68,7 +68,7 @@ static void a_refusal_beats_delivery_and_items_add_up(void **state) {
 
 static void a_partial_success_keeps_its_message(void **state) {
   (void)state;
-  struct weir_verdict v[] = { delivered, { WEIR_DELIVERED, 0, 0, 4, "no name" }, delivered };
+  struct weir_verdict v[] = { delivered, { .code = WEIR_DELIVERED, .rejected = 4, .msg = "no name" }, delivered };
   settle_all(v, 3);
   assert_int_equal(waiter.verdict.code, WEIR_DELIVERED);
   assert_int_equal(waiter.verdict.rejected, 4);

@@ -91,6 +91,66 @@ static void a_split_keeps_order_and_shares_the_waiter(void **state) {
   assert_int_equal(waiter.heard, 1);
 }
 
+/* Three merged batches with a waiter each: 4, 6 and 2 items. */
+static struct weir_batch *merged_of_three(struct flow_waiter *w) {
+  static const uint32_t items[] = { 4, 6, 2 };
+  struct weir_batch *b = batch_new(&loop, WEIR_TRACES);
+  for (int i = 0; i < 3; i++) {
+    struct weir_batch *one = flow_batch(&loop, WEIR_TRACES, items[i]);
+    w[i] = (struct flow_waiter){ 0 };
+    batch_on_verdict(one, flow_hear, &w[i]);
+    batch_merge(b, one, 0);
+  }
+  return b;
+}
+
+static void heard_are(const struct flow_waiter *w, int a, int b, int c) {
+  loop_run_once(&loop);
+  assert_int_equal(w[0].heard, a);
+  assert_int_equal(w[1].heard, b);
+  assert_int_equal(w[2].heard, c);
+}
+
+static void a_split_of_merged_batches_takes_their_waiters_along(void **state) {
+  (void)state;
+  struct flow_waiter w[3];
+  struct weir_verdict ok = verdict_delivered(), bad = verdict_rejected(0, "bad");
+  struct weir_batch *b = merged_of_three(w), *head = batch_split(b, 5), *fork = batch_fork(head);
+  batch_settle(head, &ok); /* the first, and a piece of the second */
+  heard_are(w, 0, 0, 0);
+  batch_settle(fork, &ok);
+  heard_are(w, 1, 0, 0);
+  head = batch_split(b, 5);
+  assert_int_equal(head->n_acks, 1);
+  batch_settle(b, &bad);
+  heard_are(w, 1, 0, 1);
+  assert_int_equal(w[2].verdict.rejected, 2);
+  batch_settle(head, &ok);
+  heard_are(w, 1, 1, 1);
+  assert_int_equal(w[1].verdict.code, WEIR_DELIVERED);
+}
+
+static void merged_batches_are_told_apart_by_halving(void **state) {
+  (void)state;
+  struct flow_waiter w[3];
+  struct weir_verdict ok = verdict_delivered();
+  struct weir_batch *rest = merged_of_three(w), *first = batch_split_parents(rest), *second = batch_split_parents(rest);
+  assert_int_equal(first->items, 4);
+  assert_int_equal(second->items, 6);
+  assert_int_equal(rest->items, 2);
+  assert_null(batch_split_parents(rest));
+  batch_settle(second, &ok);
+  heard_are(w, 0, 1, 0);
+  batch_settle(first, &ok);
+  batch_settle(rest, &ok);
+  heard_are(w, 1, 1, 1);
+  struct weir_batch *queued = batch_new(&loop, WEIR_TRACES); /* nobody waits: it is one */
+  batch_merge(queued, flow_batch(&loop, WEIR_TRACES, 1), 1);
+  batch_merge(queued, flow_batch(&loop, WEIR_TRACES, 1), 1);
+  assert_null(batch_split_parents(queued));
+  batch_free(queued);
+}
+
 static void writing_to_a_shared_batch_leaves_the_other_alone(void **state) {
   (void)state;
   struct weir_error err = { 0 };
@@ -140,6 +200,7 @@ static void a_batch_that_crossed_is_not_written_in_place(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = { T(a_merge_copies_nothing_and_is_one_message), T(a_split_keeps_order_and_shares_the_waiter),
+    T(a_split_of_merged_batches_takes_their_waiters_along), T(merged_batches_are_told_apart_by_halving),
     T(writing_to_a_shared_batch_leaves_the_other_alone), T(memory_made_before_the_edit_lives_with_the_data),
     T(a_batch_that_crossed_is_not_written_in_place) };
   return cmocka_run_group_tests_name("batch", tests, NULL, NULL);

@@ -371,6 +371,21 @@ static int setup_times(void **state) {
   return 0;
 }
 
+/* Sends `text`, then one byte a millisecond: each piece comes in time, the whole does not. */
+static void drip(const char *text, const char *byte) {
+  struct net_peer p;
+  net_peer_init(&p, net_connect(fix.port));
+  net_puts(&fix.loop, &p, text);
+  for (int i = 0; i < 2000 && !net_eof(&p); i++) {
+    net_puts(&fix.loop, &p, byte);
+    net_turn(&fix.loop);
+    usleep(1000);
+  }
+  assert_true(net_has(&p, "HTTP/1.1 408 ") && p.eof);
+  net_peer_done(&p);
+  assert_int_equal(fix.n_requests, 0);
+}
+
 static void slow_senders_are_timed_out(void **state) {
   (void)state;
   struct net_peer p;
@@ -380,17 +395,20 @@ static void slow_senders_are_timed_out(void **state) {
   fix_text(&p, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc", NULL);
   assert_true(net_has(&p, "HTTP/1.1 408 "));
   net_peer_done(&p);
-  /* Drip-feeding header bytes does not extend the time: it is for the whole of them. */
-  net_peer_init(&p, net_connect(fix.port));
-  net_puts(&fix.loop, &p, "POST / HTTP/1.1\r\nHost: ");
-  for (int i = 0; i < 400 && !net_eof(&p); i++) {
-    net_puts(&fix.loop, &p, "h");
-    net_turn(&fix.loop);
-    usleep(1000);
-  }
-  assert_true(net_has(&p, "HTTP/1.1 408 ") && p.eof);
-  net_peer_done(&p);
-  assert_int_equal(fix.n_requests, 0);
+  drip("POST / HTTP/1.1\r\nHost: ", "h");
+}
+
+static void read_timeout_is_for_the_whole_request(void **state) {
+  (void)state;
+  drip("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n", "b");
+}
+
+static int setup_read_time(void **state) {
+  (void)state;
+  struct weir_http_server_config c = fix_config();
+  c.read_timeout_ns = 100 * NS_PER_MS;
+  fix_open(&c, 0);
+  return 0;
 }
 
 static void idle_connections_close_silently(void **state) {
@@ -564,6 +582,7 @@ int main(void) {
     T(a_full_budget_answers_503, setup_small_budget),
     T(http1_on_a_http2_port_is_told_so, setup_h2_only),
     T(slow_senders_are_timed_out, setup_times),
+    T(read_timeout_is_for_the_whole_request, setup_read_time),
     T(idle_connections_close_silently, setup_times),
     T(a_slow_handler_is_not_timed_out, setup_times),
     T(a_reader_that_does_not_read_is_dropped, setup_times),

@@ -511,6 +511,43 @@ static void limits_stay_with_the_part(void **state) {
   free(req.p);
 }
 
+/* The tree is given back; what was sent before is sent after, and can be read and edited again. */
+static void a_sealed_part_is_its_bytes(void **state) {
+  (void)state;
+  for (int edited = 0; edited < 2; edited++) {
+    struct part *part = own(spans_part(0, 50, 1));
+    if (edited)
+      for (uint32_t i = 0; i < 50; i += 2) part_attr_set(part, &span_at(part, i)->rec, weir_str_of("team"), text("blue"));
+    struct gen_bytes before = encoded(part);
+    uint64_t used = budget.used;
+    part_seal(pool, part);
+    assert_null(part->tree);
+    assert_true(budget.used < used);
+    struct gen_bytes after = encoded(part);
+    assert_int_equal(after.n, before.n);
+    assert_memory_equal(after.p, before.p, before.n);
+    part_seal(pool, part); /* nothing left to do */
+    part = own(part);
+    assert_int_equal(has_text(&span_at(part, 48)->rec, "team", "blue"), edited);
+    part_attr_set(part, &span_at(part, 49)->rec, weir_str_of("team"), text("red"));
+    part_seal(pool, part);
+    assert_non_null(part_read(pool, &part, NULL));
+    assert_true(has_text(&span_at(part, 49)->rec, "team", "red"));
+    free(before.p);
+    free(after.p);
+    part_unref(part);
+  }
+}
+
+static void a_shared_part_is_not_sealed(void **state) {
+  (void)state;
+  struct part *part = own(spans_part(0, 5, 1)), *other = part_ref(part);
+  part_seal(pool, part);
+  assert_non_null(other->tree);
+  part_unref(other);
+  part_unref(part);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void) {
@@ -529,6 +566,8 @@ int main(void) {
     TEST(many_cuts_take_linear_time),
     TEST(refused_messages_give_their_body_back),
     TEST(envelope_validation_fails_late),
+    TEST(a_sealed_part_is_its_bytes),
+    TEST(a_shared_part_is_not_sealed),
     TEST(limits_stay_with_the_part),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

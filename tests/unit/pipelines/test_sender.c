@@ -355,7 +355,7 @@ static void permanent_and_partial_refusals_are_counted_not_retried(void **state)
   put(10, NULL);
   loop_run_once(&loop);
   answer(verdict_rejected(0, "bad"));
-  struct weir_verdict partial = { WEIR_DELIVERED, 0, 0, 3, "3 spans have no name" };
+  struct weir_verdict partial = { .code = WEIR_DELIVERED, .rejected = 3, .msg = "3 spans have no name" };
   answer(partial);
   pass(60 * NS_PER_S);
   assert_int_equal(exporter.n_got, 0);
@@ -370,7 +370,7 @@ static void what_is_too_large_goes_out_in_halves(void **state) {
   start();
   put(5, &waiters[0]);
   loop_run_once(&loop);
-  struct weir_verdict large = { WEIR_REJECTED, 1, 0, 0, "over 4 MiB" };
+  struct weir_verdict large = { .code = WEIR_REJECTED, .too_large = 1, .msg = "over 4 MiB" };
   answer(large);
   assert_int_equal(exporter.got[0]->items, 2);
   answer(verdict_delivered());
@@ -387,6 +387,38 @@ static void what_is_too_large_goes_out_in_halves(void **state) {
   assert_int_equal(waiters[0].verdict.rejected, 1);
   assert_int_equal(REJECTED("too_large"), 1);
   assert_int_equal(LAW("sent_total"), 4);
+}
+
+static void only_the_culprit_of_merged_requests_hears_the_refusal(void **state) {
+  (void)state;
+  config.queue.wait_for_result = 1;
+  start();
+  struct weir_batch *b = batch_new(&loop, WEIR_TRACES);
+  for (uint32_t i = 0; i < 4; i++) {
+    struct weir_batch *one = flow_batch(&loop, WEIR_TRACES, i + 1);
+    batch_on_verdict(one, flow_hear, &waiters[i]);
+    batch_merge(b, one, 0);
+  }
+  sender_put(lane, b);
+  loop_run_once(&loop);
+  struct weir_verdict bad = { .code = WEIR_REJECTED, .msg = "bad", .status = 3 };
+  answer(bad);
+  assert_int_equal(exporter.got[0]->items, 3); /* the first two */
+  answer(verdict_delivered());
+  assert_int_equal(exporter.got[0]->items, 7);
+  answer(bad);
+  assert_int_equal(exporter.got[0]->items, 3);
+  answer(bad);
+  assert_int_equal(exporter.got[0]->items, 4);
+  answer(verdict_delivered());
+  loop_run_once(&loop);
+  for (int i = 0; i < 4; i++) {
+    assert_int_equal(waiters[i].heard, 1);
+    assert_int_equal(waiters[i].verdict.code, i == 2 ? WEIR_REJECTED : WEIR_DELIVERED);
+  }
+  assert_int_equal(waiters[2].verdict.status, 3);
+  assert_int_equal(REJECTED("permanent"), 3);
+  assert_int_equal(LAW("sent_total"), 7);
 }
 
 /* --- reservation and drain ---------------------------------------------------------------------------------- */
@@ -467,7 +499,7 @@ int main(void) {
     T(an_empty_batch_is_delivered_and_not_sent), T(delays_grow_with_jitter_to_the_maximum),
     T(a_failed_try_comes_again_and_holds_its_consumer), T(the_servers_delay_is_kept), T(after_max_elapsed_time_it_is_given_up_and_counted),
     T(without_retries_one_failure_is_the_end), T(permanent_and_partial_refusals_are_counted_not_retried),
-    T(what_is_too_large_goes_out_in_halves), T(reserved_room_is_used_or_given_back), T(a_drain_does_not_wait_out_backoffs),
+    T(what_is_too_large_goes_out_in_halves), T(only_the_culprit_of_merged_requests_hears_the_refusal), T(reserved_room_is_used_or_given_back), T(a_drain_does_not_wait_out_backoffs),
     T(what_is_left_at_the_deadline_is_counted_as_lost) };
   return cmocka_run_group_tests_name("sender", tests, NULL, NULL);
 }
