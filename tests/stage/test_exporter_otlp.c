@@ -228,6 +228,7 @@ static void each_status_is_a_verdict(void **state) {
     assert_int_equal(d->verdict.too_large, cases[i].too_large);
     assert_int_equal(d->verdict.retry_after_ns, cases[i].after_ns);
     assert_int_equal(d->verdict.rejected, 0); /* all of it */
+    if (cases[i].code == WEIR_REJECTED) assert_int_equal(d->verdict.status, cases[i].status);
   }
   tear_down(&f);
 }

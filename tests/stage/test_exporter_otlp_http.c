@@ -192,10 +192,26 @@ static void each_status_is_a_verdict(void **state) {
   static const struct {
     uint32_t status;
     int code, too_large;
-  } cases[] = { { 200, WEIR_DELIVERED, 0 }, { 202, WEIR_DELIVERED, 0 }, { 204, WEIR_DELIVERED, 0 }, { 301, WEIR_REJECTED, 0 },
-    { 400, WEIR_REJECTED, 0 }, { 401, WEIR_REJECTED, 0 }, { 403, WEIR_REJECTED, 0 }, { 404, WEIR_REJECTED, 0 }, { 408, WEIR_REJECTED, 0 },
-    { 413, WEIR_REJECTED, 1 }, { 429, WEIR_RETRY, 0 }, { 500, WEIR_REJECTED, 0 }, { 501, WEIR_REJECTED, 0 }, { 502, WEIR_RETRY, 0 },
-    { 503, WEIR_RETRY, 0 }, { 504, WEIR_RETRY, 0 }, { 505, WEIR_REJECTED, 0 } };
+    uint32_t grpc; /* what a client that waits hears */
+  } cases[] = {
+    { 200, WEIR_DELIVERED, 0, 0 },
+    { 202, WEIR_DELIVERED, 0, 0 },
+    { 204, WEIR_DELIVERED, 0, 0 },
+    { 301, WEIR_REJECTED, 0, WEIR_GRPC_UNKNOWN },
+    { 400, WEIR_REJECTED, 0, WEIR_GRPC_INVALID_ARGUMENT },
+    { 401, WEIR_REJECTED, 0, WEIR_GRPC_UNAUTHENTICATED },
+    { 403, WEIR_REJECTED, 0, WEIR_GRPC_PERMISSION_DENIED },
+    { 404, WEIR_REJECTED, 0, WEIR_GRPC_UNIMPLEMENTED },
+    { 408, WEIR_REJECTED, 0, WEIR_GRPC_UNKNOWN },
+    { 413, WEIR_REJECTED, 1, WEIR_GRPC_UNKNOWN },
+    { 429, WEIR_RETRY, 0, 0 },
+    { 500, WEIR_REJECTED, 0, WEIR_GRPC_UNKNOWN },
+    { 501, WEIR_REJECTED, 0, WEIR_GRPC_UNKNOWN },
+    { 502, WEIR_RETRY, 0, 0 },
+    { 503, WEIR_RETRY, 0, 0 },
+    { 504, WEIR_RETRY, 0, 0 },
+    { 505, WEIR_REJECTED, 0, WEIR_GRPC_UNKNOWN },
+  };
   struct fixture f;
   set_up(&f, "");
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -205,6 +221,7 @@ static void each_status_is_a_verdict(void **state) {
     const struct harness_done *d = send_three(&f);
     harness_done_is(f.h, cases[i].code, cases[i].code == WEIR_DELIVERED ? NULL : text);
     assert_int_equal(d->verdict.too_large, cases[i].too_large);
+    if (cases[i].code == WEIR_REJECTED) assert_int_equal(d->verdict.status, cases[i].grpc);
     assert_int_equal(d->verdict.retry_after_ns, 0);
     assert_int_equal(d->verdict.rejected, 0); /* all of it */
   }

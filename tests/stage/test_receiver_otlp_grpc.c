@@ -150,7 +150,9 @@ static void a_refusal_for_good_says_why(void **state) {
   set_up(&f, NULL);
   call_and_settle(&f, (struct weir_verdict){ .code = WEIR_REJECTED, .msg = "the back end knows no such tenant" });
   check(&f, WEIR_GRPC_INTERNAL, "the back end knows no such tenant", -1);
-  assert_true(counted(&f, "failed", "spans") == 3);
+  call_and_settle(&f, (struct weir_verdict){ .code = WEIR_REJECTED, .status = WEIR_GRPC_INVALID_ARGUMENT, .msg = "bad span" });
+  check(&f, WEIR_GRPC_INVALID_ARGUMENT, "bad span", -1); /* in the next hop's words */
+  assert_true(counted(&f, "failed", "spans") == 6);
   tear_down(&f);
 }
 

@@ -245,6 +245,21 @@ static void a_refusal_for_good_says_why(void **state) {
   tear_down(&f);
 }
 
+static void a_refusal_for_good_is_told_in_the_next_hops_words(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t status, http;
+  } cases[] = { { WEIR_GRPC_INVALID_ARGUMENT, 400 }, { WEIR_GRPC_UNAUTHENTICATED, 401 }, { WEIR_GRPC_PERMISSION_DENIED, 403 },
+    { WEIR_GRPC_UNIMPLEMENTED, 404 }, { WEIR_GRPC_UNKNOWN, 500 }, { WEIR_GRPC_RESOURCE_EXHAUSTED, 500 } };
+  struct fixture f;
+  set_up(&f, NULL);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    post_and_settle(&f, (struct weir_verdict){ .code = WEIR_REJECTED, .status = cases[i].status, .msg = "no" });
+    check_status(&f, cases[i].http, cases[i].status, "no", -1);
+  }
+  tear_down(&f);
+}
+
 static void what_is_said_is_utf8_whatever_was_said_below(void **state) {
   (void)state;
   struct fixture f;
@@ -419,6 +434,20 @@ static void other_paths_methods_and_types_are_refused(void **state) {
   tear_down(&f);
 }
 
+static void a_grpc_client_hears_that_this_is_the_other_port(void **state) {
+  (void)state;
+  struct fixture f;
+  struct harness_client grpc;
+  set_up(&f, NULL);
+  harness_client_grpc(&grpc, f.h, harness_port(), "none", NULL);
+  harness_send_grpc(&grpc, HARNESS_TRACES_RPC, f.p, f.n, &f.r);
+  harness_wait_reply(f.h, &f.r);
+  assert_int_equal(f.r.status, WEIR_GRPC_UNIMPLEMENTED);
+  harness_contains(f.r.msg, "this port takes OTLP over HTTP (protocol http/protobuf)");
+  harness_client_close(&grpc);
+  tear_down(&f);
+}
+
 static void signals_that_no_pipeline_uses_are_not_found(void **state) {
   (void)state;
   struct fixture f;
@@ -502,6 +531,7 @@ int main(void) {
     cmocka_unit_test(a_partial_success_says_how_many_and_why),
     cmocka_unit_test(a_retryable_refusal_says_when),
     cmocka_unit_test(a_refusal_for_good_says_why),
+    cmocka_unit_test(a_refusal_for_good_is_told_in_the_next_hops_words),
     cmocka_unit_test(what_is_said_is_utf8_whatever_was_said_below),
     cmocka_unit_test(each_request_hears_its_own_verdict),
     cmocka_unit_test(a_client_that_left_is_nobodys_trouble),
@@ -510,6 +540,7 @@ int main(void) {
     cmocka_unit_test(malformed_bytes_are_told_by_their_place),
     cmocka_unit_test(what_the_envelope_does_not_show_passes_when_senders_are_trusted),
     cmocka_unit_test(other_paths_methods_and_types_are_refused),
+    cmocka_unit_test(a_grpc_client_hears_that_this_is_the_other_port),
     cmocka_unit_test(signals_that_no_pipeline_uses_are_not_found),
     cmocka_unit_test(a_body_over_the_limit_is_refused_packed_or_not),
     cmocka_unit_test(without_memory_a_request_may_come_again),
