@@ -142,6 +142,7 @@ void http1_begin(struct http_conn *);
 void http1_read(struct http_conn *, const char *p, size_t n);
 void http1_reply(struct weir_http_exchange *, const struct weir_http_reply *);
 void http1_drain(struct http_conn *);
+void http1_written(struct http_conn *); /* all that was unwritten is written */
 
 /* --- http2_server.c --- */
 int http2_begin(struct http_conn *);

@@ -82,6 +82,7 @@ char *http_io_room(struct http_io *io, size_t n) {
 }
 
 void http_io_took(struct http_io *io, size_t n) {
+  if (io->failed) return; /* nobody would ever take it */
   io->out_n += n;
   if (!io->closing) loop_defer(io->loop, &io->flush);
 }

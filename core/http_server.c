@@ -157,7 +157,8 @@ static void on_drain(struct http_io *io) {
   struct http_conn *c = (struct http_conn *)(void *)io;
   if (c->proto == 2 && !c->lingering) http2_pump(c);
   if (c->io.closing) return;
-  if (c->proto != 1 || !c->backlog_n) http_io_start(io);
+  if (c->proto == 1 && c->backlog_n) http1_written(c);
+  else http_io_start(io);
 }
 
 static void on_closed(struct http_io *io) {

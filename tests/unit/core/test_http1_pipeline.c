@@ -1,0 +1,71 @@
+/* HTTP/1.1 on the server: what one connection may pin while it pipelines requests, and how its last answer leaves. Raw bytes on loopback sockets. */
+#include "core/http_conn.h"
+#include "tests/unit/core/http_fixture.h"
+
+#define GET_ONE "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+/* A peer that asks and does not read: the answers that wait for it are bounded, so it is not read from any more. */
+static void a_peer_that_does_not_read_answers_is_not_read_from(void **state) {
+  (void)state;
+  struct net_peer p;
+  enum { REQUESTS = 600 };
+  int sent = 0, stalled = 0;
+  size_t got = 0;
+  fix.big_reply = 64u << 10;
+  net_peer_init(&p, net_connect(fix.port));
+  for (; sent < REQUESTS && stalled < 200; sent++) {
+    while (send(p.fd, GET_ONE, sizeof GET_ONE - 1, MSG_NOSIGNAL) < 0 && stalled < 200) net_turn(&fix.loop), stalled++;
+    net_turn(&fix.loop);
+  }
+  for (int i = 0; i < 50; i++) net_turn(&fix.loop);
+  assert_true(fix.n_requests < 400); /* what the kernel's buffers take, and 256 KiB */
+  NET_UNTIL(&fix.loop, (net_read(&p), got += p.n, net_forget(&p), got > fix.big_reply * (size_t)sent)); /* the rest is served as it reads */
+  assert_int_equal(fix.n_requests, sent);
+  net_peer_done(&p);
+}
+
+/* A peer that always has the next requests under way: what was parsed is not kept. */
+static void pipelining_without_a_pause_pins_no_memory(void **state) {
+  (void)state;
+  struct net_peer p;
+  static const char head[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n";
+  static char body[60000];
+  fix.hold = 1;
+  memset(body, 'x', sizeof body);
+  net_peer_init(&p, net_connect(fix.port));
+  for (int i = 0; i < 300; i++) {
+    net_puts(&fix.loop, &p, head);
+    net_send(&fix.loop, &p, body, sizeof body);
+    if (i < 2) continue;
+    NET_UNTIL(&fix.loop, fix.n_held == 1);
+    fix_answer(fix.held[--fix.n_held]);
+    net_read(&p);
+    net_forget(&p);
+  }
+  assert_true(fix.server->conns->backlog_n < 1u << 20);
+  net_peer_done(&p);
+}
+
+static void a_refusal_of_a_request_without_a_body_keeps_the_connection(void **state) {
+  (void)state;
+  struct net_peer p;
+  fix.refuse_with = 404;
+  net_peer_init(&p, net_connect(fix.port));
+  net_puts(&fix.loop, &p, GET_ONE);
+  NET_UNTIL(&fix.loop, net_has(&p, "no such thing"));
+  assert_false(net_has(&p, "connection: close"));
+  net_puts(&fix.loop, &p, GET_ONE);
+  NET_UNTIL(&fix.loop, net_count(&p, "HTTP/1.1 404") == 2);
+  net_peer_done(&p);
+}
+
+#define WITH(fn) cmocka_unit_test_setup_teardown(fn, fix_setup, fix_teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    WITH(a_peer_that_does_not_read_answers_is_not_read_from),
+    WITH(pipelining_without_a_pause_pins_no_memory),
+    WITH(a_refusal_of_a_request_without_a_body_keeps_the_connection),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
