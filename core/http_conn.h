@@ -77,7 +77,7 @@ struct http_conn {
   char peer[72];
   char preface[HTTP_PREFACE_N];
   uint32_t preface_n;
-  int lingering; /* all is said: what still comes is discarded until the peer closes, or a second has passed */
+  int lingering; /* all is said: what still comes is discarded until the peer closes, or a second has passed since the last byte was written */
   struct defer resume;
   /* HTTP/1.1 */
   llhttp_t parser;

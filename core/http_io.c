@@ -110,7 +110,7 @@ static void on_written(uv_write_t *req, int status) {
   http_io_flush(io);
   if (http_io_unwritten(io) == 0) {
     if (io->shutting == 1) begin_shutdown(io);
-    else io->ops->on_drain(io);
+    io->ops->on_drain(io);
   }
 }
 

@@ -27,7 +27,8 @@ static int64_t exchange_due_ns(const struct http_conn *c, const struct weir_http
 static int64_t conn_due_ns(const struct http_conn *c) {
   const struct weir_http_server_config *cfg = &c->server->cfg;
   int64_t due = INT64_MAX;
-  if (c->lingering) return c->progress_ns + LINGER_NS;
+  if (c->lingering && !http_io_unwritten(&c->io)) return (c->io.written_ns > c->progress_ns ? c->io.written_ns : c->progress_ns) + LINGER_NS;
+  if (c->lingering) return c->io.written_ns + cfg->write_timeout_ns;
   if (http_io_unwritten(&c->io)) due = earlier(due, c->io.written_ns, cfg->write_timeout_ns);
   if (c->proto == 0 || c->in_headers > 1) due = earlier(due, c->header_ns, cfg->read_header_timeout_ns);
   if (c->server->draining && c->proto == 2 && !c->goaway_sent) due = earlier(due, c->server->drain_ns, GOAWAY_AFTER_NS);
@@ -106,8 +107,9 @@ void conn_linger(struct http_conn *c) {
   c->lingering = 1;
   c->progress_ns = clock_mono_ns();
   timer_cancel(c->server->loop, &c->timer); /* it may stand later than the second that is left */
-  conn_watch(c);
   http_io_shutdown(&c->io);
+  http_io_flush(&c->io);
+  conn_watch(c);
   http_io_start(&c->io);
 }
 
@@ -159,6 +161,7 @@ static void on_drain(struct http_io *io) {
   if (c->io.closing) return;
   if (c->proto == 1 && c->backlog_n) http1_written(c);
   else http_io_start(io);
+  if (c->lingering) conn_watch(c); /* from here on it is a second */
 }
 
 static void on_closed(struct http_io *io) {

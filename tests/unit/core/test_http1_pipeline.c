@@ -46,6 +46,30 @@ static void pipelining_without_a_pause_pins_no_memory(void **state) {
   net_peer_done(&p);
 }
 
+/* "connection: close" to a slow reader: the end of the answer is not cut off. */
+static void a_last_answer_to_a_slow_reader_arrives_whole(void **state) {
+  (void)state;
+  struct net_peer p;
+  size_t seen = 0;
+  fix.big_reply = 12u << 20;
+  net_peer_init(&p, net_connect(fix.port));
+  net_puts(&fix.loop, &p, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  NET_UNTIL(&fix.loop, fix.n_requests == 1);
+  for (int i = 0; i < 8; i++) { /* a second and a half, in which something is read now and then */
+    char some[65536];
+    for (int k = 0; k < 190; k++) {
+      net_turn(&fix.loop);
+      usleep(1000);
+    }
+    ssize_t n = recv(p.fd, some, sizeof some, 0);
+    if (n > 0) seen += (size_t)n;
+  }
+  NET_UNTIL(&fix.loop, net_eof(&p));
+  assert_true(seen + p.n > fix.big_reply);
+  net_peer_done(&p);
+  NET_UNTIL(&fix.loop, atomic_load(&fix.loop.n_connections) == 0);
+}
+
 static void a_refusal_of_a_request_without_a_body_keeps_the_connection(void **state) {
   (void)state;
   struct net_peer p;
@@ -65,6 +89,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     WITH(a_peer_that_does_not_read_answers_is_not_read_from),
     WITH(pipelining_without_a_pause_pins_no_memory),
+    WITH(a_last_answer_to_a_slow_reader_arrives_whole),
     WITH(a_refusal_of_a_request_without_a_body_keeps_the_connection),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
