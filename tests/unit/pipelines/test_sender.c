@@ -106,6 +106,22 @@ static void pass(int64_t ns) {
 
 /* --- queue ---------------------------------------------------------------------------------------------- */
 
+/* An exporter that settles what it was given has answered: its consumer is free, and nothing points at the batch any more. */
+static void an_exporter_may_settle(void **state) {
+  (void)state;
+  struct weir_verdict retry = verdict_retry(0, "not now");
+  start();
+  put(3, NULL);
+  loop_run_once(&loop);
+  host_table()->settle(&exporter.stage, flow_take(&exporter), &retry);
+  loop_run_once(&loop);
+  assert_int_equal(LAW("in_flight"), 3); /* it waits for its next try */
+  pass(10 * NS_PER_S);
+  assert_int_equal(exporter.n_got, 1);
+  answer(verdict_delivered());
+  assert_int_equal(LAW("sent_total"), 3);
+}
+
 static void a_queued_batch_is_answered_at_once_and_sent(void **state) {
   (void)state;
   start();
@@ -461,7 +477,7 @@ static void what_is_left_at_the_deadline_is_counted_as_lost(void **state) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = { T(a_queued_batch_is_answered_at_once_and_sent), T(a_full_queue_refuses_with_its_name),
+  const struct CMUnitTest tests[] = { T(an_exporter_may_settle), T(a_queued_batch_is_answered_at_once_and_sent), T(a_full_queue_refuses_with_its_name),
     T(the_sizer_counts_items), T(the_sizer_counts_bytes), T(on_full_drop_counts_and_does_not_refuse), T(block_on_overflow_parks_in_order),
     T(wait_for_result_and_ack_delivered_hear_the_end), T(without_a_queue_all_are_sent_and_heard),
     T(an_empty_batch_is_delivered_and_not_sent), T(delays_grow_with_jitter_to_the_maximum),
