@@ -38,6 +38,7 @@ struct weir_http_call {
   void *arg;
   struct defer deliver;
   int sent, retried, over, timed_out, in_trailers, ended;
+  int in_head; /* HTTP/2: the header block being read began with :status */
   int not_sent; /* HTTP/2: the session refused to send it, as the peer is going away */
   /* the response */
   uint32_t status;
