@@ -1,4 +1,4 @@
-/* The HTTP/2 client against a server that the test plays, frame by frame: interim responses and trailers. */
+/* The HTTP/2 client against a server that the test plays, frame by frame: interim responses, trailers, a peer that falls silent. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -125,10 +125,46 @@ static void trailers_after_an_interim_response_are_trailers(void **state) {
   expect_names(frames, sizeof frames - 1, "x | y ");
 }
 
+/* A peer that vanished without a word: the next call goes to a connection of its own, not into the same hole. */
+static void a_silent_connection_is_left_after_a_time_out(void **state) {
+  (void)state;
+  struct net_peer silent, fresh;
+  static const char answer[] = SETTINGS STATUS_200_X LAST_DATA;
+  call(100 * NS_PER_MS);
+  take_request(&silent);
+  NET_UNTIL(&loop, got.done);
+  assert_true(got.timed_out);
+  NET_UNTIL(&loop, net_eof(&silent));
+  call(0);
+  take_request(&fresh);
+  net_send(&loop, &fresh, answer, sizeof answer - 1);
+  NET_UNTIL(&loop, got.done);
+  assert_int_equal(got.status, 200);
+  net_peer_done(&silent);
+  net_peer_done(&fresh);
+}
+
+/* One that said something while the call ran is slow, not gone: it is kept. */
+static void a_slow_connection_is_kept_after_a_time_out(void **state) {
+  (void)state;
+  struct net_peer p;
+  call(100 * NS_PER_MS);
+  take_request(&p);
+  net_send(&loop, &p, SETTINGS, 9);
+  NET_UNTIL(&loop, got.done);
+  assert_true(got.timed_out);
+  size_t before = p.n;
+  call(0);
+  NET_UNTIL(&loop, (net_read(&p), p.n > before + 13)); /* RST_STREAM, and a request behind it */
+  assert_false(p.eof);
+  net_peer_done(&p);
+  NET_UNTIL(&loop, got.done);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = { T(headers_and_trailers_are_told_apart), T(headers_after_an_interim_response_are_no_trailers),
-    T(trailers_after_an_interim_response_are_trailers) };
+    T(trailers_after_an_interim_response_are_trailers), T(a_silent_connection_is_left_after_a_time_out), T(a_slow_connection_is_kept_after_a_time_out) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
