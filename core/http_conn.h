@@ -45,6 +45,7 @@ struct weir_http_exchange {
   struct weir_http_request req;
   char *text; /* method, target, header names and values, peer */
   size_t text_n, text_cap;
+  uint64_t charged; /* of the byte budget, for text */
   struct header_at authority, method_at, path_at; /* values only */
   struct header_at *at;
   struct weir_http_header *headers;

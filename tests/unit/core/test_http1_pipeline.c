@@ -83,6 +83,39 @@ static void a_refusal_of_a_request_without_a_body_keeps_the_connection(void **st
   net_peer_done(&p);
 }
 
+static int setup_small_budget(void **state) {
+  (void)state;
+  struct weir_http_server_config c = fix_config();
+  fix_open(&c, 200000);
+  return 0;
+}
+
+/* Requests with long headers and no body pin memory, too. */
+static void long_headers_are_charged_to_the_budget(void **state) {
+  (void)state;
+  enum { N = 12 };
+  struct net_peer p[N];
+  static char bytes[50000];
+  int refused = 0;
+  size_t n = (size_t)snprintf(bytes, sizeof bytes, "GET / HTTP/1.1\r\nHost: h\r\nX: ");
+  memset(bytes + n, 'x', 40000);
+  strcpy(bytes + n + 40000, "\r\n\r\n");
+  fix.hold = 1;
+  for (int i = 0; i < N; i++) {
+    net_peer_init(&p[i], net_connect(fix.port));
+    net_puts(&fix.loop, &p[i], bytes);
+    NET_UNTIL(&fix.loop, fix.n_held + refused == i + 1 || (net_has(&p[i], "HTTP/1.1 503 ") && ++refused));
+  }
+  assert_true(fix.n_held > 0 && fix.n_held < 5);
+  assert_int_equal(refused, N - fix.n_held);
+  while (fix.n_held) fix_answer(fix.held[--fix.n_held]);
+  for (int i = 0; i < N; i++) {
+    NET_UNTIL(&fix.loop, net_has(&p[i], "HTTP/1.1 "));
+    net_peer_done(&p[i]);
+  }
+  NET_UNTIL(&fix.loop, atomic_load(&fix.env.budget.used) == 0);
+}
+
 #define WITH(fn) cmocka_unit_test_setup_teardown(fn, fix_setup, fix_teardown)
 
 int main(void) {
@@ -91,6 +124,7 @@ int main(void) {
     WITH(pipelining_without_a_pause_pins_no_memory),
     WITH(a_last_answer_to_a_slow_reader_arrives_whole),
     WITH(a_refusal_of_a_request_without_a_body_keeps_the_connection),
+    cmocka_unit_test_setup_teardown(long_headers_are_charged_to_the_budget, setup_small_budget, fix_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
