@@ -295,32 +295,35 @@ static size_t feed(struct http_conn *c, const char *p, size_t n) {
 }
 
 static void keep_backlog(struct http_conn *c, const char *p, size_t n) {
+  struct weir_body *b = c->backlog;
   if (c->backlog_at) { /* else a peer that never lets it run empty makes it grow for ever */
-    c->backlog_n -= c->backlog_at;
-    memmove(c->backlog, c->backlog + c->backlog_at, c->backlog_n);
+    b->n -= c->backlog_at;
+    memmove(b->p, b->p + c->backlog_at, b->n);
     c->backlog_at = 0;
   }
-  char *all = realloc(c->backlog, c->backlog_n + n);
-  WEIR_ASSERT(all != NULL);
-  memcpy(all + c->backlog_n, p, n);
-  c->backlog = all;
-  c->backlog_n += n;
-  if (c->backlog_n >= BACKLOG_MAX) http_io_pause(&c->io);
+  if (!b) c->backlog = body_new(c->server->loop->pool, n);
+  if (!c->backlog || body_append(&c->backlog, p, n)) { /* what was parsed of it is with its handler; the rest the peer sends again */
+    conn_count_refused(c, REFUSED_MEMORY);
+    conn_close(c);
+    return;
+  }
+  if (c->backlog->n >= BACKLOG_MAX) http_io_pause(&c->io);
 }
 
 void http1_read(struct http_conn *c, const char *p, size_t n) {
-  size_t used = c->backlog_n ? 0 : feed(c, p, n);
+  size_t used = c->backlog ? 0 : feed(c, p, n);
   if (used < n) keep_backlog(c, p + used, n - used);
 }
 
 static void feed_backlog(struct http_conn *c) {
-  if (!c->lingering && c->backlog_n) c->backlog_at += feed(c, c->backlog + c->backlog_at, c->backlog_n - c->backlog_at);
-  if (c->backlog_at == c->backlog_n) {
-    free(c->backlog);
+  struct weir_body *b = c->backlog;
+  if (!c->lingering && b) c->backlog_at += feed(c, b->p + c->backlog_at, b->n - c->backlog_at);
+  if (b && c->backlog_at == b->n) {
+    body_free(b);
     c->backlog = NULL;
-    c->backlog_n = c->backlog_at = 0;
+    c->backlog_at = 0;
   }
-  if (c->backlog_n - c->backlog_at < BACKLOG_MAX) http_io_start(&c->io);
+  if (!c->backlog || c->backlog->n - c->backlog_at < BACKLOG_MAX) http_io_start(&c->io);
 }
 
 /* After an answer given in a later step: the pipelined rest is parsed now. */

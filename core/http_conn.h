@@ -83,8 +83,8 @@ struct http_conn {
   /* HTTP/1.1 */
   llhttp_t parser;
   struct weir_http_exchange *current; /* being received, or waiting for its answer */
-  char *backlog; /* pipelined bytes behind the current request: [backlog_at, backlog_n) */
-  size_t backlog_at, backlog_n, header_bytes;
+  struct weir_body *backlog; /* pipelined bytes behind the current request, from backlog_at on; NULL when there are none */
+  size_t backlog_at, header_bytes;
   enum scan scan;
   int in_headers, complete, close_after, answered;
   /* HTTP/2 */

@@ -159,7 +159,7 @@ static void on_drain(struct http_io *io) {
   struct http_conn *c = (struct http_conn *)(void *)io;
   if (c->proto == 2 && !c->lingering) http2_pump(c);
   if (c->io.closing) return;
-  if (c->proto == 1 && c->backlog_n) http1_written(c);
+  if (c->proto == 1 && c->backlog) http1_written(c);
   else http_io_start(io);
   if (c->lingering) conn_watch(c); /* from here on it is a second */
 }
@@ -173,7 +173,7 @@ static void on_closed(struct http_io *io) {
   s->n_conns--;
   if (s->connections) metric_add(s->connections, -1);
   listener_conn_closed(s->member);
-  free(c->backlog);
+  body_free(c->backlog);
   c->magic = 0;
   free(c);
   if (s->draining && s->n_conns == 0 && s->drained) loop_defer(s->loop, &s->drained_step);

@@ -42,7 +42,7 @@ static void pipelining_without_a_pause_pins_no_memory(void **state) {
     net_read(&p);
     net_forget(&p);
   }
-  assert_true(fix.server->conns->backlog_n < 1u << 20);
+  assert_true(fix.server->conns->backlog->n < 1u << 20);
   net_peer_done(&p);
 }
 
@@ -90,6 +90,24 @@ static int setup_small_budget(void **state) {
   return 0;
 }
 
+/* What is pipelined behind a request that is with its handler is charged; where there is no room the connection ends. */
+static void pipelined_bytes_are_charged_to_the_budget(void **state) {
+  (void)state;
+  struct net_peer p;
+  static char rest[300000];
+  fix.hold = 1;
+  memset(rest, 'x', sizeof rest);
+  net_peer_init(&p, net_connect(fix.port));
+  net_puts(&fix.loop, &p, GET_ONE "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n");
+  NET_UNTIL(&fix.loop, fix.n_held == 1);
+  net_send(&fix.loop, &p, rest, sizeof rest);
+  NET_UNTIL(&fix.loop, net_eof(&p));
+  assert_true(fix_metric("reason=\"memory\"} 1\n"));
+  fix_answer(fix.held[--fix.n_held]); /* its connection is gone */
+  NET_UNTIL(&fix.loop, atomic_load(&fix.env.budget.used) == 0);
+  net_peer_done(&p);
+}
+
 /* Requests with long headers and no body pin memory, too. */
 static void long_headers_are_charged_to_the_budget(void **state) {
   (void)state;
@@ -124,6 +142,7 @@ int main(void) {
     WITH(pipelining_without_a_pause_pins_no_memory),
     WITH(a_last_answer_to_a_slow_reader_arrives_whole),
     WITH(a_refusal_of_a_request_without_a_body_keeps_the_connection),
+    cmocka_unit_test_setup_teardown(pipelined_bytes_are_charged_to_the_budget, setup_small_budget, fix_teardown),
     cmocka_unit_test_setup_teardown(long_headers_are_charged_to_the_budget, setup_small_budget, fix_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
