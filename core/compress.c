@@ -39,7 +39,13 @@ static enum libdeflate_result one_member(int gzip, const char *p, size_t n, stru
   return r;
 }
 
-static int inflate_all(int gzip, const char *p, size_t n, uint64_t max_bytes, struct weir_body **body, struct weir_error *err) {
+static int grow(struct weir_body **body, size_t cap, int over) {
+  if (!over) return body_grow(body, cap);
+  body_grow_over(body, cap);
+  return 0;
+}
+
+static int inflate_all(int gzip, const char *p, size_t n, uint64_t max_bytes, int over, struct weir_body **body, struct weir_error *err) {
   size_t at = 0, limit = (size_t)max_bytes;
   do {
     size_t used = 0;
@@ -47,7 +53,7 @@ static int inflate_all(int gzip, const char *p, size_t n, uint64_t max_bytes, st
     case LIBDEFLATE_SUCCESS: at += used; break;
     case LIBDEFLATE_INSUFFICIENT_SPACE:
       if ((*body)->cap >= limit) return weir_fail(err, WEIR_E_LIMIT, "the decompressed body is over the limit of %zu bytes", limit);
-      if (body_grow(body, (*body)->cap * 2 < limit ? (*body)->cap * 2 : limit))
+      if (grow(body, (*body)->cap * 2 < limit ? (*body)->cap * 2 : limit, over))
         return weir_fail(err, WEIR_E_NOMEM, "no memory in the byte budget for the decompressed body");
       break;
     default: return weir_fail(err, WEIR_E_INVALID, "the %s data is damaged at byte %zu", gzip ? "gzip" : "deflate", at);
@@ -57,15 +63,16 @@ static int inflate_all(int gzip, const char *p, size_t n, uint64_t max_bytes, st
   return 0;
 }
 
-int compress_inflate(struct pool *pool, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, struct weir_body **ret,
+static int inflate(struct pool *pool, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, int over, struct weir_body **ret,
   struct weir_error *err) {
   int gzip = is(encoding, "gzip") || is(encoding, "x-gzip");
   if (!gzip && !is(encoding, "deflate") && !is(encoding, "zlib"))
     return weir_fail(err, WEIR_E_UNSUPPORTED, "content-encoding %.*s is not supported: use gzip, deflate or none", (int)(encoding.n < 40 ? encoding.n : 40), encoding.p);
   if (!inflater) inflater = libdeflate_alloc_decompressor();
-  struct weir_body *body = inflater ? body_new(pool, guess_size(gzip, p, n, max_bytes)) : NULL;
+  size_t guess = guess_size(gzip, p, n, max_bytes);
+  struct weir_body *body = !inflater ? NULL : over ? body_new_over(pool, guess) : body_new(pool, guess);
   if (!body) return weir_fail(err, WEIR_E_NOMEM, "no memory in the byte budget for the decompressed body");
-  int r = inflate_all(gzip, p, n, max_bytes, &body, err);
+  int r = inflate_all(gzip, p, n, max_bytes, over, &body, err);
   if (r) {
     body_free(body);
     return r;
@@ -74,10 +81,20 @@ int compress_inflate(struct pool *pool, struct weir_str encoding, const void *p,
   return 0;
 }
 
+int compress_inflate(struct pool *pool, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, struct weir_body **ret,
+  struct weir_error *err) {
+  return inflate(pool, encoding, p, n, max_bytes, 0, ret, err);
+}
+
+int compress_inflate_over(struct pool *pool, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, struct weir_body **ret,
+  struct weir_error *err) {
+  return inflate(pool, encoding, p, n, max_bytes, 1, ret, err);
+}
+
 /* libdeflate takes one run of bytes. */
 static struct weir_body *gather(struct pool *pool, const struct weir_iov *iov, size_t n, size_t total) {
-  struct weir_body *all = body_new(pool, total);
-  for (size_t i = 0; all && i < n; i++) {
+  struct weir_body *all = body_new_over(pool, total);
+  for (size_t i = 0; i < n; i++) {
     memcpy(all->p + all->n, iov[i].p, iov[i].n);
     all->n += iov[i].n;
   }
@@ -94,13 +111,9 @@ int compress_deflate(struct pool *pool, const char *encoding, int level, const s
   size_t total = 0;
   for (size_t i = 0; i < n; i++) total += iov[i].n;
   size_t bound = !c ? 0 : gzip ? libdeflate_gzip_compress_bound(c, total) : libdeflate_zlib_compress_bound(c, total);
-  struct weir_body *joined = c && n != 1 ? gather(pool, iov, n, total) : NULL, *body = c ? body_new(pool, bound) : NULL;
-  const void *from = n == 1 ? iov[0].p : joined ? joined->p : NULL;
-  if (!body || (n != 1 && !joined)) {
-    body_free(body);
-    body_free(joined);
-    return weir_fail(err, WEIR_E_NOMEM, "no memory in the byte budget to compress %zu bytes", total);
-  }
+  struct weir_body *joined = c && n != 1 ? gather(pool, iov, n, total) : NULL, *body = c ? body_new_over(pool, bound) : NULL;
+  if (!body) return weir_fail(err, WEIR_E_NOMEM, "no memory to compress %zu bytes", total);
+  const void *from = joined ? joined->p : iov[0].p;
   body->n = gzip ? libdeflate_gzip_compress(c, from, total, body->p, body->cap) : libdeflate_zlib_compress(c, from, total, body->p, body->cap);
   body_free(joined);
   WEIR_ASSERT(body->n > 0); /* the bound was enough */

@@ -40,7 +40,7 @@ static uint32_t broken(struct weir_error *err, const char *fmt, ...) {
 static uint32_t inflate(
   struct pool *pool, struct weir_str encoding, const struct grpc_limit *limit, struct grpc_message *m, struct weir_error *err) {
   struct weir_error why = { 0 };
-  int r = compress_inflate(pool, encoding, m->p, m->n, limit->max_bytes, &m->inflated, &why);
+  int r = (limit->over_budget ? compress_inflate_over : compress_inflate)(pool, encoding, m->p, m->n, limit->max_bytes, &m->inflated, &why);
   if (r == WEIR_E_LIMIT) {
     char size[32];
     weir_fail(err, r, "message is over %s (%s) after decompression", limit->name, parse_format_bytes(limit->max_bytes, size, sizeof size));

@@ -18,6 +18,7 @@
 struct grpc_limit {
   uint64_t max_bytes;
   const char *name;
+  int over_budget; /* a response: without room for it a delivered message would be sent again */
 };
 
 /* The message at p..p+n: inside the body it came in, or inside `inflated`, which the holder owns. */

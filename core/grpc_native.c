@@ -327,7 +327,7 @@ static int native_listen(
   s->loop = loop;
   s->self = c.self;
   uint64_t max_bytes = c.max_message_bytes ? c.max_message_bytes : DEFAULT_MAX_MESSAGE;
-  s->limit = (struct grpc_limit){ max_bytes < UINT32_MAX ? max_bytes : UINT32_MAX, "max_recv_msg_size_mib" }; /* the prefix has 4 bytes */
+  s->limit = (struct grpc_limit){ max_bytes < UINT32_MAX ? max_bytes : UINT32_MAX, "max_recv_msg_size_mib", 0 }; /* the prefix has 4 bytes */
   copy_methods(s, &c);
   struct weir_http_server_config http = { .size = sizeof http,
     .flags = WEIR_HTTP_H2_ONLY,

@@ -159,7 +159,7 @@ static void end_without_status(struct grpc_call *call, const struct weir_http_re
 }
 
 static void end_with_message(struct grpc_call *call, const struct weir_http_response *r) {
-  static const struct grpc_limit limit = { MAX_RESPONSE, "the response limit" };
+  static const struct grpc_limit limit = { MAX_RESPONSE, "the response limit", 1 };
   struct weir_grpc_status ok = { sizeof ok, WEIR_GRPC_OK, NULL, -1 };
   struct weir_str encoding = weir_http_find(r->headers, r->n_headers, "grpc-encoding");
   struct weir_error err;

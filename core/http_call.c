@@ -159,11 +159,8 @@ int call_body(struct weir_http_call *call, const char *p, size_t n) {
     call_fail(call, WEIR_E_LIMIT, "the response body is over the limit of %llu bytes", (unsigned long long)call->client->cfg.max_response_bytes);
     return 1;
   }
-  if (!call->reply) call->reply = body_new(call->client->loop->pool, n);
-  if (!call->reply || body_append(&call->reply, p, n)) {
-    call_fail(call, WEIR_E_NOMEM, "no memory in the byte budget for the response");
-    return 1;
-  }
+  if (!call->reply) call->reply = body_new_over(call->client->loop->pool, n);
+  body_append_over(&call->reply, p, n);
   return 0;
 }
 

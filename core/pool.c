@@ -157,10 +157,7 @@ void pool_trim(struct pool *p) {
 
 static struct block *block_of(struct weir_body *body) { return (struct block *)(void *)((char *)body - offsetof(struct block, data)); }
 
-struct weir_body *body_new(struct pool *p, size_t cap) {
-  if (cap > SIZE_MAX / 2 - sizeof(struct weir_body)) return NULL;
-  struct block *b = pool_get(p, cap + sizeof(struct weir_body));
-  if (!b) return NULL;
+static struct weir_body *body_in(struct block *b) {
   struct weir_body *body = (struct weir_body *)(void *)b->data;
   body->p = b->data + sizeof *body;
   body->n = 0;
@@ -168,14 +165,25 @@ struct weir_body *body_new(struct pool *p, size_t cap) {
   return body;
 }
 
-int body_grow(struct weir_body **body, size_t cap) {
-  if (cap <= (*body)->cap) return 0;
-  struct weir_body *grown = body_new(block_of(*body)->home, cap);
-  if (!grown) return WEIR_E_NOMEM;
+struct weir_body *body_new(struct pool *p, size_t cap) {
+  struct block *b = cap > SIZE_MAX / 2 - sizeof(struct weir_body) ? NULL : pool_get(p, cap + sizeof(struct weir_body));
+  return b ? body_in(b) : NULL;
+}
+
+struct weir_body *body_new_over(struct pool *p, size_t cap) { return body_in(pool_take(p, cap + sizeof(struct weir_body))); }
+
+static void replace(struct weir_body **body, struct weir_body *grown) {
   memcpy(grown->p, (*body)->p, (*body)->n);
   grown->n = (*body)->n;
   body_free(*body);
   *body = grown;
+}
+
+int body_grow(struct weir_body **body, size_t cap) {
+  if (cap <= (*body)->cap) return 0;
+  struct weir_body *grown = body_new(block_of(*body)->home, cap);
+  if (!grown) return WEIR_E_NOMEM;
+  replace(body, grown);
   return 0;
 }
 
@@ -183,12 +191,24 @@ void body_free(struct weir_body *body) {
   if (body) pool_put(block_of(body));
 }
 
+static size_t doubled(const struct weir_body *body, size_t need) { return body->cap * 2 > need ? body->cap * 2 : need; }
+
+void body_grow_over(struct weir_body **body, size_t cap) {
+  if (cap > (*body)->cap) replace(body, body_new_over(block_of(*body)->home, cap));
+}
+
+void body_append_over(struct weir_body **body, const void *p, size_t n) {
+  size_t have = (*body)->n;
+  if (n > (*body)->cap - have) body_grow_over(body, doubled(*body, have + n));
+  memcpy((*body)->p + have, p, n);
+  (*body)->n += n;
+}
+
 int body_append(struct weir_body **body, const void *p, size_t n) {
   size_t have = (*body)->n;
   if (n > SIZE_MAX / 4 - have) return WEIR_E_NOMEM;
   if (n > (*body)->cap - have) {
-    size_t want = (*body)->cap * 2 > have + n ? (*body)->cap * 2 : have + n;
-    int r = body_grow(body, want);
+    int r = body_grow(body, doubled(*body, have + n));
     if (r) return r;
   }
   memcpy((*body)->p + have, p, n);

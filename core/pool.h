@@ -51,5 +51,9 @@ int body_grow(struct weir_body **, size_t cap); /* 0 or WEIR_E_NOMEM; content ke
 void body_free(struct weir_body *);             /* NULL allowed; [any] */
 /* n more bytes at the end; 0 or WEIR_E_NOMEM. Grows by doubling. */
 int body_append(struct weir_body **, const void *p, size_t n);
+/* The same over the budget, as pool_take: for what sends data on, or hears that it has arrived. Where that waited for room, nothing would ever make any. */
+struct weir_body *body_new_over(struct pool *, size_t cap); /* never NULL */
+void body_grow_over(struct weir_body **, size_t cap);
+void body_append_over(struct weir_body **, const void *p, size_t n);
 
 #endif

@@ -280,8 +280,11 @@ static const struct answer *answer;
 static struct weir_http_server *fake;
 static struct weir_grpc_client *client;
 
+static int refill; /* the budget is full from here on */
+
 static void give_answer(void *self, struct weir_http_exchange *x, const struct weir_http_request *r) {
   (void)self;
+  if (refill) env.budget.limit = 1;
   struct weir_http_header headers[5], trailers[3];
   size_t n_headers = 0, n_trailers = 0;
   struct weir_iov body = { answer->body, answer->n };
@@ -402,6 +405,25 @@ static void broken_messages_are_not_ok(void **state) {
   }
 }
 
+/* Without room for the response a delivered message would be sent again, and never make any. */
+static void a_full_budget_does_not_hide_that_a_message_arrived(void **state) {
+  (void)state;
+  static char packed[256], squeezed[300];
+  size_t n = gzip("hello hello hello", 17, packed, sizeof packed);
+  size_t squeezed_n = frame(squeezed, 1, (uint32_t)n, packed, n);
+  const struct answer a = { "gzip", 200, OK_TYPE, "gzip", NULL, "0", NULL, NULL, squeezed, squeezed_n, 0, "" };
+  struct outcome o;
+  atomic_store(&env.budget.used, 1000000);
+  refill = 1;
+  hear(&a, &o);
+  refill = 0;
+  assert_int_equal(o.n, 17);
+  outcome_done(&o);
+  env.budget.limit = 0;
+  atomic_fetch_sub(&env.budget.used, 1000000);
+  assert_int_equal(atomic_load(&env.budget.used), 0);
+}
+
 static void a_response_over_the_limit_is_resource_exhausted(void **state) {
   (void)state;
   size_t n = 6u << 20;
@@ -431,6 +453,7 @@ int main(void) {
     CLIENT(statuses_are_read_wherever_they_stand),
     CLIENT(broken_messages_are_not_ok),
     CLIENT(a_response_over_the_limit_is_resource_exhausted),
+    CLIENT(a_full_budget_does_not_hide_that_a_message_arrived),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
