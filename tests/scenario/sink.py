@@ -128,7 +128,7 @@ class GrpcSink(grpc.GenericRpcHandler):
         headers = {k: v for k, v in context.invocation_metadata()}
         _, fault = self.store.take(signal, "grpc", body, headers, len(body))
         mode = fault["mode"]
-        if mode == "reset":
+        if mode in ("reset", "hang"):  # what hung must not be answered as taken when the sink goes down
             context.cancel()
             return b""
         code = grpc.StatusCode[fault["code"]] if mode == "status" else GRPC_CODE.get(mode)
@@ -180,7 +180,7 @@ class HttpHandler(http.server.BaseHTTPRequestHandler):
         body = gzip.decompress(wire) if self.headers.get("Content-Encoding") == "gzip" else wire
         _, fault = self.server.store.take(signal, "http", body, {k.lower(): v for k, v in self.headers.items()}, len(wire))
         mode = fault["mode"]
-        if mode == "reset":
+        if mode in ("reset", "hang"):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             self.connection.close()
