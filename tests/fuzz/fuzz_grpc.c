@@ -15,7 +15,7 @@ static void must(int truth) {
 }
 
 static void framing(struct pool *pool, const char *encoding, const char *p, size_t n) {
-  static const struct grpc_limit limit = { LIMIT, "the limit" };
+  static const struct grpc_limit limit = { LIMIT, "the limit", 0 };
   struct grpc_message m;
   struct weir_error err = { 0 };
   uint32_t code = grpc_message_read(pool, weir_str_of(encoding), p, n, &limit, &m, &err);
