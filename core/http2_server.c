@@ -319,10 +319,9 @@ void http2_reply(struct weir_http_exchange *ex, const struct weir_http_reply *r)
   struct weir_http_header first = { weir_str_of(":status"), weir_str_of(status) };
   nva[n++] = nv_of(&first);
   for (size_t i = 0; i < r->n_headers; i++) nva[n++] = nv_of(&r->headers[i]);
-  struct weir_http_header len = { weir_str_of("content-length"), weir_str_of(length) };
   if (!r->n_trailers && ex->out_n) {
     snprintf(length, sizeof length, "%zu", ex->out_n);
-    len.value = weir_str_of(length);
+    struct weir_http_header len = { weir_str_of("content-length"), weir_str_of(length) };
     nva[n++] = nv_of(&len);
   }
   nghttp2_data_provider data = { { .ptr = ex }, read_body };
