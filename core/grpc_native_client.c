@@ -22,6 +22,7 @@
 #define SPARE_CALLS 64u
 #define INLINE_IOVS 16u
 #define GZIP_LEVEL 1
+#define OVER_4_GIB "the message is over 4 GiB, the most that gRPC can carry"
 
 struct grpc_call {
   uint32_t magic, reserved;
@@ -241,8 +242,12 @@ static void send_call(struct grpc_call *call, const char *path, const struct wei
 
 static void send_gzip(struct grpc_call *call, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns) {
   struct weir_error err;
-  if (compress_deflate(call->client->loop->pool, "gzip", GZIP_LEVEL, msg, n, &call->deflated, &err) || call->deflated->n > UINT32_MAX) {
-    refuse_later(call, WEIR_GRPC_RESOURCE_EXHAUSTED, "the compressed message is over 4 GiB, the most that gRPC can carry");
+  if (compress_deflate(call->client->loop->pool, "gzip", GZIP_LEVEL, msg, n, &call->deflated, &err)) { /* passes: RESOURCE_EXHAUSTED would be for good */
+    refuse_later(call, WEIR_GRPC_UNAVAILABLE, "cannot compress the message: the byte budget is used up");
+    return;
+  }
+  if (call->deflated->n > UINT32_MAX) {
+    refuse_later(call, WEIR_GRPC_RESOURCE_EXHAUSTED, OVER_4_GIB);
     return;
   }
   grpc_prefix_put(call->prefix, 1, (uint32_t)call->deflated->n);
@@ -268,7 +273,7 @@ void grpc_call(struct weir_grpc_client *c, const char *path, const struct weir_i
   uint64_t bytes = 0;
   for (size_t i = 0; i < n; i++) bytes += msg[i].n;
   if (bytes > UINT32_MAX)
-    refuse_later(call, WEIR_GRPC_RESOURCE_EXHAUSTED, "the message is over 4 GiB, the most that gRPC can carry");
+    refuse_later(call, WEIR_GRPC_RESOURCE_EXHAUSTED, OVER_4_GIB);
   else if (c->gzip)
     send_gzip(call, path, msg, n, deadline_ns);
   else

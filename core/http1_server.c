@@ -11,7 +11,7 @@
 #include "core/clock.h"
 #include "core/http_conn.h"
 
-#define BACKLOG_MAX (256u << 10) /* pipelined bytes kept while a request is served; then reading pauses */
+#define BACKLOG_MAX (256u << 10) /* pipelined bytes kept while a request is served or answers are not read; then reading pauses */
 #define REQUEST_LINE_MAX 8192u   /* as RFC 9112 section 3 recommends at least */
 #define SKIP_MAX (64u << 10)     /* the body of a refused request is read to its end up to this length; else the connection closes */
 #define UNCOPIED_BODY (16u << 10) /* a body from here on is written from where it is */
@@ -138,6 +138,8 @@ static int on_headers_complete(llhttp_t *p) {
   ex->head_only = p->method == HTTP_HEAD;
   ex->keep_alive = llhttp_should_keep_alive(p);
   if (p->flags & F_CONTENT_LENGTH) ex->content_length = p->content_length;
+  else if (!(p->flags & F_TRANSFER_ENCODING)) ex->content_length = 0;
+  if (ex->headers_over) c->close_after = 1;
   if (p->upgrade) c->close_after = 1; /* not supported: answered as a plain request, then closed */
   if (!is_served(p->method)) refuse_and_close(c, 501, "this server knows GET, HEAD, POST, PUT, DELETE, PATCH and OPTIONS\n");
   else if (ex->req.version != 10 && ex->req.version != 11) refuse_and_close(c, 505, "this server speaks HTTP/1.0, HTTP/1.1 and HTTP/2\n");
@@ -235,9 +237,6 @@ void http1_begin(struct http_conn *c) {
   begin_request(c);
 }
 
-
-
-
 /* The request that just ended was answered: on to the next one, or the end. */
 static void next_request(struct http_conn *c) {
   loop_cancel(c->server->loop, &c->resume);
@@ -268,10 +267,17 @@ static void malformed(struct http_conn *c) {
   bad_request(c, 400, text);
 }
 
-/* Parses until the bytes end, or a request is with its handler. Returns how many bytes it took; all when the connection is over. */
+/* While the peer leaves this much of its answers unread, no more of its requests are parsed. */
+static int is_blocked(struct http_conn *c) {
+  if (http_io_unwritten(&c->io) < HTTP_IO_BLOCKED) return 0;
+  http_io_flush(&c->io);
+  return http_io_unwritten(&c->io) >= HTTP_IO_BLOCKED;
+}
+
+/* Parses until the bytes end, a request is with its handler, or too much is unwritten. Returns how many bytes it took; all when the connection is over. */
 static size_t feed(struct http_conn *c, const char *p, size_t n) {
   size_t at = 0;
-  while (at < n && !c->complete) {
+  while (at < n && !c->complete && !is_blocked(c)) {
     if (check_headers(c, p + at, n - at)) return n;
     llhttp_errno_t e = llhttp_execute(&c->parser, p + at, n - at);
     if (c->io.closing || c->lingering) return n;
@@ -289,17 +295,35 @@ static size_t feed(struct http_conn *c, const char *p, size_t n) {
 }
 
 static void keep_backlog(struct http_conn *c, const char *p, size_t n) {
-  char *all = realloc(c->backlog, c->backlog_n + n);
-  WEIR_ASSERT(all != NULL);
-  memcpy(all + c->backlog_n, p, n);
-  c->backlog = all;
-  c->backlog_n += n;
-  if (c->backlog_n - c->backlog_at >= BACKLOG_MAX) http_io_pause(&c->io);
+  struct weir_body *b = c->backlog;
+  if (c->backlog_at) { /* else a peer that never lets it run empty makes it grow for ever */
+    b->n -= c->backlog_at;
+    memmove(b->p, b->p + c->backlog_at, b->n);
+    c->backlog_at = 0;
+  }
+  if (!b) c->backlog = body_new(c->server->loop->pool, n);
+  if (!c->backlog || body_append(&c->backlog, p, n)) { /* what was parsed of it is with its handler; the rest the peer sends again */
+    conn_count_refused(c, REFUSED_MEMORY);
+    conn_close(c);
+    return;
+  }
+  if (c->backlog->n >= BACKLOG_MAX) http_io_pause(&c->io);
 }
 
 void http1_read(struct http_conn *c, const char *p, size_t n) {
-  size_t used = c->backlog_n ? 0 : feed(c, p, n);
+  size_t used = c->backlog ? 0 : feed(c, p, n);
   if (used < n) keep_backlog(c, p + used, n - used);
+}
+
+static void feed_backlog(struct http_conn *c) {
+  struct weir_body *b = c->backlog;
+  if (!c->lingering && b) c->backlog_at += feed(c, b->p + c->backlog_at, b->n - c->backlog_at);
+  if (b && c->backlog_at == b->n) {
+    body_free(b);
+    c->backlog = NULL;
+    c->backlog_at = 0;
+  }
+  if (!c->backlog || c->backlog->n - c->backlog_at < BACKLOG_MAX) http_io_start(&c->io);
 }
 
 /* After an answer given in a later step: the pipelined rest is parsed now. */
@@ -307,13 +331,11 @@ static void resume(void *arg) {
   struct http_conn *c = arg;
   if (c->io.closing || !c->complete || !c->answered) return;
   next_request(c);
-  if (!c->lingering && c->backlog_n) c->backlog_at += feed(c, c->backlog + c->backlog_at, c->backlog_n - c->backlog_at);
-  if (c->backlog_at == c->backlog_n) {
-    free(c->backlog);
-    c->backlog = NULL;
-    c->backlog_n = c->backlog_at = 0;
-  }
-  if (c->backlog_n - c->backlog_at < BACKLOG_MAX) http_io_start(&c->io);
+  feed_backlog(c);
+}
+
+void http1_written(struct http_conn *c) {
+  if (!c->complete) feed_backlog(c);
 }
 
 /* --- the answer --------------------------------------------------------------------------------------------- */

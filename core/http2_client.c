@@ -153,10 +153,12 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint
   if (!call) return 0;
   if (n == 7 && memcmp(name, ":status", 7) == 0) {
     call_forget_headers(call); /* of an interim response before it */
+    call->in_head = 1;
     for (size_t i = 0; i < value_n; i++) call->status = call->status * 10 + (uint32_t)(value[i] - '0');
     return 0;
   }
-  if (frame->headers.cat == NGHTTP2_HCAT_HEADERS && call->status >= 200 && !call->in_trailers) {
+  /* Behind an interim response the final one has this category, too: only trailers have no :status. */
+  if (frame->headers.cat == NGHTTP2_HCAT_HEADERS && call->status >= 200 && !call->in_head && !call->in_trailers) {
     call->in_trailers = 1;
     call->n_first = call->n_at;
   }
@@ -179,6 +181,8 @@ static int on_frame_recv(nghttp2_session *h2, const nghttp2_frame *frame, void *
   struct http_link *l = arg;
   (void)h2;
   if (frame->hd.type == NGHTTP2_GOAWAY) l->retiring = 1;
+  struct weir_http_call *headed = frame->hd.type == NGHTTP2_HEADERS ? call_at(l, frame->hd.stream_id) : NULL;
+  if (headed) headed->in_head = 0;
   if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) && frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
     struct weir_http_call *call = call_at(l, frame->hd.stream_id);
     if (call && call->status >= 200) call->ended = 1;

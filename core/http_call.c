@@ -177,7 +177,12 @@ static void on_deadline(void *arg) {
   int h2 = l->state == LINK_READY && l->h2 != NULL;
   if (h2) http2_cancel(l, call);
   call_fail(call, WEIR_E_IO, "no answer in time");
-  if (!h2) link_close(l, "a call on it timed out");
+  if (!h2) {
+    link_close(l, "a call on it timed out");
+    return;
+  }
+  if (l->heard_ns < call->begun_ns) l->retiring = 1; /* not a word since: the peer may be gone, which TCP takes a quarter of an hour to notice */
+  link_idle(l);
 }
 
 static char *copy_text(const char *s) {

@@ -34,10 +34,12 @@ struct weir_http_call {
   size_t n_body, body_bytes, iov_at, iov_off; /* position of what is still to be sent */
   size_t body_given;                          /* HTTP/2: promised to nghttp2 in DATA frames */
   struct timer deadline;
+  int64_t begun_ns; /* when it was given to its connection */
   weir_http_response_f *on_response;
   void *arg;
   struct defer deliver;
   int sent, retried, over, timed_out, in_trailers, ended, cut; /* cut: there is more of the response than is wanted */
+  int in_head; /* HTTP/2: the header block being read began with :status */
   int not_sent; /* HTTP/2: the session refused to send it, as the peer is going away */
   /* the response */
   uint32_t status;
@@ -65,7 +67,8 @@ struct http_link {
   uv_connect_t connect;
   struct addrinfo *addresses, *address, literal;
   struct sockaddr_storage literal_to;
-  int retiring; /* GOAWAY or Connection: close: no more calls */
+  int retiring; /* GOAWAY, Connection: close, or silence: no more calls */
+  int64_t heard_ns; /* when the peer last sent something */
   int has_io, resolving;
   struct weir_error err; /* why it ended */
   /* HTTP/1.1 */

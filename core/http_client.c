@@ -52,6 +52,7 @@ static void on_io_read(struct http_io *io, const char *p, size_t n) {
   struct http_link *l = (struct http_link *)(void *)io;
   CHECK_MAGIC(l, LINK_MAGIC);
   l->got_bytes = 1;
+  l->heard_ns = clock_mono_ns();
   if (l->h2) http2_link_read(l, p, n);
   else http1_link_read(l, p, n);
 }
@@ -245,6 +246,7 @@ static void start_call(struct http_link *l, struct weir_http_call *call) {
   l->n_calls++;
   timer_cancel(l->client->loop, &l->timer);
   call->sent = 1;
+  call->begun_ns = clock_mono_ns();
   if (l->h2) http2_send(l, call);
   else http1_send(l, call);
 }

@@ -45,6 +45,7 @@ struct weir_http_exchange {
   struct weir_http_request req;
   char *text; /* method, target, header names and values, peer */
   size_t text_n, text_cap;
+  uint64_t charged; /* of the byte budget, for text */
   struct header_at authority, method_at, path_at; /* values only */
   struct header_at *at;
   struct weir_http_header *headers;
@@ -77,13 +78,13 @@ struct http_conn {
   char peer[72];
   char preface[HTTP_PREFACE_N];
   uint32_t preface_n;
-  int lingering; /* all is said: what still comes is discarded until the peer closes, or a second has passed */
+  int lingering; /* all is said: what still comes is discarded until the peer closes, or a second has passed since the last byte was written */
   struct defer resume;
   /* HTTP/1.1 */
   llhttp_t parser;
   struct weir_http_exchange *current; /* being received, or waiting for its answer */
-  char *backlog; /* pipelined bytes behind the current request: [backlog_at, backlog_n) */
-  size_t backlog_at, backlog_n, header_bytes;
+  struct weir_body *backlog; /* pipelined bytes behind the current request, from backlog_at on; NULL when there are none */
+  size_t backlog_at, header_bytes;
   enum scan scan;
   int in_headers, complete, close_after, answered;
   /* HTTP/2 */
@@ -142,6 +143,7 @@ void http1_begin(struct http_conn *);
 void http1_read(struct http_conn *, const char *p, size_t n);
 void http1_reply(struct weir_http_exchange *, const struct weir_http_reply *);
 void http1_drain(struct http_conn *);
+void http1_written(struct http_conn *); /* all that was unwritten is written */
 
 /* --- http2_server.c --- */
 int http2_begin(struct http_conn *);

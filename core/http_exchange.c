@@ -10,6 +10,7 @@
 
 #define TRUSTED_LENGTH (64u << 10) /* a declared length is believed up to here; then a body grows with what comes */
 #define FIRST_BODY 4000u
+#define TEXT_FREE 4096u /* header text up to here is not charged to the byte budget */
 
 /* --- life ------------------------------------------------------------------------------------------------ */
 
@@ -49,6 +50,30 @@ void exchange_detach(struct weir_http_exchange *ex) {
   ex->conn = NULL;
 }
 
+static void free_text(struct weir_http_exchange *ex) {
+  free(ex->text);
+  ex->text = NULL;
+  ex->text_n = ex->text_cap = 0;
+  if (ex->charged) budget_give(&ex->server->loop->env->budget, ex->charged);
+  ex->charged = 0;
+}
+
+/* Long headers pin memory as bodies do: a peer makes 64 KiB of them from a few bytes of HPACK, a hundred times on one connection. */
+static int charge_text(struct weir_http_exchange *ex) {
+  if (ex->text_cap <= TEXT_FREE) return 0;
+  if (!budget_take(&ex->server->loop->env->budget, ex->text_cap)) return WEIR_E_NOMEM;
+  ex->charged = ex->text_cap;
+  return 0;
+}
+
+/* Of a request that was refused: a peer that does not take the answer makes it stay. */
+static void forget_text(struct weir_http_exchange *ex) {
+  if (ex->text_cap <= TEXT_FREE) return;
+  free_text(ex);
+  ex->n_at = 0;
+  ex->req = (struct weir_http_request){ .size = ex->req.size, .version = ex->req.version };
+}
+
 static void free_for_good(struct weir_http_exchange *ex) {
   ex->magic = 0;
   free(ex->text);
@@ -73,6 +98,7 @@ void exchange_free(struct weir_http_exchange *ex) {
   body_free(ex->req.body);
   free(ex->out);
   free(ex->trailers);
+  if (ex->text_cap > TEXT_FREE) free_text(ex);
   struct weir_http_exchange kept = { .text = ex->text, .text_cap = ex->text_cap, .at = ex->at, .headers = ex->headers, .cap_at = ex->cap_at };
   s->n_open--;
   if (s->n_spare < EXCHANGES_KEPT && !s->closed) {
@@ -179,6 +205,7 @@ void exchange_refuse(struct weir_http_exchange *ex, uint32_t status, const char 
   ex->req.body = NULL;
   if (s->cfg.on_refuse && !s->closed && (status == 413 || status == 431 || status == 503) && ex->req.size) s->cfg.on_refuse(s->cfg.self, status, &ex->req, &reply);
   send_reply(ex, &reply);
+  forget_text(ex);
 }
 
 static int refuse_too_large(struct weir_http_exchange *ex) {
@@ -206,6 +233,7 @@ static uint32_t ask_on_headers(struct weir_http_exchange *ex) {
   reply.status = status;
   ex->refused = 1;
   send_reply(ex, &reply);
+  forget_text(ex);
   return status;
 }
 
@@ -218,7 +246,7 @@ int exchange_headers_done(struct weir_http_exchange *ex) {
   }
   if (ask_on_headers(ex)) return 1;
   if (ex->content_length != UINT64_MAX && ex->content_length > s->cfg.max_body_bytes) return refuse_too_large(ex);
-  if (!budget_has_room(&s->loop->env->budget, 1)) return refuse_no_room(ex);
+  if (!budget_has_room(&s->loop->env->budget, 1) || charge_text(ex)) return refuse_no_room(ex);
   return 0;
 }
 

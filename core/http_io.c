@@ -82,6 +82,7 @@ char *http_io_room(struct http_io *io, size_t n) {
 }
 
 void http_io_took(struct http_io *io, size_t n) {
+  if (io->failed) return; /* nobody would ever take it */
   io->out_n += n;
   if (!io->closing) loop_defer(io->loop, &io->flush);
 }
@@ -109,7 +110,7 @@ static void on_written(uv_write_t *req, int status) {
   http_io_flush(io);
   if (http_io_unwritten(io) == 0) {
     if (io->shutting == 1) begin_shutdown(io);
-    else io->ops->on_drain(io);
+    io->ops->on_drain(io);
   }
 }
 

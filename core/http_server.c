@@ -30,7 +30,8 @@ static int64_t exchange_due_ns(const struct http_conn *c, const struct weir_http
 static int64_t conn_due_ns(const struct http_conn *c) {
   const struct weir_http_server_config *cfg = &c->server->cfg;
   int64_t due = INT64_MAX;
-  if (c->lingering) return c->progress_ns + LINGER_NS;
+  if (c->lingering && !http_io_unwritten(&c->io)) return (c->io.written_ns > c->progress_ns ? c->io.written_ns : c->progress_ns) + LINGER_NS;
+  if (c->lingering) return c->io.written_ns + cfg->write_timeout_ns;
   if (http_io_unwritten(&c->io)) due = earlier(due, c->io.written_ns, cfg->write_timeout_ns);
   if (c->proto == 0 || c->in_headers > 1) due = earlier(due, c->header_ns, cfg->read_header_timeout_ns);
   if (c->server->draining && c->proto == 2 && !c->goaway_sent) due = earlier(due, c->server->drain_ns, GOAWAY_AFTER_NS);
@@ -109,8 +110,9 @@ void conn_linger(struct http_conn *c) {
   c->lingering = 1;
   c->progress_ns = clock_mono_ns();
   timer_cancel(c->server->loop, &c->timer); /* it may stand later than the second that is left */
-  conn_watch(c);
   http_io_shutdown(&c->io);
+  http_io_flush(&c->io);
+  conn_watch(c);
   http_io_start(&c->io);
 }
 
@@ -162,7 +164,9 @@ static void on_drain(struct http_io *io) {
   struct http_conn *c = (struct http_conn *)(void *)io;
   if (c->proto == 2 && !c->lingering) http2_pump(c);
   if (c->io.closing) return;
-  if (c->proto != 1 || !c->backlog_n) http_io_start(io);
+  if (c->proto == 1 && c->backlog) http1_written(c);
+  else http_io_start(io);
+  if (c->lingering) conn_watch(c); /* from here on it is a second */
 }
 
 static void on_closed(struct http_io *io) {
@@ -174,7 +178,7 @@ static void on_closed(struct http_io *io) {
   s->n_conns--;
   if (s->connections) metric_add(s->connections, -1);
   listener_conn_closed(s->member);
-  free(c->backlog);
+  body_free(c->backlog);
   c->magic = 0;
   free(c);
   if (s->draining && s->n_conns == 0 && s->drained) loop_defer(s->loop, &s->drained_step);

@@ -30,7 +30,9 @@ struct listener_member {
 };
 
 struct listener {
-  char *owner, *endpoint, *path; /* path: of a unix socket, removed at the end */
+  char *owner, *endpoint, *path; /* path: of a unix socket, removed when it closes */
+  dev_t path_dev;
+  ino_t path_ino;
   int fd, port, n_members, n_left;
   _Atomic int accepting;
   _Atomic uint32_t n_connections; /* open now, of all members */
@@ -231,6 +233,7 @@ static int bind_unix(struct listener *l, const char *path, struct weir_error *er
   l->fd = open_socket((struct sockaddr *)&un, sizeof un, 0, &e);
   if (l->fd < 0) return bind_failed(l->endpoint, 0, e, err);
   l->path = strdup(path);
+  if (stat(path, &st) == 0) l->path_dev = st.st_dev, l->path_ino = st.st_ino;
   l->port = -1;
   return 0;
 }
@@ -256,9 +259,18 @@ static int bind_tcp(struct listener *l, const char *host, int port, struct weir_
   return 0;
 }
 
+/* The path goes unless another process has put its own socket there, as a new weir does while this one drains: told by the inode, which nobody else can have
+ * while our descriptor is open. */
+static void close_socket(struct listener *l) {
+  struct stat st;
+  if (l->fd < 0) return;
+  if (l->path && stat(l->path, &st) == 0 && st.st_dev == l->path_dev && st.st_ino == l->path_ino) unlink(l->path);
+  close(l->fd);
+  l->fd = -1;
+}
+
 static void listener_free(struct listener *l) {
-  if (l->fd >= 0) close(l->fd);
-  if (l->path) unlink(l->path);
+  close_socket(l);
   for (int i = 0; i < l->n_members; i++) free(l->members[i]);
   pthread_mutex_destroy(&l->lock);
   free(l->path);
@@ -354,8 +366,7 @@ int listener_port(const struct listener_member *m) { return m->listener->port; }
 
 static void on_poll_closed(uv_handle_t *h) {
   struct listener *l = h->data;
-  close(l->fd);
-  l->fd = -1;
+  close_socket(l);
   pthread_mutex_lock(&l->all->lock);
   l->next = l->all->gone;
   l->all->gone = l;

@@ -42,7 +42,7 @@ static void hand_over(const struct target *t, struct weir_batch *b) {
   int reserved = (int)b->reserved;
   if (t->holds) b->reserved = 0;
   if (t->away)
-    cross(t, b, !reserved);
+    cross(t, b, !reserved && b->n_acks > 0); /* a refusal of what nobody waits for would lose it */
   else
     consume(t->stage, b);
 }
@@ -97,7 +97,7 @@ void edge_send(struct edge *e, struct weir_batch *b) {
   } else if (e->n_targets == 0) {
     struct weir_verdict v = verdict_rejected(0, "no pipeline takes this signal from here");
     batch_settle(b, &v);
-  } else if (b->reserved) {
+  } else if (b->reserved || b->n_acks == 0) { /* nobody could send again what nobody waits for: each queue takes or counts it for itself */
     hand_to_all(e, b);
   } else {
     fan_out(e, b);

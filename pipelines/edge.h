@@ -3,7 +3,7 @@
  *
  * A single consumer gets the batch itself. Several get a handle each, on the same bytes and trees; a fan-out below a fan-out without a stage in
  * between is one flat list. So that a refusal never makes a duplicate, room is first reserved in every queue that the batch reaches before a stage that
- * holds it (`reach`), and the batch goes to all or to none. Below a reserved fan-out nothing reserves again: its handles carry the mark.
+ * holds it (`reach`), and the batch goes to all or to none; one that nobody waits for goes to all, and a full queue counts its loss. Below a reserved fan-out nothing reserves again: its handles carry the mark.
  * A stage on another lane gets the batch by post, and its lane's inbox is the queue that must have room.
  * Threads: [lane]; edges are built on the control thread before the lanes run and do not change.
  */

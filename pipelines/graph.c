@@ -307,6 +307,7 @@ static void close_role(void *arg) {
     if (stage && is_busy(stage)) {
       c->g->n_left_open++;
       if (sender) sender_leave(sender);
+      else c->g->n_unanswered++;
       continue;
     }
     if (stage && stage->state != STAGE_CLOSED) stage_close(stage);
@@ -327,7 +328,8 @@ static void settle_down(struct graph *g) {
 
 uint32_t graph_close(struct graph *g) {
   static const uint32_t order[] = { WEIR_EXPORTER, WEIR_CONNECTOR, WEIR_PROCESSOR, WEIR_RECEIVER };
-  for (size_t r = 0; r < sizeof order / sizeof *order; r++) {
+  g->n_left_open = g->n_unanswered = 0;
+  for (size_t r = 0; r < sizeof order / sizeof *order && !g->n_unanswered; r++) {
     for (uint32_t i = 0; i < g->n_lanes; i++) {
       struct close_lane c = { g, i, order[r] };
       loop_call(&g->lanes[i], close_role, &c);

@@ -70,7 +70,7 @@ struct graph {
   size_t n_sites;
   struct site *newest;
   size_t n_made;
-  uint32_t n_left_open;
+  uint32_t n_left_open, n_unanswered; /* unanswered: left open with batches that somebody may wait for, as no sender answered for them */
   void (*on_fatal)(void *arg);                  /* a stage failed for good: [any] */
   void (*on_drained)(void *arg, struct site *); /* a site's last instance has drained: [control] */
   void *arg;
@@ -85,8 +85,8 @@ int graph_start(struct graph *, struct weir_error *);
 /* Asks all instances of a site to drain; on_drained comes once, in a later step. The lanes may run. */
 void graph_drain_site(struct graph *, struct site *);
 /* Closes every instance on its lane: exporters and their senders first, receivers last, so that every waiter has heard. Lanes may run.
- * Close comes after a stage's last callback, so an exporter that still has a request in its hands stays open. Returns how many did: with any, nothing
- * may be freed, and the process has to end as it is. */
+ * Close comes after a stage's last callback, so an exporter that still has a request in its hands stays open, and without a sender in front so does whoever may
+ * hear of it. Returns how many exporters did: with any, nothing may be freed, and the process has to end as it is. */
 uint32_t graph_close(struct graph *);
 void graph_free(struct graph *); /* after graph_close and after the lanes have stopped */
 

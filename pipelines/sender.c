@@ -177,6 +177,20 @@ void sender_unreserve(struct sender_lane *l, uint64_t level) {
   queue_give_room(l, unused);
 }
 
+/* What never entered is given back with this verdict. When nobody waits for it, as it was answered for further up (`ack: queued` behind a stage that holds), it is
+ * lost, and counted. Takes. */
+static void turn_away(struct sender_lane *l, struct weir_batch *b, int reason, const struct weir_verdict *v) {
+  if (b->n_acks > 0) {
+    batch_settle(b, v);
+    return;
+  }
+  log_warn(l->sender->id, "dropping %llu %s that were acknowledged: %s", (unsigned long long)b->items, l->sender->items_name, v->msg);
+  metric_add_own(l->cells.enqueued, (int64_t)b->items);
+  metric_add_own(l->cells.rejected[reason], (int64_t)b->items);
+  atomic_fetch_add_explicit(&l->sender->lost, b->items, memory_order_relaxed);
+  batch_settle(b, v);
+}
+
 /* No room. Takes. */
 static void overflow(struct sender_lane *l, struct weir_batch *b) {
   struct sender *s = l->sender;
@@ -192,8 +206,10 @@ static void overflow(struct sender_lane *l, struct weir_batch *b) {
     metric_add_own(l->cells.rejected[REASON_QUEUE_FULL], (int64_t)b->items);
     log_warn(s->id, "dropping %s: the sending queue is full (on_full: drop)", s->items_name);
     v = verdict_delivered();
+    batch_settle(b, &v);
+    return;
   }
-  batch_settle(b, &v);
+  turn_away(l, b, REASON_QUEUE_FULL, &v);
 }
 
 /* What a fan-out reserved. An edit on the way may have made the batch larger: that much is overdrawn, as it was admitted. */
@@ -212,7 +228,7 @@ void sender_put(struct sender_lane *l, struct weir_batch *b) {
   }
   if (l->abandoned) {
     struct weir_verdict v = verdict_retry(0, "weir is shutting down");
-    batch_settle(b, &v);
+    turn_away(l, b, REASON_SHUTDOWN, &v);
     return;
   }
   b->charge = s->config->queue.enabled ? queue_unit(s, b) : 0;
@@ -306,7 +322,7 @@ void sender_abandon(struct sender_lane *l) {
   l->abandoned = l->draining = 1;
   struct weir_verdict v = verdict_retry(0, "weir is shutting down");
   struct weir_batch *b;
-  while ((b = queue_pop(&l->parked))) batch_settle(b, &v);
+  while ((b = queue_pop(&l->parked))) turn_away(l, b, REASON_SHUTDOWN, &v);
   if (atomic_exchange(&l->has_parked, 0)) atomic_fetch_sub(&l->sender->parking, 1);
   while ((b = queue_pop(&l->queue))) {
     metric_add_own(l->cells.queued, -(int64_t)b->items);

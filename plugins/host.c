@@ -131,6 +131,10 @@ static void host_done(struct weir_stage *s, struct weir_batch *b, const struct w
 
 static void host_settle(struct weir_stage *s, struct weir_batch *b, const struct weir_verdict *v) {
   CHECK_MAGIC(s, STAGE_MAGIC);
+  if (s->entry->type.role == WEIR_EXPORTER) { /* its sender still points at the batch, and waits for the outcome */
+    host_done(s, b, v);
+    return;
+  }
   if (s->entry->type.role == WEIR_RECEIVER) count_in(s, b->items);
   count_away(s, s->counts.refused, b->items);
   batch_settle(b, v);

@@ -2,8 +2,8 @@
  * plugins/registry.h - the stage types that are loaded, by role and name.
  *
  * The loader opens shared objects (ELF note first, before any constructor runs; then RTLD_NOW | RTLD_LOCAL; signal dispositions restored), copies
- * min(size) of each struct into a zeroed one and registers the types. Nothing is ever dlclosed. Only stages that a configuration names
- * are loaded: a directory is indexed by file name (stage `otlp` of role receiver stands in any *.so whose note names it; see registry_add_dir).
+ * min(size) of each struct into a zeroed one and registers the types. Nothing is ever dlclosed. Of a directory only what is looked for is loaded, by its
+ * file name first (`receiver_otlp.so`); see registry_find.
  * Threads: [control].
  */
 #ifndef PLUGINS_REGISTRY_H
@@ -27,8 +27,8 @@ struct registry *registry_new(void);
 void registry_free(struct registry *); /* frees the tables; never unloads */
 /* Loads one plugin file. On refusal: one sentence in err->msg, what to do in err->hint. A file already loaded is 0. */
 int registry_load(struct registry *, const char *path, struct weir_error *);
-/* A search directory: build/stages beside the program, or service.plugins. Files are named <role>_<type>.so ("receiver_otlp.so"); a stage is
- * looked up by that name, aliases through an `aliases` file-less rule: registry_find loads all files of the role when no name fits. */
+/* A search directory: stages beside the program, or service.plugins. Files are named <role>_<type>.so ("receiver_otlp.so"). Where no name fits, registry_find loads
+ * all files of the role (aliases), then all files. */
 int registry_add_dir(struct registry *, const char *dir, struct weir_error *);
 /* The stage of this role and type name or alias, loading it if need be; NULL + err (unknown: hint names the nearest known ones). */
 const struct stage_entry *registry_find(struct registry *, uint32_t role, const char *type, struct weir_error *);

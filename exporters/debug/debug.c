@@ -15,13 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BASIC 0
 #define NORMAL 1
 #define DETAILED 2
 #define OUTPUTS_MAX 4
-#define WRITE_WAIT_MS 1000 /* a terminal that takes nothing for this long loses the text, not the lane */
+#define WRITE_WAIT_MS 1000 /* an output that takes nothing for this long loses the text, and is not waited for again until it takes some */
 
 struct debug_config {
   int32_t verbosity, use_internal_logger;
@@ -48,22 +49,24 @@ struct debug {
   struct weir_stage *stage;
   const struct debug_config *cfg;
   struct text text;
-  int fds[OUTPUTS_MAX], n_fds;
+  int fds[OUTPUTS_MAX], stuck[OUTPUTS_MAX], n_fds;
   int64_t second;
   uint64_t in_second;
 };
 
 /* --- writing ----------------------------------------------------------------------------------------------------------- */
 
-static void write_all(int fd, const char *p, size_t n) {
+static void write_all(int fd, int *stuck, const char *p, size_t n) {
   while (n) {
     ssize_t w = write(fd, p, n);
     if (w < 0 && errno == EINTR) continue;
     if (w < 0 && errno == EAGAIN) {
       struct pollfd wait = { fd, POLLOUT, 0 };
-      if (poll(&wait, 1, WRITE_WAIT_MS) > 0) continue;
+      if (poll(&wait, 1, *stuck ? 0 : WRITE_WAIT_MS) > 0) continue;
+      *stuck = 1;
     }
     if (w <= 0) return;
+    *stuck = 0;
     p += w;
     n -= (size_t)w;
   }
@@ -111,7 +114,7 @@ static void debug_consume(void *self, struct weir_batch *batch) {
       else if (d->signal == WEIR_METRICS) debug_metrics(&e->text, d, detailed);
       else debug_logs(&e->text, d, detailed);
     }
-    for (int i = 0; i < e->n_fds && !e->text.failed; i++) write_all(e->fds[i], e->text.p, e->text.n);
+    for (int i = 0; i < e->n_fds && !e->text.failed; i++) write_all(e->fds[i], &e->stuck[i], e->text.p, e->text.n);
     if (e->text.failed || e->text.cap > (1u << 20)) { /* one huge batch does not pin its text for ever */
       free(e->text.p);
       memset(&e->text, 0, sizeof e->text);
@@ -131,8 +134,19 @@ static void debug_close(void *self) {
   free(e);
 }
 
+/* A pipe or terminal opened anew, as O_NONBLOCK on the one that was inherited would hold for all who share it. A file keeps its place that way, and never blocks. */
+static int open_inherited(int fd) {
+  struct stat st;
+  char path[40];
+  if (fstat(fd, &st) || !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) return fd;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  int own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  return own < 0 ? fd : own;
+}
+
 static int open_output(struct debug *e, const char *path, struct weir_error *err) {
-  int fd = !strcmp(path, "stdout") ? 1 : !strcmp(path, "stderr") ? 2 : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  int std = !strcmp(path, "stdout") ? 1 : !strcmp(path, "stderr") ? 2 : -1;
+  int fd = std > 0 ? open_inherited(std) : open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
   if (fd < 0) return weir_fail_field(err, "output_paths", "cannot open %s: %s", path, strerror(errno));
   e->fds[e->n_fds++] = fd;
   return 0;

@@ -70,9 +70,9 @@ struct weir_http_server_config {
   uint64_t max_header_bytes;          /* 0 = 64 KiB, all header lines together */
   uint32_t max_headers;               /* 0 = 128 lines */
   uint32_t max_concurrent_streams;    /* HTTP/2, 0 = 100 */
-  uint32_t max_connections;           /* 0 = 10000 in the process; more are closed at accept, counted */
+  uint32_t max_connections;           /* 0 = 10000, of all lanes of the listener; more are closed at accept, counted */
   uint32_t reserved;
-  int64_t read_header_timeout_ns;     /* 0 = 60 s: from first byte (or preface) to the end of the headers */
+  int64_t read_header_timeout_ns;     /* 0 = 60 s: from first byte (or preface) to the end of the headers; also until a new connection's first byte */
   int64_t body_timeout_ns;            /* 0 = 30 s: longest pause between two pieces of a body; then 408 and close */
   int64_t idle_timeout_ns;            /* 0 = none: a connection without a request */
   int64_t write_timeout_ns;           /* 0 = 30 s without progress while an answer is being written */

@@ -75,7 +75,7 @@ struct weir_host {
   void (*emit)(struct weir_stage *, uint32_t output, struct weir_batch *);
   /* Exporters: the outcome of the one attempt that consume began. Takes the batch. [lane] */
   void (*done)(struct weir_stage *, struct weir_batch *, const struct weir_verdict *);
-  /* Settles a batch that this stage will not send on, with this verdict. Takes it. Not a drop: nothing is counted as lost. [lane] */
+  /* Settles a batch that this stage will not send on, with this verdict. Takes it. Not a drop: nothing is counted as lost. Exporters: the same as done. [lane] */
   void (*settle)(struct weir_stage *, struct weir_batch *, const struct weir_verdict *);
   /* Settles a batch as delivered and counts all its items as dropped by this stage for `reason` (a literal). Takes it. [lane] */
   void (*drop)(struct weir_stage *, struct weir_batch *, const char *reason);

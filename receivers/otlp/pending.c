@@ -119,11 +119,12 @@ static void on_verdict(void *arg, const struct weir_verdict *v) {
   struct otlp *r = p->r;
   int s = signal_index(p->signal), t = p->transport;
   wait_end(p);
+  uint64_t rejected = v->rejected < p->items ? v->rejected : p->items; /* of a merged batch it may be more than came with this request */
   switch (v->code) {
   case WEIR_DELIVERED:
-    r->metrics->add(r->accepted[s][t], (int64_t)(p->items - (v->rejected < p->items ? v->rejected : p->items)));
-    r->metrics->add(r->failed[s][t], (int64_t)(v->rejected < p->items ? v->rejected : p->items));
-    answer_ok(p, v->rejected, v->rejected ? v->msg : NULL);
+    r->metrics->add(r->accepted[s][t], (int64_t)(p->items - rejected));
+    r->metrics->add(r->failed[s][t], (int64_t)rejected);
+    answer_ok(p, rejected, rejected ? v->msg : NULL);
     break;
   case WEIR_RETRY:
     r->metrics->add(r->refused[s][t], (int64_t)p->items);

@@ -67,5 +67,12 @@ i=0; while [ $i -lt 100 ] && ! grep -q 'Everything is ready' "$out/signals.log";
 kill -TERM $pid; wait $pid; code=$?
 [ "$code" -eq 0 ] || { echo "abi/signals: SIGTERM ended weir with $code: the plugin's handler was kept"; cat "$out/signals.log"; failed=$((failed + 1)); }
 
+# Each public header compiles alone, as C11 and, where there is a compiler, as C++17.
+for h in include/weir/*.h; do
+  n=$((n + 1)); printf '#include <weir/%s>\nint main(void) { return 0; }\n' "$(basename "$h")" >"$out/alone.c"; cp "$out/alone.c" "$out/alone.cpp"
+  { $cc -std=c11 -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only "$out/alone.c" &&
+    { ! command -v g++ >/dev/null || g++ -std=c++17 -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only "$out/alone.cpp"; }; } || { echo "$h: does not compile alone"; failed=$((failed + 1)); }
+done
+
 echo "check-abi: $((n - failed)) cases passed, $failed failed"
 [ "$failed" -eq 0 ]

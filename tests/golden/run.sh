@@ -2,7 +2,7 @@
 # Messages and manual pages, byte for byte. Usage: run.sh BUILD [--update]
 #   bad/X.yaml    `weir validate --config X.yaml` says X.txt and exits 78
 #   good/X.yaml   says X.txt (warnings, or nothing) and exits 0
-#   docs/stages/R_S.md is what `weir doc R/S` prints
+#   docs/stages/R_S.md is what `weir doc R/S` prints, and the example on it is valid
 # --update writes what the program says now; read the difference before it is committed.
 build=$(cd "$1" && pwd) || exit 1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -40,6 +40,23 @@ for so in "$build"/stages/*.so; do
   page=$(basename "$so" .so)
   timeout 20 "$weir" doc "$(echo "$page" | sed 's,_,/,')" >"$out" 2>&1
   compare "docs/stages/$page.md" "$page.md" $? 0
+done
+
+# example FILE: the example of a manual page, in a configuration around it, is valid.
+example() {
+  role=${1%%_*} type=${1#*_}; type=${type%.md} from=nop to=nop extensions= more=
+  case $role in receiver) from=$type ;; exporter) to=$type ;; connector) to=$type; more="traces/out: {receivers: [$type], exporters: [nop]}" ;;
+  extension) extensions="extensions: [$type]" ;; esac
+  sed -n '/^```yaml$/,/^```$/{/^```/d;p;}' "$1"
+  [ "$role" = receiver ] || echo 'receivers: {nop: }'
+  [ "$role" = exporter ] || echo 'exporters: {nop: }'
+  printf 'service:\n  %s\n  pipelines:\n    traces: {receivers: [%s], processors: [%s], exporters: [%s]}\n    %s\n' \
+    "$extensions" "$from" "$([ "$role" != processor ] || echo "$type")" "$to" "$more"
+}
+
+for page in *.md; do
+  n=$((n + 1))
+  timeout 20 "$weir" validate --config "yaml:$(example "$page")" >"$out" 2>&1 || { failed=$((failed + 1)); echo "FAILED: the example of docs/stages/$page"; cat "$out"; }
 done
 
 [ "$n" -gt 30 ] || { echo "check-golden: only $n comparisons: something is missing"; exit 1; }

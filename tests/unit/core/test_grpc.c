@@ -186,6 +186,23 @@ static void gzip_requests_are_inflated(void **state) {
   free(p);
 }
 
+/* What leaves makes room: a client compresses and sends over a full budget. Here it is the server that refuses, being of the same process. */
+static void a_full_budget_does_not_keep_a_client_from_sending(void **state) {
+  (void)state;
+  engine->client_close(client);
+  connect_with("gzip");
+  struct outcome o;
+  env.budget.limit = 1;
+  call_bytes("/t.Service/Echo", "hello", 5, 0, &o);
+  assert_int_equal(o.code, WEIR_GRPC_UNAVAILABLE);
+  assert_string_equal(o.msg, "out of memory budget; try again later");
+  outcome_done(&o);
+  env.budget.limit = 0;
+  call_bytes("/t.Service/Echo", "hello", 5, 0, &o);
+  assert_int_equal(o.code, WEIR_GRPC_OK);
+  outcome_done(&o);
+}
+
 static void a_message_over_the_limit_is_resource_exhausted(void **state) {
   static const char *const compressions[] = { "none", "gzip" };
   (void)state;
@@ -425,6 +442,7 @@ static void an_unknown_compression_is_refused(void **state) {
 
 int main(void) {
   struct CMUnitTest tests[] = { T(messages_of_all_sizes_come_back), T(a_taken_body_outlives_the_request), T(gzip_requests_are_inflated),
+    T(a_full_budget_does_not_keep_a_client_from_sending),
     T(a_message_over_the_limit_is_resource_exhausted), T(statuses_travel_whole), T(an_unknown_method_is_unimplemented),
     T(a_call_ends_at_its_deadline), T(an_answer_may_come_later), T(many_calls_share_a_connection),
     T(a_client_finds_a_server_that_comes_back), T(a_closed_server_ends_its_calls), T(drain_lets_running_calls_end),

@@ -124,6 +124,21 @@ static void nobody_below_is_a_refusal(void **state) {
   assert_int_equal(waiter.verdict.code, WEIR_REJECTED);
 }
 
+/* Behind `batch` the senders have had their answer: a refusal would lose the batch for all, so those with room get it, and the full queue counts its loss. */
+static void a_fan_out_that_nobody_waits_for_enters_where_there_is_room(void **state) {
+  (void)state;
+  struct target t[N] = { { .sender = lanes[0] }, { .sender = lanes[1] }, { .sender = lanes[2] } };
+  use(&edge, t, N, lanes, N);
+  fill(lanes[1]);
+  uint64_t before = sender_items_lost(senders[1]);
+  edge_send(&edge, flow_batch(&loop, WEIR_TRACES, 4));
+  loop_run_once(&loop);
+  assert_int_equal(exporters[0].n_got, 1);
+  assert_int_equal(exporters[2].n_got, 1);
+  assert_int_equal(sender_items_lost(senders[1]) - before, 4);
+  assert_int_equal(sender_items_lost(senders[0]), 0);
+}
+
 static void a_fan_out_enters_all(void **state) {
   (void)state;
   struct target t[N] = { { .sender = lanes[0] }, { .sender = lanes[1] }, { .sender = lanes[2] } };
@@ -252,7 +267,7 @@ static void a_closed_stage_answers_retry(void **state) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = { T(one_consumer_gets_the_batch_itself), T(nobody_below_is_a_refusal), T(a_fan_out_enters_all),
+  const struct CMUnitTest tests[] = { T(one_consumer_gets_the_batch_itself), T(nobody_below_is_a_refusal), T(a_fan_out_enters_all), T(a_fan_out_that_nobody_waits_for_enters_where_there_is_room),
     T(or_none_when_the_last_is_full), T(one_queue_that_is_reached_twice_needs_room_for_two), T(best_effort_does_not_hold_the_others_up),
     T(room_behind_a_stage_is_reserved_too), T(a_stage_that_sends_on_at_once_uses_the_reservation),
     T(a_stage_on_another_lane_gets_it_by_post), T(a_closed_stage_answers_retry) };

@@ -307,6 +307,32 @@ static void each_pipeline_says_what_an_ack_means(void **state) {
   answer_all();
 }
 
+static void hear(void *arg, const struct weir_verdict *v) {
+  (void)v;
+  note(arg, "heard");
+}
+
+/* An exporter without a sender answers past the deadline: who waits for that must still be there. */
+static void who_waits_for_an_exporter_that_is_left_open_is_not_closed(void **state) {
+  (void)state;
+  pipeline(WEIR_TRACES, "traces", "r", "", "d");
+  build_and_start();
+  struct weir_stage *r = &site("r", 0)->nodes[0].stage;
+  struct weir_batch *b = flow_batch(r->loop, WEIR_TRACES, 3);
+  struct weir_verdict v = verdict_delivered();
+  batch_on_verdict(b, hear, r);
+  host_table()->emit(r, 0, b);
+  assert_int_equal(n_got, 1);
+  events[0] = 0;
+  assert_int_equal(graph_close(graph), 1);
+  assert_string_equal(events, "close:d1 ");
+  host_table()->done(got_by[0], got[0], &v);
+  loop_run_once(&lanes[0]);
+  assert_string_equal(events, "close:d1 heard:r0 ");
+  assert_int_equal(graph_close(graph), 0);
+  assert_string_equal(events, "close:d1 heard:r0 close:d0 close:r0 close:r1 ");
+}
+
 static void a_cycle_is_told_as_the_collector_tells_it(void **state) {
   (void)state;
   pipeline(WEIR_TRACES, "traces", "r", "", "c");
@@ -390,7 +416,7 @@ int main(void) {
   const struct CMUnitTest tests[] = { T(instances_are_where_the_rules_say), T(a_batch_stays_on_its_lane_and_goes_where_its_signal_goes),
     T(a_one_lane_stage_gets_batches_of_all_lanes), T(nested_fan_outs_are_one_list), T(reservations_end_at_a_stage_that_holds),
     T(a_connector_stands_once_per_pair_of_signals), T(a_receiver_knows_what_stands_below_it_reads), T(each_pipeline_says_what_an_ack_means),
-    T(a_cycle_is_told_as_the_collector_tells_it), T(what_a_stage_refuses_is_shown_at_its_key),
+    T(who_waits_for_an_exporter_that_is_left_open_is_not_closed), T(a_cycle_is_told_as_the_collector_tells_it), T(what_a_stage_refuses_is_shown_at_its_key),
     T(consumers_start_first_and_receivers_close_last), T(what_arrives_after_the_close_is_answered) };
   return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

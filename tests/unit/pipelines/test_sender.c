@@ -106,6 +106,55 @@ static void pass(int64_t ns) {
 
 /* --- queue ---------------------------------------------------------------------------------------------- */
 
+/* An exporter that settles what it was given has answered: its consumer is free, and nothing points at the batch any more. */
+static void an_exporter_may_settle(void **state) {
+  (void)state;
+  struct weir_verdict retry = verdict_retry(0, "not now");
+  start();
+  put(3, NULL);
+  loop_run_once(&loop);
+  host_table()->settle(&exporter.stage, flow_take(&exporter), &retry);
+  loop_run_once(&loop);
+  assert_int_equal(LAW("in_flight"), 3); /* it waits for its next try */
+  pass(10 * NS_PER_S);
+  assert_int_equal(exporter.n_got, 1);
+  answer(verdict_delivered());
+  assert_int_equal(LAW("sent_total"), 3);
+}
+
+/* What was answered for already (by `batch`) cannot be given back: it is lost, and that is counted. */
+static void a_full_queue_counts_what_nobody_waits_for_as_lost(void **state) {
+  (void)state;
+  config.queue.queue_size = 1;
+  start();
+  put(3, NULL);
+  put(5, NULL);
+  put(7, &waiters[0]);
+  loop_run_once(&loop);
+  assert_int_equal(waiters[0].verdict.code, WEIR_RETRY);
+  assert_int_equal(LAW("enqueued_total"), 8);
+  assert_int_equal(REJECTED("queue_full"), 5);
+  assert_int_equal(sender_items_lost(sender), 5);
+  answer(verdict_delivered());
+}
+
+static void parked_at_the_end_is_lost_when_nobody_waits_for_it(void **state) {
+  (void)state;
+  config.queue.queue_size = 1;
+  config.queue.block_on_overflow = 1;
+  start();
+  put(3, NULL);
+  put(5, NULL);
+  put(7, &waiters[0]);
+  loop_run_once(&loop);
+  answer(verdict_retry(0, "down"));
+  sender_abandon(lane);
+  loop_run_once(&loop);
+  assert_int_equal(waiters[0].verdict.code, WEIR_RETRY);
+  assert_int_equal(sender_items_lost(sender), 8);
+  assert_int_equal(REJECTED("shutdown"), 8);
+}
+
 static void a_queued_batch_is_answered_at_once_and_sent(void **state) {
   (void)state;
   start();
@@ -136,7 +185,7 @@ static void a_full_queue_refuses_with_its_name(void **state) {
   assert_int_equal(value("otelcol_exporter_enqueue_failed_spans_total{exporter=\"otlp\"}"), 1);
   assert_int_equal(exporter.n_got, 1); /* one consumer */
   assert_int_equal(LAW("queued"), 1);
-  put(1, NULL); /* what is being sent takes room too, as in the Collector */
+  put(1, &waiters[4]); /* what is being sent takes room too, as in the Collector */
   assert_int_equal(LAW("enqueued_total"), 2);
   answer(verdict_delivered());
   assert_int_equal(exporter.n_got, 1);
@@ -493,7 +542,8 @@ static void what_is_left_at_the_deadline_is_counted_as_lost(void **state) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = { T(a_queued_batch_is_answered_at_once_and_sent), T(a_full_queue_refuses_with_its_name),
+  const struct CMUnitTest tests[] = { T(an_exporter_may_settle), T(a_full_queue_counts_what_nobody_waits_for_as_lost),
+    T(parked_at_the_end_is_lost_when_nobody_waits_for_it), T(a_queued_batch_is_answered_at_once_and_sent), T(a_full_queue_refuses_with_its_name),
     T(the_sizer_counts_items), T(the_sizer_counts_bytes), T(on_full_drop_counts_and_does_not_refuse), T(block_on_overflow_parks_in_order),
     T(wait_for_result_and_ack_delivered_hear_the_end), T(without_a_queue_all_are_sent_and_heard),
     T(an_empty_batch_is_delivered_and_not_sent), T(delays_grow_with_jitter_to_the_maximum),
