@@ -15,11 +15,13 @@ void arena_init(struct arena *a, struct pool *pool, size_t first_chunk) {
 }
 
 static struct block *chunk_new(struct arena *a, size_t n) {
-  if (a->pool) return pool_take(a->pool, n);
-  struct block *b = malloc(sizeof *b + n);
+  struct block *b = a->pool ? pool_take(a->pool, n) : malloc(sizeof *b + n);
   WEIR_ASSERT(b != NULL);
-  b->home = NULL;
-  b->cap = n;
+  if (!a->pool) {
+    b->home = NULL;
+    b->cap = n;
+  }
+  a->taken += b->cap;
   return b;
 }
 
@@ -53,6 +55,7 @@ void arena_done(struct arena *a) {
   }
   a->chunks = NULL;
   a->at = a->end = NULL;
+  a->taken = 0;
 }
 
 char *arena_strndup(struct arena *a, const char *s, size_t n) {
@@ -77,8 +80,3 @@ char *arena_printf(struct arena *a, const char *fmt, ...) {
   return out;
 }
 
-size_t arena_size(const struct arena *a) {
-  size_t n = 0;
-  for (const struct block *b = a->chunks; b; b = b->next) n += b->cap;
-  return n;
-}

@@ -22,7 +22,7 @@ struct arena {
   char *at, *end; /* the free part of the newest chunk */
   struct block *chunks;
   struct pool *pool;
-  size_t next_size;
+  size_t next_size, taken; /* taken: bytes of all chunks */
 };
 
 void arena_init(struct arena *, struct pool *pool, size_t first_chunk);
@@ -40,10 +40,12 @@ static inline void *arena_alloc(struct arena *a, size_t n) {
   return p;
 }
 
+/* Bytes held, free room included. */
+static inline size_t arena_size(const struct arena *a) { return a->taken; }
+
 static inline void *arena_zalloc(struct arena *a, size_t n) { return memset(arena_alloc(a, n), 0, n); }
 char *arena_strdup(struct arena *, const char *s);
 char *arena_strndup(struct arena *, const char *s, size_t n); /* NUL-terminated copy */
 char *arena_printf(struct arena *, const char *fmt, ...) WEIR_PRINTF(2, 3);
-size_t arena_size(const struct arena *); /* bytes held, free room included */
 
 #endif

@@ -255,8 +255,10 @@ static void keep_scratch(struct part *own, struct arena *scratch) {
   struct block **tail = &own->arena.chunks;
   while (*tail) tail = &(*tail)->next;
   *tail = scratch->chunks;
+  own->arena.taken += scratch->taken;
   scratch->chunks = NULL;
   scratch->at = scratch->end = NULL;
+  scratch->taken = 0;
 }
 
 struct weir_data *batch_write(struct weir_batch *b, struct weir_error *err) {

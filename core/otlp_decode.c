@@ -53,6 +53,17 @@ static void push_kid(struct decode *d, void *p, const struct otlp_field *field) 
   d->kids[d->n_kids++] = (struct kid){ p, field };
 }
 
+/* The limit on elements, or the memory that they take here: 2 bytes on the wire can be 250 in the tree. */
+static int is_too_much(const struct decode *d) {
+  size_t stacks = d->n_values * sizeof *d->values + d->n_attrs * sizeof *d->attrs + d->n_kids * sizeof *d->kids;
+  return d->w.elements > d->w.limits.max_elements || arena_size(d->a) + stacks > d->w.limits.max_tree_bytes;
+}
+
+static int too_much(const struct decode *d, const struct otlp_frame *frame, const struct otlp_field *field, const char *at) {
+  if (d->w.elements > d->w.limits.max_elements) return otlp_walk_elements(&d->w, frame, field, at);
+  return otlp_walk_fail(&d->w, WEIR_E_NOMEM, frame, field, at, "decoded, the message takes more memory than there is room for");
+}
+
 static void *pop_copy(struct decode *d, const void *stack, size_t item, size_t from, size_t *n) {
   size_t bytes = (*n - from) * item;
   void *copy = arena_alloc(d->a, bytes);
@@ -145,7 +156,8 @@ static int decode_list(struct decode *d, const struct otlp_msg *list, const char
     const struct otlp_field *field = &list->fields[1];
     struct otlp_frame down = { frame, field, frame->depth + 1 };
     if (f.type != WIRE_LEN) return otlp_walk_wrong_type(&d->w, frame, field, f.type, at);
-    if (++d->w.elements > d->w.limits.max_elements) return otlp_walk_elements(&d->w, frame, field, at);
+    d->w.elements++;
+    if (is_too_much(d)) return too_much(d, frame, field, at);
     if (down.depth > d->w.limits.max_depth) return otlp_walk_too_deep(&d->w, frame, field, at);
     if (field->msg == &otlp_key_value && decode_plain_attr(d, &f, down.depth)) continue;
     int r = field->msg == &otlp_key_value ? decode_attr(d, f.p, f.p + f.v, &down) : decode_element(d, &f, &down);
@@ -204,6 +216,7 @@ static void merge_body(struct decode *d, struct weir_log *log, const char *p, co
   struct building b = build_value(d);
   struct otlp_frame down = { frame, NULL, frame->depth + 1 };
   d->w.limits.max_elements = UINT32_MAX; /* counted when they were checked */
+  d->w.limits.max_tree_bytes = UINT64_MAX;
   decode_value(d, &b, all, out, &down);
   d->w.elements = elements;
   log->has_body = 1;
@@ -363,7 +376,8 @@ static int decode_submessage(struct decode *d, const struct otlp_field *field, c
   struct otlp_frame down = { frame, field, frame->depth + 1 };
   const char *p = f->p, *end = f->p + f->v;
   void *kid;
-  if (field->op != OP_SUB && ++d->w.elements > d->w.limits.max_elements) return otlp_walk_elements(&d->w, frame, field, at);
+  if (field->op != OP_SUB) d->w.elements++;
+  if (is_too_much(d)) return too_much(d, frame, field, at);
   if (down.depth > d->w.limits.max_depth) return otlp_walk_too_deep(&d->w, frame, field, at);
   switch (field->op) {
   case OP_ATTR: return decode_attr(d, p, end, &down);
@@ -494,6 +508,6 @@ int otlp_decode(uint32_t signal, struct arena *a, const char *p, size_t n, const
 
 int otlp_decode_containers(uint32_t signal, struct arena *a, const char *p, size_t n, struct weir_data *ret, struct otlp_counts *counts,
   struct weir_error *err) {
-  static const struct otlp_limits none = { UINT16_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX };
+  static const struct otlp_limits none = { UINT16_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0 };
   return decode(signal, a, p, n, &none, 1, ret, counts, err);
 }

@@ -11,6 +11,7 @@ void otlp_walk_init(struct otlp_walk *w, const char *base, const struct otlp_lim
   w->limits.max_records = limits->max_records ? limits->max_records : OTLP_MAX_RECORDS;
   w->limits.max_attributes = limits->max_attributes ? limits->max_attributes : OTLP_MAX_ATTRIBUTES;
   w->limits.max_elements = limits->max_elements ? limits->max_elements : OTLP_MAX_ELEMENTS;
+  w->limits.max_tree_bytes = limits->max_tree_bytes ? limits->max_tree_bytes : UINT64_MAX;
   w->err = err;
   w->items = w->elements = 0;
 }

@@ -8,6 +8,7 @@
 #include "core/part_internal.h"
 
 #define TREE_SMALL 16384u
+#define TREE_FREE (256u << 10)
 
 struct part *part_new(struct pool *pool, uint32_t signal) {
   struct part *part = calloc(1, sizeof *part);
@@ -62,6 +63,18 @@ static int build_tree(struct part *part, const struct otlp_limits *limits, struc
   return 0;
 }
 
+/* A message that was let in by its bytes may turn out to be many times as large: it is then refused as any other that finds no room, or for good when no room
+ * would do. Small ones overdraw. */
+static int build_tree_in_room(struct part *part, struct pool *pool, struct otlp_counts *counts, struct weir_error *err) {
+  struct otlp_limits limits = part->limits;
+  uint64_t room = pool_room(pool), limit = pool_limit(pool);
+  limits.max_tree_bytes = room > TREE_FREE ? room : TREE_FREE;
+  int r = build_tree(part, &limits, counts, err);
+  if (r == WEIR_E_NOMEM && arena_size(&part->arena) > limit / 2)
+    return weir_fail(err, WEIR_E_LIMIT, "decoded, the message takes over half of the memory limit of this process");
+  return r;
+}
+
 int part_from_otlp(struct pool *pool, uint32_t signal, struct weir_body *body, const char *p, size_t n, int validation, int decode,
   const struct otlp_limits *limits, struct part **ret, struct weir_error *err) {
   struct otlp_counts counts = { 0 };
@@ -75,7 +88,7 @@ int part_from_otlp(struct pool *pool, uint32_t signal, struct weir_body *body, c
     r = weir_fail(err, WEIR_E_LIMIT, "a message of %zu bytes is over 2 GiB", n);
   } else if (decode) {
     tree_arena(part, pool);
-    r = build_tree(part, limits, &counts, err);
+    r = build_tree_in_room(part, pool, &counts, err);
   } else if (validation == WEIR_VALIDATE_ENVELOPE) {
     r = otlp_count(signal, p, n, limits, &counts, err);
   } else {

@@ -30,6 +30,7 @@ struct otlp_limits {
   uint32_t max_records;  /* 1,000,000 records in one message */
   uint32_t max_attributes; /* 10,000 attributes on one record */
   uint32_t max_elements;   /* 4,000,000 attributes, values, records of any kind ... in one message: bounds the tree of 2-byte elements */
+  uint64_t max_tree_bytes; /* memory that decoding may take; no limit */
 };
 
 struct part {

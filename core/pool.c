@@ -131,6 +131,13 @@ struct block *pool_take(struct pool *p, size_t n) {
   return b;
 }
 
+uint64_t pool_limit(const struct pool *p) { return p->budget ? p->budget->limit : 0; }
+
+uint64_t pool_room(const struct pool *p) {
+  uint64_t limit = pool_limit(p), used = limit ? atomic_load_explicit(&p->budget->used, memory_order_relaxed) : 0;
+  return !limit ? UINT64_MAX : used < limit ? limit - used : 0;
+}
+
 void pool_put(struct block *b) {
   if (!b) return;
   struct pool *p = b->home;

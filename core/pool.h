@@ -39,6 +39,9 @@ void pool_free(struct pool *); /* all blocks must be back; NULL allowed */
 struct block *pool_get(struct pool *, size_t n);
 /* As pool_get, and overdraws the budget rather than fail; for what must be finished after admission. Never NULL. */
 struct block *pool_take(struct pool *, size_t n);
+/* What the budget has left and its limit; UINT64_MAX and 0 without one. */
+uint64_t pool_room(const struct pool *);
+uint64_t pool_limit(const struct pool *);
 void pool_put(struct block *); /* NULL allowed */
 /* Says that this thread is the pool's lane from now on (its blocks go back without atomics); the loop calls it. */
 void pool_adopt(struct pool *);

@@ -124,7 +124,7 @@ static void nesting_is_limited(void **state) {
   refused(WEIR_TRACES, over.p, over.n, over.n - 2, "nested deeper than 100 messages");
   assert_int_equal(read_it(WEIR_TRACES, mad.p, mad.n), WEIR_E_INVALID);
   assert_non_null(strstr(err.msg, "...")); /* the path is cut */
-  struct otlp_limits three = { 4, 0, 0, 0 };
+  struct otlp_limits three = { .max_depth = 4 };
   struct sample flat = nested(0);
   assert_int_equal(read_with(WEIR_TRACES, flat.p, flat.n, &three, NULL), WEIR_E_INVALID);
   assert_string_equal(err.msg, "resource_spans.scope_spans.spans.attributes.value: nested deeper than 4 messages (at byte 8)");
@@ -137,7 +137,7 @@ static void nesting_is_limited(void **state) {
 static void counts_are_limited(void **state) {
   (void)state;
   struct sample s = sample_request(0, 5);
-  struct otlp_limits records = { 0, 4, 0, 0 }, attributes = { 0, 0, 9, 0 }, elements = { 0, 0, 0, 20 };
+  struct otlp_limits records = { .max_records = 4 }, attributes = { .max_attributes = 9 }, elements = { .max_elements = 20 };
   struct otlp_counts c;
   assert_int_equal(read_with(WEIR_TRACES, s.p, s.n, &records, NULL), WEIR_E_LIMIT);
   assert_non_null(strstr(err.msg, "resource_spans.scope_spans.spans: more than 4 records in one message"));

@@ -1,100 +1,5 @@
 /* Parts: sharing, own copies, edits, cutting, sizes, and where their memory goes. */
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "bench/otlp_sample.h"
-#include "core/otlp.h"
-#include "core/part.h"
-#include "tests/unit/oracle/otlp_oracle.h"
-#include "tests/unit/support/otlp_gen.h"
-
-static struct budget budget;
-static struct pool *pool;
-
-static int set_up(void **state) {
-  (void)state;
-  budget_init(&budget, 0);
-  pool = pool_new(&budget);
-  pool_adopt(pool);
-  return 0;
-}
-
-/* Whatever a test did, every block must be back. */
-static int tear_down(void **state) {
-  (void)state;
-  uint64_t left = budget.used;
-  pool_free(pool);
-  return left != 0;
-}
-
-static struct part *part_of(uint32_t signal, const char *p, size_t n, int validation, int decode) {
-  struct weir_error err = { 0 };
-  struct part *part = NULL;
-  struct weir_body *body = body_new(pool, n);
-  memcpy(body->p, p, n);
-  body->n = n;
-  if (part_from_otlp(pool, signal, body, body->p, n, validation, decode, NULL, &part, &err)) fail_msg("%s", err.msg);
-  return part;
-}
-
-static struct part *spans_part(uint64_t first, uint64_t n, int decode) {
-  struct sample s = sample_request(first, n);
-  struct part *part = part_of(WEIR_TRACES, s.p, s.n, WEIR_VALIDATE_FULL, decode);
-  free(s.p);
-  return part;
-}
-
-/* The part's wire form, copied. */
-static struct gen_bytes encoded(struct part *part) {
-  struct gen_bytes b = { NULL, 0, 0 };
-  struct iov_list out = { NULL, 0, 0, { { NULL, 0 } } };
-  struct arena scratch;
-  size_t n, bound = part_bytes(part);
-  arena_init(&scratch, pool, 0);
-  assert_int_equal(part_encode(part, &scratch, &out, &n, NULL), 0);
-  const struct weir_iov *v = out.v ? out.v : out.inline_v;
-  for (size_t i = 0; i < out.n; i++) gen_append(&b, v[i].p, v[i].n);
-  assert_int_equal(b.n, n);
-  assert_true(bound >= n);
-  if (!(part->flags & PART_DIRTY)) assert_int_equal(bound, n);
-  assert_int_equal(part_bytes(part) >= n, 1);
-  iov_done(&out);
-  arena_done(&scratch);
-  return b;
-}
-
-static struct weir_span *span_at(const struct part *part, uint32_t i) {
-  for (uint32_t r = 0; r < part->tree->n_resources; r++)
-    for (uint32_t s = 0; s < part->tree->resources[r]->n_scopes; s++) {
-      struct weir_scope *scope = part->tree->resources[r]->scopes[s];
-      if (i < scope->n_records) return scope->u.spans[i];
-      i -= scope->n_records;
-    }
-  fail_msg("no span %u", i);
-  return NULL;
-}
-
-static const struct weir_attr *attr_of(const struct weir_rec *rec, const char *key) { return weir_attr_find(rec, weir_str_of(key)); }
-
-static int has_text(const struct weir_rec *rec, const char *key, const char *text) {
-  const struct weir_attr *a = attr_of(rec, key);
-  return a && a->value.kind == WEIR_V_STRING && a->value.n == strlen(text) && memcmp(a->value.u.s, text, a->value.n) == 0;
-}
-
-static struct part *own(struct part *part) {
-  struct part *ret = NULL;
-  assert_int_equal(part_own(pool, &part, 1, &ret, NULL), 0);
-  return ret;
-}
-
-static struct weir_value text(const char *s) { return weir_value_str(s, (uint32_t)strlen(s)); }
+#include "part_fixture.h"
 
 static void a_clean_part_is_sent_as_received(void **state) {
   (void)state;
@@ -492,7 +397,7 @@ static void limits_stay_with_the_part(void **state) {
   sample_sub(&ss, 2, &span);
   sample_sub(&rs, 2, &ss);
   sample_sub(&req, 1, &rs);
-  struct otlp_limits limits = { 0, 0, 20000, 0 };
+  struct otlp_limits limits = { .max_attributes = 20000 };
   struct weir_error err = { 0 };
   struct part *part = NULL;
   struct weir_body *body = body_new(pool, req.n);
@@ -511,45 +416,6 @@ static void limits_stay_with_the_part(void **state) {
   free(req.p);
 }
 
-/* The tree is given back; what was sent before is sent after, and can be read and edited again. */
-static void a_sealed_part_is_its_bytes(void **state) {
-  (void)state;
-  for (int edited = 0; edited < 2; edited++) {
-    struct part *part = own(spans_part(0, 50, 1));
-    if (edited)
-      for (uint32_t i = 0; i < 50; i += 2) part_attr_set(part, &span_at(part, i)->rec, weir_str_of("team"), text("blue"));
-    struct gen_bytes before = encoded(part);
-    uint64_t used = budget.used;
-    part_seal(pool, part);
-    assert_null(part->tree);
-    assert_true(budget.used < used);
-    struct gen_bytes after = encoded(part);
-    assert_int_equal(after.n, before.n);
-    assert_memory_equal(after.p, before.p, before.n);
-    part_seal(pool, part); /* nothing left to do */
-    part = own(part);
-    assert_int_equal(has_text(&span_at(part, 48)->rec, "team", "blue"), edited);
-    part_attr_set(part, &span_at(part, 49)->rec, weir_str_of("team"), text("red"));
-    part_seal(pool, part);
-    assert_non_null(part_read(pool, &part, NULL));
-    assert_true(has_text(&span_at(part, 49)->rec, "team", "red"));
-    free(before.p);
-    free(after.p);
-    part_unref(part);
-  }
-}
-
-static void a_shared_part_is_not_sealed(void **state) {
-  (void)state;
-  struct part *part = own(spans_part(0, 5, 1)), *other = part_ref(part);
-  part_seal(pool, part);
-  assert_non_null(other->tree);
-  part_unref(other);
-  part_unref(part);
-}
-
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
-
 int main(void) {
   const struct CMUnitTest tests[] = {
     TEST(a_clean_part_is_sent_as_received),
@@ -566,8 +432,6 @@ int main(void) {
     TEST(many_cuts_take_linear_time),
     TEST(refused_messages_give_their_body_back),
     TEST(envelope_validation_fails_late),
-    TEST(a_sealed_part_is_its_bytes),
-    TEST(a_shared_part_is_not_sealed),
     TEST(limits_stay_with_the_part),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
