@@ -1,6 +1,7 @@
 #include "core/log.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ struct repeat {
 
 static struct log_config config = { WEIR_LOG_INFO, 0, 2, 0 };
 static struct repeat repeats[REPEAT_SLOTS];
+static uint64_t unwritten; /* lines that nobody took */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
@@ -51,6 +53,16 @@ static size_t put_escaped(char *out, size_t cap, const char *s, int json) {
   return n;
 }
 
+/* A pipe that is writable has room for PIPE_BUF (4096) bytes, more than a line. One that nobody reads must not stop the lanes: lines are counted instead. */
+static void put_line(const char *line, size_t n) {
+  struct pollfd out = { config.fd, POLLOUT, 0 };
+  if (poll(&out, 1, 0) == 0) {
+    unwritten++;
+    return;
+  }
+  if (write(config.fd, line, n) < 0) unwritten++;
+}
+
 static void write_line(int level, const char *logger, const char *text) {
   char line[2600], esc[2048], name[128], stamp[40];
   int64_t now = clock_unix_ns();
@@ -66,7 +78,17 @@ static void write_line(int level, const char *logger, const char *text) {
     : snprintf(line, sizeof line, "%s\t%s\t%s\t%s\n", stamp, level_names[level], name, esc);
   if (n <= 0) return;
   size_t len = (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
-  if (write(config.fd, line, len) < 0) return; /* nobody left to tell */
+  put_line(line, len);
+}
+
+static void tell_unwritten(void) {
+  char text[100];
+  uint64_t n = unwritten;
+  if (!n) return;
+  unwritten = 0;
+  snprintf(text, sizeof text, "%" PRIu64 " log lines were lost: nobody took them", n);
+  write_line(WEIR_LOG_WARN, "weir", text);
+  if (unwritten) unwritten += n - 1; /* still nobody: this line does not count */
 }
 
 static void tell_held(struct repeat *r) {
@@ -126,6 +148,7 @@ void log_write(int level, const char *logger, const char *fmt, ...) {
 
 void log_flush(void) {
   pthread_mutex_lock(&lock);
+  tell_unwritten();
   for (size_t i = 0; i < REPEAT_SLOTS; i++) tell_held(&repeats[i]);
   pthread_mutex_unlock(&lock);
 }

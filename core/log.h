@@ -2,7 +2,7 @@
  * core/log.h - structured log lines on stderr (or files), as the Collector's console and json encodings.
  *
  * Lines: time, level, logger (stage id), message. Repeats of one format from one logger within 10 s are counted and
- * told in one line ("... repeated 128 times in 10 s"). [any]
+ * told in one line ("... (and 128 more like it)"). A pipe that nobody reads blocks nobody: lines are lost, and counted when it is read again. [any]
  */
 #ifndef CORE_LOG_H
 #define CORE_LOG_H

@@ -160,14 +160,17 @@ static int debug_open(const struct weir_host *host, struct weir_stage *stage, co
   e->host = host;
   e->stage = stage;
   e->cfg = cfg;
-  for (size_t i = 0; i < cfg->output_paths.n; i++) {
-    int r = open_output(e, cfg->output_paths.v[i], err);
-    if (r) {
-      debug_close(e);
-      return r;
-    }
-  }
   *ret_self = e;
+  return 0;
+}
+
+/* Not in open: `weir validate` makes no files. */
+static int debug_start(void *self, struct weir_error *err) {
+  struct debug *e = self;
+  for (size_t i = 0; i < e->cfg->output_paths.n; i++) {
+    int r = open_output(e, e->cfg->output_paths.v[i], err);
+    if (r) return r;
+  }
   return 0;
 }
 
@@ -188,6 +191,7 @@ static const struct weir_stage_type type = {
   .field_size = sizeof(struct weir_field),
   .config_size = sizeof(struct debug_config),
   .open = debug_open,
+  .start = debug_start,
   .consume = debug_consume,
   .close = debug_close,
   .need = debug_need,

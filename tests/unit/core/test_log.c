@@ -60,8 +60,30 @@ static void repeats_are_counted(void **state) {
   assert_non_null(strstr(written(), "back end 100 is away"));
 }
 
+/* Without the check in front of the write this test does not end. */
+static void a_pipe_that_nobody_reads_blocks_nobody(void **state) {
+  (void)state;
+  struct log_config c = { WEIR_LOG_INFO, 0, fds[1], 1 };
+  log_setup(&c);
+  for (int i = 0; i < 5000; i++) log_info("otlp", "line %d of many", i);
+  log_flush(); /* still nobody */
+  size_t lines = 0;
+  while (lines < 5000 && strstr(written(), "line")) {
+    for (const char *at = got; (at = strchr(at, '\n')); at++) lines++;
+    if (strlen(got) < sizeof got - 1) break;
+  }
+  assert_true(lines > 100 && lines < 5000);
+  log_flush();
+  unsigned long long lost = 0;
+  const char *said = strstr(written(), "\tweir\t");
+  assert_non_null(said);
+  assert_int_equal(sscanf(said, "\tweir\t%llu log lines were lost", &lost), 1);
+  assert_int_equal(lines + lost, 5000);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(console_and_json, setup, teardown),
-    cmocka_unit_test_setup_teardown(repeats_are_counted, setup, teardown) };
+    cmocka_unit_test_setup_teardown(repeats_are_counted, setup, teardown),
+    cmocka_unit_test_setup_teardown(a_pipe_that_nobody_reads_blocks_nobody, setup, teardown) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
