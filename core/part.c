@@ -8,7 +8,7 @@
 #include "core/part_internal.h"
 
 #define TREE_SMALL 16384u
-#define TREE_FREE (256u << 10)
+#define TREE_FREE (1u << 20)
 
 struct part *part_new(struct pool *pool, uint32_t signal) {
   struct part *part = calloc(1, sizeof *part);
