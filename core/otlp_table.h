@@ -33,11 +33,26 @@ enum otlp_op {
 #define OTLP_BOOL 2u
 #define OTLP_IDENTITY 3u /* Resource, InstrumentationScope */
 
+/* What stands in OTLP/JSON where the field (of a repeated one: each element) stands. */
+enum otlp_json {
+  JSON_NONE,
+  JSON_TEXT,
+  JSON_TRACE_ID, JSON_SPAN_ID, /* hex of 16 and 8 bytes */
+  JSON_BASE64,
+  JSON_BOOL,
+  JSON_ENUM,            /* a number: names are not OTLP/JSON */
+  JSON_UINT32, JSON_SINT32,
+  JSON_INT64, JSON_UINT64, /* written as decimal strings */
+  JSON_DOUBLE,
+  JSON_MESSAGE,
+};
+
 struct otlp_field {
   uint8_t op, wire, arg;
   uint16_t offset, count;
   const struct otlp_msg *msg;
-  const char *name;
+  const char *name, *json_name;
+  uint8_t json_n, json; /* length of json_name; JSON_* */
 };
 
 struct otlp_msg {

@@ -14,10 +14,11 @@ void otlp_walk_init(struct otlp_walk *w, const char *base, const struct otlp_lim
   w->limits.max_tree_bytes = limits->max_tree_bytes ? limits->max_tree_bytes : UINT64_MAX;
   w->err = err;
   w->items = w->elements = 0;
+  w->json = 0;
 }
 
 /* The path from the request down, at most its last 12 names: a hostile path is 100 deep. */
-static void put_path(char *buf, size_t cap, const struct otlp_frame *frame, const struct otlp_field *field) {
+static void put_path(const struct otlp_walk *w, char *buf, size_t cap, const struct otlp_frame *frame, const struct otlp_field *field) {
   const struct otlp_field *names[12];
   size_t n = 0, at = 0;
   if (field) names[n++] = field;
@@ -26,7 +27,7 @@ static void put_path(char *buf, size_t cap, const struct otlp_frame *frame, cons
   buf[at] = 0;
   while (n > 0 && at < cap) {
     n--;
-    at += (size_t)snprintf(buf + at, cap - at, "%s%s", at ? "." : "", names[n]->name);
+    at += (size_t)snprintf(buf + at, cap - at, "%s%s", at ? "." : "", w->json ? names[n]->json_name : names[n]->name);
   }
 }
 
@@ -38,7 +39,7 @@ int otlp_walk_fail(const struct otlp_walk *w, int code, const struct otlp_frame 
   va_start(ap, fmt);
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
-  put_path(path, sizeof path, frame, field);
+  put_path(w, path, sizeof path, frame, field);
   weir_fail(w->err, code, "%s: %s (at byte %zu)", *path ? path : "request", text, (size_t)(at - w->base));
   w->err->offset = (uint64_t)(at - w->base);
   return code;

@@ -25,6 +25,7 @@ struct otlp_walk {
   struct otlp_limits limits; /* with the defaults filled in */
   struct weir_error *err;
   uint64_t items, elements;
+  int json; /* paths are told in JSON's names */
 };
 
 void otlp_walk_init(struct otlp_walk *, const char *base, const struct otlp_limits *, struct weir_error *);

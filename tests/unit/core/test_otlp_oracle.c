@@ -132,7 +132,7 @@ static void run(uint64_t seed, int messages, int mutations, int wild) {
   struct gen_bytes b = { NULL, 0, 0 }, m = { NULL, 0, 0 };
   memset(&seen, 0, sizeof seen);
   for (int i = 0; i < messages; i++) {
-    struct gen g = { seed + (uint64_t)i, wild, 1 + i / 3 % (mutations ? 3 : 4) };
+    struct gen g = { seed + (uint64_t)i, wild, 1 + i / 3 % (mutations ? 3 : 4), 0 };
     uint32_t signal = signals[i % 3];
     generate(&g, signal, &b);
     check(signal, &b);

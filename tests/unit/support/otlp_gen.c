@@ -72,6 +72,24 @@ static void random_text(struct gen *g, struct gen_bytes *b) {
   } /* 9: empty */
 }
 
+/* A field's bytes for a message that will be JSON. */
+static void json_text(struct gen *g, const ProtobufCFieldDescriptor *f, struct gen_bytes *b) {
+  static const char *const texts[] = { "GET", "", "\0nul\0", "\"quoted\" \\ / \b\f\n\r\t\x1f\x7f", "caf\xc3\xa9 \xe4\xb8\x96 \xf0\x9f\x98\x80", "12345678\"", "\xe2\x80\xa8" };
+  static const size_t lengths[] = { 3, 0, 5, 23, 14, 9, 3 };
+  size_t n = strstr(f->name, "trace_id") ? 16 : strstr(f->name, "span_id") ? 8 : 0;
+  if (n || strcmp(f->name, "bytes_value") == 0) {
+    for (n = n ? (gen_below(g, 4) ? n : 0) : gen_below(g, 40); n-- > 0;) {
+      char c = (char)gen_next(g);
+      gen_append(b, &c, 1);
+    }
+    return;
+  }
+  for (uint64_t times = gen_below(g, 20) ? gen_below(g, 3) : 40; times-- > 0;) {
+    uint64_t i = gen_below(g, 7);
+    gen_append(b, texts[i], lengths[i]);
+  }
+}
+
 static uint32_t wire_type(ProtobufCType type) {
   switch (type) {
   case PROTOBUF_C_TYPE_FIXED64:
@@ -93,6 +111,7 @@ static uint64_t scalar_of(struct gen *g, const ProtobufCFieldDescriptor *f) {
   if (f->type == PROTOBUF_C_TYPE_UINT32 || f->type == PROTOBUF_C_TYPE_SINT32) return (uint32_t)v;
   if (f->type == PROTOBUF_C_TYPE_ENUM || f->type == PROTOBUF_C_TYPE_INT32) return (uint64_t)(int64_t)(int32_t)v;
   if (f->type == PROTOBUF_C_TYPE_DOUBLE && gen_below(g, 3) == 0) v = 0x8000000000000000u; /* -0.0 */
+  if (f->type == PROTOBUF_C_TYPE_DOUBLE && g->json && (v & 0x7ff0000000000000u) == 0x7ff0000000000000u && v << 12) v = 0x7ff8000000000000u;
   return v;
 }
 
@@ -113,6 +132,7 @@ static void put_element(struct gen *g, const ProtobufCFieldDescriptor *f, int de
   }
   struct gen_bytes inner = { NULL, 0, 0 };
   if (f->type == PROTOBUF_C_TYPE_MESSAGE) gen_message(g, f->descriptor, depth + 1, &inner);
+  else if (g->json) json_text(g, f, &inner);
   else random_text(g, &inner);
   put_overlong(b, inner.n, g->wild && gen_below(g, 30) == 0);
   gen_append(b, inner.p, inner.n);

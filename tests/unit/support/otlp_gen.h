@@ -16,6 +16,7 @@ struct gen {
   uint64_t state;
   int wild;
   int max_repeat; /* elements of a repeated field */
+  int json;       /* only what OTLP/JSON can say: UTF-8, ids of their lengths, one NaN */
 };
 
 struct gen_bytes {
