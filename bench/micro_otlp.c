@@ -1,5 +1,5 @@
 /*
- * bench/micro_otlp.c - what the data model costs, in ns of CPU per span: scan, count, decode, encode clean and edited; and the tree's size.
+ * bench/micro_otlp.c - what the data model costs, in ns of CPU per span: scan, count, decode, encode clean and edited, JSON both ways; and the tree's size.
  * Usage: micro_otlp [spans per request, default 100]. Each figure is the minimum of 7 rounds.
  */
 #include <time.h>
@@ -7,9 +7,11 @@
 #include "bench/otlp_sample.h"
 #include "core/arena.h"
 #include "core/batch.h"
-#include "core/otlp.h"
+#include "core/otlp_json.h"
 
 static struct sample request;
+static struct weir_body *json;
+static struct part *json_part;
 static uint64_t spans = 100;
 static struct pool *pool;
 static struct loop loop;
@@ -105,6 +107,21 @@ static void run_rewrite(void) {
   encode_and_free(part);
 }
 
+static void run_from_json(void) {
+  struct weir_body *body;
+  struct otlp_counts c;
+  struct weir_error err;
+  must(otlp_json_decode(pool, WEIR_TRACES, json->p, json->n, NULL, &body, &c, &err));
+  body_free(body);
+}
+
+static void run_to_json(void) {
+  struct weir_body *body;
+  struct weir_error err;
+  must(otlp_json_encode(pool, json_part->tree, &body, &err));
+  body_free(body);
+}
+
 static double measure(void (*fn)(void)) {
   double best = 1e18;
   uint64_t times = 200000 / spans + 1;
@@ -136,6 +153,12 @@ int main(int argc, char **argv) {
   printf("re-frame      %7.1f (clean records)\n", measure(run_reframe) - decoded);
   printf("insert+encode %7.1f (one attribute on every span)\n", measure(run_insert) - decoded);
   printf("rewrite       %7.1f (every span dirty)\n", measure(run_rewrite) - decoded);
+  json_part = new_part(1);
+  must(otlp_json_encode(pool, json_part->tree, &json, &err));
+  printf("json decode   %7.1f (%.0f bytes of JSON a span, to protobuf)\n", measure(run_from_json), (double)json->n / (double)spans);
+  printf("json encode   %7.1f (from the tree)\n", measure(run_to_json));
+  body_free(json);
+  part_unref(json_part);
   free(request.p);
   loop_done(&loop);
   return 0;

@@ -1,5 +1,5 @@
 /*
- * The otlp_http exporter (also otlphttp): sends traces, metrics and logs over OTLP/HTTP with protobuf.
+ * The otlp_http exporter (also otlphttp): sends traces, metrics and logs over OTLP/HTTP, as protobuf or JSON.
  *
  *   exporters:
  *     otlp_http: {endpoint: http://backend:4318}
@@ -40,7 +40,8 @@ static const struct weir_field fields[] = {
   { "timeout", WEIR_T_DURATION, 0, offsetof(struct http_export_config, timeout), "30s", "1ms", NULL, NULL, NULL, "How long one attempt may take.", NULL, 0 },
   { "compression", WEIR_T_ENUM, 0, offsetof(struct http_export_config, compression), "gzip", NULL, NULL, "gzip|none|zstd|snappy|zlib|deflate|lz4", NULL,
     "gzip (level 1) or none. The others are not in this version yet.", NULL, 0 },
-  { "encoding", WEIR_T_ENUM, 0, offsetof(struct http_export_config, encoding), "proto", NULL, NULL, "proto|json", NULL, "proto. json is not in this version yet.", NULL, 0 },
+  { "encoding", WEIR_T_ENUM, 0, offsetof(struct http_export_config, encoding), "proto", NULL, NULL, "proto|json", NULL,
+    "proto, or json (OTLP/JSON: larger and dearer; unknown fields are left out, invalid UTF-8 becomes U+FFFD). Answers are read as what they say they are.", NULL, 0 },
   { "headers", WEIR_T_MAP, WEIR_SECRET, offsetof(struct http_export_config, headers), NULL, NULL, NULL, NULL, NULL, "Headers sent with each request.", NULL, 0 },
   { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct http_export_config, tls), NULL, NULL, NULL, NULL, NULL, "For https://, which is not in this version yet.", otlp_tls_fields,
     sizeof(struct otlp_tls_config) },
@@ -66,7 +67,7 @@ struct exporter {
 struct attempt {
   struct exporter *e;
   struct weir_batch *batch;
-  struct weir_body *packed; /* compressed; NULL when sent as it stands */
+  struct weir_body *packed; /* compressed or JSON; NULL when sent as it stands */
 };
 
 /* --- the answer ---------------------------------------------------------------------------------------------------------- */
@@ -90,20 +91,28 @@ static int64_t retry_after_ns(struct exporter *e, const struct weir_http_respons
   return s <= 0 ? 0 : (s < RETRY_MAX_S ? s : RETRY_MAX_S) * 1000000000L;
 }
 
-/* What the back end says: a Status as protobuf, else the text itself, shortened. */
+static int says_json(struct weir_str content_type) { return content_type.n >= 16 && !memcmp(content_type.p, "application/json", 16); }
+
+/* What the back end says: a Status as protobuf or JSON, else the text itself, shortened. */
 static void message_of(struct exporter *e, const struct weir_http_response *r, char *text, size_t cap) {
   struct weir_rpc_status status;
   struct weir_str type = weir_http_find(r->headers, r->n_headers, "content-type");
   int n = snprintf(text, cap, "HTTP %u", r->status);
   if (!r->body || !r->body->n || n < 0) return;
-  int is_text = type.n >= 4 && (!memcmp(type.p, "text", 4) || (type.n >= 16 && !memcmp(type.p, "application/json", 16)));
-  if (!is_text && e->otlp->status_parse(r->body->p, r->body->n, &status) == 0 && status.msg[0]) snprintf(text + n, cap - (size_t)n, ": %.400s", status.msg);
+  int is_json = says_json(type), is_text = is_json || (type.n >= 4 && !memcmp(type.p, "text", 4));
+  if ((!is_text && e->otlp->status_parse(r->body->p, r->body->n, &status) == 0 && status.msg[0]) ||
+      (is_json && e->otlp->status_json_parse(r->body->p, r->body->n, &status) == 0 && status.msg[0]))
+    snprintf(text + n, cap - (size_t)n, ": %.400s", status.msg);
   else if (is_text) snprintf(text + n, cap - (size_t)n, ": %.*s", (int)(r->body->n < 300 ? r->body->n : 300), r->body->p);
 }
 
 static void verdict_of_success(struct exporter *e, const struct weir_http_response *r, struct weir_verdict *v, char *text, size_t cap) {
   struct weir_otlp_response o;
-  if (!r->body || e->otlp->response_parse(r->body->p, r->body->n, &o) || (!o.rejected && !o.message.n)) return;
+  char said[400];
+  if (!r->body) return;
+  int json = says_json(weir_http_find(r->headers, r->n_headers, "content-type"));
+  int bad = json ? e->otlp->response_json_parse(r->body->p, r->body->n, &o, said, sizeof said) : e->otlp->response_parse(r->body->p, r->body->n, &o);
+  if (bad || (!o.rejected && !o.message.n)) return;
   snprintf(text, cap, "%.*s", (int)(o.message.n < 400 ? o.message.n : 400), o.message.n ? o.message.p : "");
   v->rejected = o.rejected;
   v->msg = text;
@@ -154,10 +163,36 @@ static void not_now(struct exporter *e, struct attempt *a, int code, const char 
   e->host->done(e->stage, batch, &v);
 }
 
+/* The request's body: pieces that live as long as the batch or a->packed. `one` is room for a piece. */
+static int make_body(struct exporter *e, struct attempt *a, struct weir_iov *one, const struct weir_iov **ret, size_t *ret_n, struct weir_error *err) {
+  struct weir_body *json = NULL;
+  size_t bytes;
+  int r;
+  if (!e->cfg->encoding) {
+    if ((r = e->otlp->encode(a->batch, ret, ret_n, &bytes, err))) return r;
+  } else {
+    if ((r = e->otlp->encode_json(e->stage, a->batch, &json, err))) return r;
+    a->packed = json;
+    *one = (struct weir_iov){ json->p, json->n };
+    *ret = one;
+    *ret_n = 1;
+  }
+  if (e->cfg->compression != GZIP) return 0;
+  a->packed = NULL;
+  r = e->http->deflate(e->stage, "gzip", 1, *ret, *ret_n, &a->packed, err);
+  e->http->body_free(json);
+  if (r) return WEIR_E_NOMEM;
+  *one = (struct weir_iov){ a->packed->p, a->packed->n };
+  *ret = one;
+  *ret_n = 1;
+  return 0;
+}
+
 static void http_consume(void *self, struct weir_batch *batch) {
   struct exporter *e = self;
   const struct weir_iov *iov;
-  size_t n, bytes;
+  struct weir_iov one;
+  size_t n;
   struct weir_error err;
   struct attempt *a = calloc(1, sizeof *a);
   err.msg[0] = 0;
@@ -168,21 +203,10 @@ static void http_consume(void *self, struct weir_batch *batch) {
   }
   a->e = e;
   a->batch = batch;
-  int code = e->otlp->encode(batch, &iov, &n, &bytes, &err);
+  int code = make_body(e, a, &one, &iov, &n, &err);
   if (code) {
     not_now(e, a, code == WEIR_E_NOMEM ? WEIR_RETRY : WEIR_REJECTED, err.msg);
     return;
-  }
-  struct weir_iov packed;
-  if (e->cfg->compression == GZIP) {
-    if (e->http->deflate(e->stage, "gzip", 1, iov, n, &a->packed, &err)) {
-      not_now(e, a, WEIR_RETRY, err.msg);
-      return;
-    }
-    packed.p = a->packed->p;
-    packed.n = a->packed->n;
-    iov = &packed;
-    n = 1;
   }
   struct weir_http_call_config call = { .method = "POST", .path = e->path, .authority = e->authority, .headers = e->headers, .n_headers = e->n_headers,
     .body = iov, .n_body = n, .deadline_ns = e->host->batch_deadline_ns(batch), .on_response = on_response, .arg = a };
@@ -228,11 +252,6 @@ static int check(const struct http_export_config *cfg, struct weir_error *err) {
     weir_hint(err, "use gzip or none");
     return WEIR_E_CONFIG;
   }
-  if (cfg->encoding) {
-    weir_fail_field(err, "encoding", "json is not in this version yet");
-    weir_hint(err, "use proto");
-    return WEIR_E_CONFIG;
-  }
   if (cfg->auth.n) return weir_fail_field(err, "auth", "authentication is not in this version yet");
   if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
   return 0;
@@ -261,7 +280,7 @@ static int open_parts(struct exporter *e, struct weir_error *err) {
   }
   int r = url ? split_url(e, url, field, NULL, err) : split_url(e, e->cfg->endpoint, "endpoint", suffix, err);
   if (r) return r;
-  add_header(e, "content-type", "application/x-protobuf");
+  add_header(e, "content-type", e->cfg->encoding ? "application/json" : "application/x-protobuf");
   add_header(e, "user-agent", e->cfg->user_agent);
   if (e->cfg->compression == GZIP) add_header(e, "content-encoding", "gzip");
   for (size_t i = 0; i < e->cfg->headers.n; i++) add_header(e, e->cfg->headers.v[i].key, e->cfg->headers.v[i].value);
@@ -291,6 +310,11 @@ static int http_open(const struct weir_host *host, struct weir_stage *stage, con
   return 0;
 }
 
+static int http_need(void *self) {
+  const struct exporter *e = self;
+  return e->cfg->encoding ? WEIR_NEED_RECORDS : WEIR_NEED_COUNTS;
+}
+
 static const struct weir_stage_type type = {
   .size = sizeof type,
   .role = WEIR_EXPORTER,
@@ -298,7 +322,7 @@ static const struct weir_stage_type type = {
   .flags = WEIR_QUEUED,
   .name = "otlp_http",
   .aliases = "otlphttp",
-  .doc = "Sends traces, metrics and logs over OTLP/HTTP with protobuf.",
+  .doc = "Sends traces, metrics and logs over OTLP/HTTP, as protobuf or JSON.",
   .example_yaml = "endpoint: http://localhost:4318\n",
   .stability = "alpha",
   .fields = fields,
@@ -307,6 +331,7 @@ static const struct weir_stage_type type = {
   .open = http_open,
   .consume = http_consume,
   .close = http_close,
+  .need = http_need,
 };
 
 WEIR_PLUGIN("otlp_http exporter", "0.1.0", "Apache-2.0", &type);

@@ -15,7 +15,7 @@
 #include "core/grpc.h"
 #include "core/http_client.h"
 #include "core/http_server.h"
-#include "core/otlp.h"
+#include "core/otlp_json.h"
 #include "plugins/host.h"
 
 /* --- weir.http/1 --------------------------------------------------------------------------------------------- */
@@ -106,6 +106,28 @@ static int otlp_decode_stage(struct weir_stage *s, uint32_t signal, struct weir_
   return 0;
 }
 
+/* What the JSON reader writes has passed every check, so it is only counted here. */
+static int otlp_decode_json_stage(struct weir_stage *s, uint32_t signal, struct weir_body *body, const char *p, size_t n, struct weir_batch **ret,
+  struct weir_error *err) {
+  struct part *part = NULL;
+  struct weir_body *message;
+  struct otlp_counts counts;
+  int r = otlp_json_decode(s->loop->pool, signal, p, n, &s->limits, &message, &counts, err);
+  body_free(body);
+  if (r) return r;
+  int decode = s->downstream_need >= WEIR_NEED_RECORDS;
+  r = part_from_otlp(s->loop->pool, signal, message, message->p, message->n, WEIR_VALIDATE_ENVELOPE, decode, &s->limits, &part, err);
+  if (r) return r;
+  part->flags |= PART_CHECKED;
+  *ret = batch_of_part(s->loop, part);
+  return 0;
+}
+
+static int otlp_encode_json_stage(struct weir_stage *s, struct weir_batch *batch, struct weir_body **ret, struct weir_error *err) {
+  const struct weir_data *tree = batch_read(batch, err);
+  return tree ? otlp_json_encode(s->loop->pool, tree, ret, err) : err->code;
+}
+
 static const struct weir_otlp_service otlp_table = {
   .size = sizeof otlp_table,
   .decode = otlp_decode_stage,
@@ -114,6 +136,12 @@ static const struct weir_otlp_service otlp_table = {
   .response_parse = otlp_response_parse,
   .status_make = rpc_status_make,
   .status_parse = rpc_status_parse,
+  .decode_json = otlp_decode_json_stage,
+  .encode_json = otlp_encode_json_stage,
+  .response_json_make = otlp_json_response_make,
+  .response_json_parse = otlp_json_response_parse,
+  .status_json_make = otlp_json_status_make,
+  .status_json_parse = otlp_json_status_parse,
 };
 
 /* --- weir.timer/1 -------------------------------------------------------------------------------------------------- */

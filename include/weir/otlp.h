@@ -46,6 +46,17 @@ struct weir_otlp_service {
   /* google.rpc.Status for HTTP error bodies. retry_after_ns < 0: no RetryInfo. Returns the length, at most cap. */
   size_t (*status_make)(uint32_t code, const char *msg, int64_t retry_after_ns, char *buf, size_t cap);
   int (*status_parse)(const char *p, size_t n, struct weir_rpc_status *ret);
+
+  /* The same in OTLP/JSON. decode_json always checks in full; what it makes is as if it had come as protobuf. Errors as decode. */
+  int (*decode_json)(struct weir_stage *, uint32_t signal, struct weir_body *body, const char *p, size_t n, struct weir_batch **ret, struct weir_error *);
+  /* The batch as one JSON document on one line, in a body of its own: the caller frees it (weir.http/1 body_free). The stage needs records (WEIR_NEED_RECORDS).
+   * Invalid UTF-8 becomes U+FFFD; unknown fields are left out. */
+  int (*encode_json)(struct weir_stage *, struct weir_batch *, struct weir_body **ret, struct weir_error *);
+  size_t (*response_json_make)(uint32_t signal, uint64_t rejected, const char *msg, char *buf, size_t cap);
+  /* ret->message points into buf, where it is cut at cap. */
+  int (*response_json_parse)(const char *p, size_t n, struct weir_otlp_response *ret, char *buf, size_t cap);
+  size_t (*status_json_make)(uint32_t code, const char *msg, int64_t retry_after_ns, char *buf, size_t cap);
+  int (*status_json_parse)(const char *p, size_t n, struct weir_rpc_status *ret);
 };
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
 /*
- * The otlp receiver: traces, metrics and logs over OTLP/gRPC and OTLP/HTTP (protobuf).
+ * The otlp receiver: traces, metrics and logs over OTLP/gRPC and OTLP/HTTP (protobuf and JSON).
  *
  *   receivers:
  *     otlp:
@@ -121,7 +121,7 @@ static const struct weir_field fields[] = {
   { "protocols", WEIR_T_GROUP, WEIR_REQUIRED, 0, NULL, NULL, NULL, NULL, NULL, "Which protocols to serve; at least one.", protocol_fields, 0 },
   { "validation", WEIR_T_ENUM, 0, offsetof(struct otlp_config, validation), "full", NULL, NULL, "full|envelope", NULL,
     "full checks every message to its end and answers malformed ones 400 / INVALID_ARGUMENT. envelope counts records and leaves what is inside "
-    "them to the next hop: cheaper, for senders that are trusted.", NULL, 0 },
+    "them to the next hop: cheaper, for senders that are trusted. JSON is always checked.", NULL, 0 },
   WEIR_FIELD_END,
 };
 
@@ -242,7 +242,7 @@ static const struct weir_stage_type type = {
   .role = WEIR_RECEIVER,
   .signals = WEIR_TRACES | WEIR_METRICS | WEIR_LOGS,
   .name = "otlp",
-  .doc = "Takes traces, metrics and logs over OTLP/gRPC and OTLP/HTTP with protobuf. Answers are the specification's: success, partial success, a retryable "
+  .doc = "Takes traces, metrics and logs over OTLP/gRPC and OTLP/HTTP, with protobuf or JSON. Answers are the specification's: success, partial success, a retryable "
          "refusal with RetryInfo or Retry-After, or a refusal for good that says why.",
   .example_yaml = "protocols:\n  grpc:\n    endpoint: 127.0.0.1:4317\n  http:\n    endpoint: 127.0.0.1:4318\n",
   .stability = "alpha",

@@ -75,7 +75,7 @@ struct pending {
   struct weir_http_exchange *http; /* one of the two, until it is answered */
   struct weir_grpc_exchange *grpc;
   uint32_t signal;
-  int transport;
+  int transport, json; /* json: the request was, so its answer is */
   uint64_t items;
   int64_t deadline_ns;
 };
@@ -90,8 +90,8 @@ int signal_index(uint32_t signal);
 /* --- http.c --- */
 int otlp_http_start(struct otlp *, struct weir_error *);
 /* retry_after_ns < 0: no Retry-After. */
-void otlp_http_answer(struct otlp *, struct weir_http_exchange *, uint32_t http_status, uint32_t code, const char *msg, int64_t retry_after_ns);
-void otlp_http_ok(struct otlp *, struct weir_http_exchange *, uint64_t rejected, const char *msg);
+void otlp_http_answer(struct otlp *, struct weir_http_exchange *, int json, uint32_t http_status, uint32_t code, const char *msg, int64_t retry_after_ns);
+void otlp_http_ok(struct otlp *, struct weir_http_exchange *, int json, uint32_t signal, uint64_t rejected, const char *msg);
 
 /* --- grpc.c --- */
 int otlp_grpc_start(struct otlp *, struct weir_error *);

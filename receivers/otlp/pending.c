@@ -48,7 +48,7 @@ void pending_free_all(struct otlp *r) {
 static void answer_ok(struct pending *p, uint64_t rejected, const char *msg) {
   char text[512];
   if (p->http) {
-    otlp_http_ok(p->r, p->http, rejected, msg);
+    otlp_http_ok(p->r, p->http, p->json, p->signal, rejected, msg);
   } else if (p->grpc) {
     struct weir_grpc_status ok = { sizeof ok, WEIR_GRPC_OK, NULL, -1 };
     p->r->grpc->reply(p->grpc, &ok, text, p->r->otlp->response_make(rejected, msg, text, sizeof text));
@@ -59,7 +59,7 @@ static void answer_ok(struct pending *p, uint64_t rejected, const char *msg) {
 
 static void answer_error(struct pending *p, uint32_t http_status, uint32_t code, const char *msg, int64_t retry_after_ns) {
   if (p->http) {
-    otlp_http_answer(p->r, p->http, http_status, code, msg, retry_after_ns);
+    otlp_http_answer(p->r, p->http, p->json, http_status, code, msg, retry_after_ns);
   } else if (p->grpc) {
     struct weir_grpc_status status = { sizeof status, code, msg, retry_after_ns };
     p->r->grpc->reply(p->grpc, &status, NULL, 0);
@@ -151,7 +151,8 @@ void otlp_take(struct otlp *r, struct pending *p, uint32_t signal, struct weir_b
   struct weir_batch *batch = NULL;
   err.msg[0] = 0;
   p->signal = signal;
-  int code = r->otlp->decode(r->stage, signal, body, msg, n, r->cfg->validation, &batch, &err);
+  int code = p->json ? r->otlp->decode_json(r->stage, signal, body, msg, n, &batch, &err)
+                     : r->otlp->decode(r->stage, signal, body, msg, n, r->cfg->validation, &batch, &err);
   if (code) {
     refuse_message(p, code, &err);
     return;

@@ -155,7 +155,7 @@ static void refused(uint32_t signal, const struct refusal *r) {
   if (err.offset != r->at) fail_msg("%s: byte %d instead of %d", r->text, (int)err.offset, (int)r->at);
 }
 
-/* RFC 8259: what is no JSON, wherever it stands; here where a name of ours, an unknown name or the document is. */
+/* RFC 8259: what is no JSON, wherever it stands; here around the document, in its objects and arrays, and for an unknown name. */
 static void no_json(void **state) {
   (void)state;
   static const struct refusal all[] = {
@@ -195,6 +195,13 @@ static void no_json(void **state) {
     { "{\"a\":Infinity}", "expected a value", 5 },
     { "{\"a\":-Infinity}", "expected a digit", 6 },
     { "{\"a\":undefined}", "expected a value", 5 },
+  };
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) refused(WEIR_TRACES, &all[i]);
+}
+
+static void no_json_number_or_string(void **state) {
+  (void)state;
+  static const struct refusal all[] = {
     { "{\"a\":01}", "a number must not begin with 0", 5 },
     { "{\"a\":-01}", "a number must not begin with 0", 6 },
     { "{\"a\":+1}", "expected a value, got `+`", 5 },
@@ -496,6 +503,7 @@ int main(void) {
     cmocka_unit_test(plain_messages),
     cmocka_unit_test(wild_messages),
     cmocka_unit_test(no_json),
+    cmocka_unit_test(no_json_number_or_string),
     cmocka_unit_test(no_otlp),
     cmocka_unit_test(accepted),
     cmocka_unit_test(surrogates),
