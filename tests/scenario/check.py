@@ -1,9 +1,11 @@
 """Steps that look: `expect` (sink, metrics, logs, memory, health) and the counting laws that hold at rest."""
+import glob
 import operator
 import re
 import time
 
 import items
+import otlp_json
 from weir_process import Failure, metric_sum
 
 OPERATORS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "!=": operator.ne}
@@ -161,6 +163,34 @@ def expect_lines(scenario, wanted):
     return None if compare(n, wanted) else f"{n} lines on stderr, expected {wanted}:\n{scenario.weir('').stderr()[-2000:]}"
 
 
+def expect_file(scenario, wanted):
+    """Lines of OTLP/JSON in files (glob): how many files, lines, spans ..., and whether they hold what was acked. Each line must be whole."""
+    paths = sorted(glob.glob(wanted["path"]))
+    lines = []
+    for path in paths:
+        with open(path, "rb") as f:
+            text = f.read()
+        if text and not text.endswith(b"\n"):
+            return f"{path} ends in the middle of a line"
+        lines += text.splitlines()
+    requests = {signal: [] for signal in items.REQUEST}
+    for line in lines:
+        signal = otlp_json.signal_of(line)
+        requests[signal].append(otlp_json.parse(signal, line))
+    counts = {"files": len(paths), "lines": len(lines)}
+    for signal, noun in items.NOUN.items():
+        counts[noun] = sum(items.count(signal, r) for r in requests[signal])
+    for key, value in wanted.items():
+        if key in counts and not compare(counts[key], value):
+            return f"{wanted['path']}: expected {key} {value}, got {counts}"
+    if "equal" in wanted:
+        for signal in items.REQUEST:
+            wrong = items.difference(signal, scenario.ledger.collect(wanted["equal"], signal), items.collect(signal, requests[signal]))
+            if wrong:
+                return wrong
+    return None
+
+
 def expect_memory(scenario, wanted):
     """Peak resident MiB. Sanitizers multiply memory, so there it is not looked at."""
     if scenario.slow != 1:
@@ -189,7 +219,7 @@ def expect_running(scenario, wanted):
 CHECKS = {
     "sink": expect_sink, "sinks": expect_sinks, "metrics": expect_metrics, "stderr": expect_stderr, "stdout": expect_stdout,
     "output": expect_output, "quiet": expect_quiet, "memory": expect_memory, "answers": expect_answers,
-    "made": expect_made, "running": expect_running, "ended": expect_ended, "lines": expect_lines,
+    "made": expect_made, "running": expect_running, "ended": expect_ended, "lines": expect_lines, "file": expect_file,
 }
 
 # total, and what it is the sum of

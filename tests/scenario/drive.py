@@ -9,10 +9,12 @@ import threading
 import time
 
 import grpc
+from google.protobuf import json_format
 from google.protobuf import message as protobuf_message
 from google.rpc import error_details_pb2, status_pb2
 
 import items
+import otlp_json
 import payload
 from weir_process import Failure
 
@@ -72,8 +74,8 @@ class GrpcClient:
 
 
 class HttpClient:
-    def __init__(self, port, compression="none"):
-        self.port, self.compression, self.connection = port, compression, None
+    def __init__(self, port, compression="none", encoding="proto"):
+        self.port, self.compression, self.encoding, self.connection = port, compression, encoding, None
 
     def request(self, method, path, body, headers, timeout=10):
         try:
@@ -94,6 +96,8 @@ class HttpClient:
 
     def export(self, signal, body, timeout):
         headers = {"Content-Type": "application/x-protobuf"}
+        if self.encoding == "json":
+            body, headers["Content-Type"] = otlp_json.dump(items.parse(signal, body)), "application/json; charset=utf-8"
         if self.compression == "gzip":
             body, headers["Content-Encoding"] = gzip.compress(body, 1), "gzip"
         return self.request("POST", f"/v1/{signal}", body, headers, timeout)
@@ -111,6 +115,11 @@ def http_status(headers, data):
             status.ParseFromString(data)
         except protobuf_message.DecodeError:
             pass
+    elif headers.get("content-type") == "application/json" and "message" in data.decode(errors="replace"):
+        try:
+            json_format.Parse(data, status)
+        except json_format.ParseError as e:
+            status.message = f"not a Status: {e}"
     return status
 
 
@@ -150,7 +159,8 @@ def send_generated(scenario, spec):
 
 def send_client(scenario, spec, errors):
     via, signal = spec.get("via", "grpc"), spec.get("signal", "traces")
-    client = (GrpcClient if via == "grpc" else HttpClient)(spec.get("port") or scenario.port(via), spec.get("compression", "none"))
+    to = (spec.get("port") or scenario.port(via), spec.get("compression", "none"))
+    client = GrpcClient(*to) if via == "grpc" else HttpClient(*to, spec.get("encoding", "proto"))
     deadline = time.monotonic() + spec.get("within", 30) * scenario.slow
     end = time.monotonic() + spec["seconds"] if "seconds" in spec else None
     left = spec.get("requests", 1 if end is None else 10**9)
@@ -222,7 +232,7 @@ def send_sdk(scenario, spec):
     flags = ["--transport", via, "--endpoint", f"127.0.0.1:{spec.get('port') or scenario.port(via)}",
              "--reference", f"127.0.0.1:{reference.grpc_port if via == 'grpc' else reference.http_port}",
              "--compression", spec.get("compression", "none"), "--signals", ",".join(spec.get("signals", items.REQUEST)),
-             "--count", str(spec.get("count", 100))]
+             "--count", str(spec.get("count", 100)), *(["--json"] if spec.get("encoding") == "json" else [])]
     program = {
         "python": [os.environ["WEIR_PYTHON"], os.path.join(CLIENTS, "sdk_client.py")],
         "js": [os.environ["WEIR_NODE"], os.path.join(CLIENTS, "sdk_client.js")],
@@ -291,7 +301,10 @@ def check_answer(scenario, spec, answer):
         wrong(f"RetryInfo / Retry-After: expected {spec['retry_after']}, got {answer.delay}")
     if "response" in spec:  # signal whose empty success response the body must be
         response = items.RESPONSE[spec["response"]]()
-        response.ParseFromString(answer.body)
+        if answer.headers.get("content-type") == "application/json":
+            json_format.Parse(answer.body, response)
+        else:
+            response.ParseFromString(answer.body)
         if response.HasField("partial_success"):
             wrong("full success must not carry partial_success")
 

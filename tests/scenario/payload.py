@@ -8,6 +8,7 @@ import threading
 import time
 
 import items
+import otlp_json
 
 _ids = itertools.count(1)
 _lock = threading.Lock()
@@ -119,7 +120,7 @@ def nested(depth, kind="array"):
 
 
 def body(spec):
-    """Bytes from a description: {hex|text|zeros|otlp|nested|random: ..., gzip: true, cut: n}."""
+    """Bytes from a description: {hex|text|zeros|otlp|nested|random: ..., json: true, gzip: true, cut: n}."""
     if isinstance(spec, str):
         return spec.encode()
     if "hex" in spec:
@@ -134,7 +135,8 @@ def body(spec):
         data = nested(int(spec["nested"]), spec.get("kind", "array"))
     else:
         o = spec["otlp"]
-        data = message(o.get("signal", "traces"), o.get("items", 1), o.get("pad", 0)).SerializeToString()
+        request = message(o.get("signal", "traces"), o.get("items", 1), o.get("pad", 0))
+        data = otlp_json.dump(request) if spec.get("json") else request.SerializeToString()
     if spec.get("gzip"):
         data = gzip.compress(data, 9)
     if "cut" in spec:

@@ -24,10 +24,11 @@ import time
 from concurrent import futures
 
 import grpc
-from google.protobuf import any_pb2, duration_pb2
+from google.protobuf import any_pb2, duration_pb2, json_format
 from google.rpc import error_details_pb2, status_pb2
 
 import items
+import otlp_json
 
 SIGNAL_OF_METHOD = {method: signal for signal, method in items.METHOD.items()}
 SIGNAL_OF_PATH = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
@@ -95,7 +96,7 @@ def success(signal, fault):
     if fault["mode"] == "partial":
         setattr(response.partial_success, items.REJECTED_FIELD[signal], fault.get("rejected", 1))
         response.partial_success.error_message = fault.get("message", "some were not liked")
-    return response.SerializeToString()
+    return response
 
 
 def status_message(code, message, delay=None):
@@ -137,7 +138,7 @@ class GrpcSink(grpc.GenericRpcHandler):
             status = status_message(code.value[0], fault.get("message", text), fault.get("delay"))
             context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
             context.abort(code, status.message)
-        return success(signal, fault)
+        return success(signal, fault).SerializeToString()
 
     def stop(self):
         self.server.stop(0).wait()
@@ -163,9 +164,13 @@ class HttpHandler(http.server.BaseHTTPRequestHandler):
                 body += chunk
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-    def answer(self, status, body, headers=()):
+    def answer(self, status, message, headers=()):
+        """In the request's form, as the specification says."""
+        kind = self.headers.get("Content-Type")
+        body = message if isinstance(message, bytes) else \
+            json_format.MessageToJson(message).encode() if kind == "application/json" else message.SerializeToString()
         self.send_response(status)
-        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Type", kind or "text/plain")
         self.send_header("Content-Length", str(len(body)))
         for k, v in headers:
             self.send_header(k, v)
@@ -175,9 +180,11 @@ class HttpHandler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         wire = self.read_body()
         signal = SIGNAL_OF_PATH.get(self.path)
-        if signal is None or self.headers.get("Content-Type") != "application/x-protobuf":
+        if signal is None or self.headers.get("Content-Type") not in ("application/x-protobuf", "application/json"):
             return self.answer(404 if signal is None else 415, b"")
         body = gzip.decompress(wire) if self.headers.get("Content-Encoding") == "gzip" else wire
+        if self.headers.get("Content-Type") == "application/json":
+            body = otlp_json.parse(signal, body).SerializeToString()
         _, fault = self.server.store.take(signal, "http", body, {k.lower(): v for k, v in self.headers.items()}, len(wire))
         mode = fault["mode"]
         if mode in ("reset", "hang"):
@@ -189,7 +196,7 @@ class HttpHandler(http.server.BaseHTTPRequestHandler):
         if status is None:
             return self.answer(200, success(signal, fault))
         headers = [("Retry-After", str(fault["delay"]))] if "delay" in fault else []
-        return self.answer(status, status_message(0, fault.get("message", f"sink: {mode}")).SerializeToString(), headers)
+        return self.answer(status, status_message(0, fault.get("message", f"sink: {mode}")), headers)
 
 
 class HttpSink(http.server.ThreadingHTTPServer):

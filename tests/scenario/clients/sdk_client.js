@@ -16,7 +16,7 @@ const { values: args } = parseArgs({
   options: {
     transport: { type: 'string' }, endpoint: { type: 'string' }, reference: { type: 'string' },
     compression: { type: 'string', default: 'none' }, signals: { type: 'string', default: 'traces,metrics,logs' },
-    count: { type: 'string', default: '50' }, batch: { type: 'string', default: '40' },
+    count: { type: 'string', default: '50' }, json: { type: 'boolean', default: false }, batch: { type: 'string', default: '40' },
   },
 });
 const count = Number(args.count), batch = Number(args.batch);
@@ -30,7 +30,7 @@ const ATTRIBUTES = {
 function exporter(signal, endpoint) {
   const suffix = { traces: 'trace', metrics: 'metrics', logs: 'logs' }[signal];
   const name = { traces: 'OTLPTraceExporter', metrics: 'OTLPMetricExporter', logs: 'OTLPLogExporter' }[signal];
-  const kind = args.transport === 'grpc' ? 'grpc' : 'proto';
+  const kind = args.transport === 'grpc' ? 'grpc' : args.json ? 'http' : 'proto'; // the packages called http send JSON
   const Exporter = require(`@opentelemetry/exporter-${suffix}-otlp-${kind}`)[name];
   const url = args.transport === 'grpc' ? `http://${endpoint}` : `http://${endpoint}/v1/${signal}`;
   return new Exporter({ url, compression: args.compression, timeoutMillis: 10000 });

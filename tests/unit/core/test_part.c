@@ -250,7 +250,7 @@ static void generated_parts_are_cut_exactly(void **state) {
   uint64_t cut = 0;
   (void)state;
   for (uint64_t i = 0; i < 150; i++) {
-    struct gen g = { 77 + i, (int)(i / 3 % 2), 1 + (int)(i % 5) };
+    struct gen g = { 77 + i, (int)(i / 3 % 2), 1 + (int)(i % 5), 0 };
     uint32_t signal = signals[i % 3];
     b.n = 0;
     gen_message(&g, oracle_request(signal), 0, &b);
