@@ -1,8 +1,8 @@
 /*
  * bench/load.c - OTLP load: a closed-loop sender of trace requests, and a sink that counts what arrives.
  *
- *   load send --grpc|--http HOST:PORT [--spans N] [--per-request 100] [--connections 4] [--streams 4] [--gzip] [--rate SPANS]
- *             [--limit SECONDS]
+ *   load send --grpc|--http HOST:PORT [--spans N] [--per-request 100] [--connections 4] [--streams 4] [--gzip] [--json]
+ *             [--rate SPANS] [--limit SECONDS]      --json: OTLP/JSON, over HTTP
  *   load sink PORT      gRPC on PORT, HTTP on PORT+1; answers at once; SIGTERM prints the counts
  *
  * Closed loop: connections * streams requests are always under way, each answer starts the next; with --rate no faster than so many spans a second, so
@@ -23,7 +23,7 @@
 #include "core/listener.h"
 #include "core/loop.h"
 #include "core/metrics.h"
-#include "core/otlp.h"
+#include "core/otlp_json.h"
 #include "core/parse.h"
 
 #define N_REQUESTS 8 /* different requests, sent in turn */
@@ -61,7 +61,7 @@ static void loop_begin(void) {
 
 struct options {
   const char *target;
-  int grpc, gzip;
+  int grpc, gzip, json;
   int64_t spans, per_request, connections, streams, limit_s, rate;
 };
 
@@ -72,7 +72,7 @@ struct lane { /* one request after the other */
   struct timer pause;
 };
 
-static struct options opt = { NULL, 1, 0, 1000000, 100, 4, 4, 120, 0 };
+static struct options opt = { NULL, 1, 0, 0, 1000000, 100, 4, 4, 120, 0 };
 static int64_t run_began_ns;
 static struct weir_iov requests[N_REQUESTS];
 static uint64_t to_send, n_sent, n_answered, n_errors;
@@ -116,7 +116,9 @@ static void on_http(void *arg, const struct weir_http_response *r) {
 }
 
 static void send_next(struct lane *l) {
-  static const struct weir_http_header headers[] = { { { "content-type", 12, 0 }, { "application/x-protobuf", 22, 0 } },
+  static const struct weir_http_header proto[] = { { { "content-type", 12, 0 }, { "application/x-protobuf", 22, 0 } },
+    { { "content-encoding", 16, 0 }, { "gzip", 4, 0 } } };
+  static const struct weir_http_header json[] = { { { "content-type", 12, 0 }, { "application/json", 16, 0 } },
     { { "content-encoding", 16, 0 }, { "gzip", 4, 0 } } };
   const struct weir_iov *body = &requests[n_sent++ % N_REQUESTS];
   l->began_ns = clock_mono_ns();
@@ -126,7 +128,7 @@ static void send_next(struct lane *l) {
   }
   struct weir_http_call_config call = { .method = "POST",
     .path = "/v1/traces",
-    .headers = headers,
+    .headers = opt.json ? json : proto,
     .n_headers = opt.gzip ? 2 : 1,
     .body = body,
     .n_body = 1,
@@ -158,12 +160,26 @@ static void close_lanes(struct lane *lanes) {
   for (int64_t i = 0; opt.grpc && i < opt.connections; i++) grpc_native.client_close(lanes[i].grpc);
 }
 
+/* Kept until the process ends. */
+static struct weir_iov as_json(struct weir_iov message) {
+  struct arena a;
+  struct weir_data tree;
+  struct otlp_counts c;
+  struct weir_body *text;
+  struct weir_error err = { 0 };
+  arena_init(&a, NULL, 0);
+  if (otlp_decode(WEIR_TRACES, &a, message.p, message.n, NULL, &tree, &c, &err) || otlp_json_encode(loop.pool, &tree, &text, &err)) die("json", err.msg);
+  arena_done(&a);
+  return (struct weir_iov){ text->p, text->n };
+}
+
 static void make_requests(void) {
   for (uint64_t i = 0; i < N_REQUESTS; i++) {
     struct sample s = sample_request(i * (uint64_t)opt.per_request, (uint64_t)opt.per_request);
     struct weir_iov plain = { s.p, s.n };
     struct weir_body *packed;
     struct weir_error err = { 0 };
+    if (opt.json) plain = as_json(plain);
     requests[i] = plain;
     if (!opt.gzip || opt.grpc) continue;
     if (compress_deflate(loop.pool, "gzip", 1, &plain, 1, &packed, &err)) die("gzip", err.msg);
@@ -305,7 +321,7 @@ static int run_sink(int64_t port) {
 
 static int usage(void) {
   fprintf(stderr,
-    "usage: load send --grpc|--http HOST:PORT [--spans N] [--per-request N] [--connections N] [--streams N] [--gzip] [--rate N] [--limit SECONDS]\n"
+    "usage: load send --grpc|--http HOST:PORT [--spans N] [--per-request N] [--connections N] [--streams N] [--gzip] [--json] [--rate N] [--limit SECONDS]\n"
     "       load sink PORT\n");
   return 2;
 }
@@ -327,6 +343,10 @@ static int read_options(int argc, char **argv) {
       opt.gzip = 1;
       continue;
     }
+    if (strcmp(argv[i], "--json") == 0) {
+      opt.json = 1;
+      continue;
+    }
     if (i + 1 == argc) return -1;
     if (strcmp(argv[i], "--grpc") == 0 || strcmp(argv[i], "--http") == 0) {
       opt.grpc = argv[i][2] == 'g';
@@ -337,7 +357,7 @@ static int read_options(int argc, char **argv) {
       i++;
     }
   }
-  return opt.target ? 0 : -1;
+  return opt.target && !(opt.json && opt.grpc) ? 0 : -1;
 }
 
 int main(int argc, char **argv) {

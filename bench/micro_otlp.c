@@ -155,8 +155,8 @@ int main(int argc, char **argv) {
   printf("rewrite       %7.1f (every span dirty)\n", measure(run_rewrite) - decoded);
   json_part = new_part(1);
   must(otlp_json_encode(pool, json_part->tree, &json, &err));
-  printf("json decode   %7.1f (%.0f bytes of JSON a span, to protobuf)\n", measure(run_from_json), (double)json->n / (double)spans);
-  printf("json encode   %7.1f (from the tree)\n", measure(run_to_json));
+  printf("json-decode   %7.1f (%.0f bytes of JSON a span, to protobuf)\n", measure(run_from_json), (double)json->n / (double)spans);
+  printf("json-encode   %7.1f (from the tree)\n", measure(run_to_json));
   body_free(json);
   part_unref(json_part);
   free(request.p);

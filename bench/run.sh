@@ -23,9 +23,9 @@ TICK_US=$((1000000 / $(getconf CLK_TCK)))
 STARTED=()
 
 ALL="floor-frames floor-count floor-walk
-grpc-nop grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop http-nop-envelope http-nop-read
+grpc-nop grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop http-nop-envelope http-nop-read http-json-nop http-json-nop-read
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
-go:grpc-nop go:http-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert
+go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert
 one-by-one idle memory micro"
 
 end_all() {
@@ -101,6 +101,7 @@ measure() {
 # load_args CASE: what the sender is told.
 load_args() {
   case $1 in
+  http-json-*) echo "--http $HTTP --json" ;;
   http-*) echo "--http $HTTP" ;;
   *) echo "--grpc $GRPC" ;;
   esac
@@ -221,7 +222,7 @@ run_memory() {
 # What the data model costs, in ns of CPU a span, and a batch boundary, in ns of CPU a batch.
 run_micro() {
   "$BUILD/bench/micro_otlp" >"$WORK/micro" && "$BUILD/bench/micro_stage" >>"$WORK/micro" || { fail micro "$(tail -1 "$WORK/micro")"; return; }
-  while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(copy|count|scan|decode|re-frame|insert\+encode|rewrite) +([0-9.]+).*/micro-\1-ns \2/p
+  while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(copy|count|scan|decode|re-frame|insert\+encode|rewrite|json-decode|json-encode) +([0-9.]+).*/micro-\1-ns \2/p
     s/^batch boundary ([0-9.]+) ns/micro-batch-boundary-ns \1/p; s/.*tree ([0-9.]+) x the wire/micro-tree-times-wire \1/p' "$WORK/micro")
 }
 
