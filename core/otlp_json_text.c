@@ -4,23 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/utf8.h"
+
 static int hex(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   c = (char)(c | 0x20);
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-size_t json_utf8(const char *p, const char *end) {
-  const unsigned char *u = (const unsigned char *)p;
-  size_t left = (size_t)(end - p);
-  if (u[0] < 0x80) return 1;
-  if (u[0] < 0xc2 || u[0] > 0xf4) return 0;
-  size_t n = u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : 4;
-  if (left < n) return 0;
-  for (size_t i = 1; i < n; i++)
-    if ((u[i] & 0xc0) != 0x80) return 0;
-  if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) || (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f)) return 0;
-  return n;
 }
 
 /* --- tokens ---------------------------------------------------------------------------------------------------------- */
@@ -55,7 +44,7 @@ int json_string(struct json_in *in, struct json_token *ret) {
     } else if ((unsigned char)*p < 0x20) {
       return json_fail(in, p, "a control character in a string must be written as an escape");
     } else {
-      size_t n = json_utf8(p, in->end);
+      size_t n = utf8_len(p, (size_t)(in->end - p));
       if (!n) return json_fail(in, p, "this string is not valid UTF-8 here");
       p += n;
     }
@@ -306,8 +295,8 @@ char *json_quote(char *out, const char *p, size_t n) {
       out = put_escape(out, (unsigned char)*p++);
       continue;
     }
-    size_t len = json_utf8(p, end);
-    memcpy(out, len ? p : "\xef\xbf\xbd", len ? len : 3);
+    size_t len = utf8_len(p, (size_t)(end - p));
+    memcpy(out, len ? p : UTF8_REPLACEMENT, len ? len : 3);
     out += len ? len : 3;
     p += len ? len : 1;
   }

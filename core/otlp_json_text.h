@@ -61,8 +61,6 @@ size_t json_unescape(const struct json_token *, char *out);
 /* An integer, exact whatever its form (12, 1.2e1): 0 and the magnitude, or the text that says why not. */
 const char *json_integer(const struct json_token *, int *ret_negative, uint64_t *ret);
 const char *json_double(const struct json_token *, double *ret);
-/* The length of the UTF-8 sequence at p, 0 when it is none (RFC 3629: no surrogates, nothing overlong, up to U+10FFFF). */
-size_t json_utf8(const char *p, const char *end);
 /* n bytes as text between quotes: at most 6 n + 2 bytes. Invalid UTF-8 becomes U+FFFD. Returns the end. */
 char *json_quote(char *out, const char *p, size_t n);
 /* A double in the shortest of 15, 16, 17 digits that reads back as the same; NaN and infinities as strings. At most 32 bytes. */

@@ -280,14 +280,39 @@ static void what_the_back_end_says_is_in_the_message(void **state) {
   harness_done_is(f.h, WEIR_RETRY, "HTTP 503: come back later");
   answer_with(&f, 403, "application/json", "{\"message\":\"no\"}", 16);
   send_three(&f);
-  harness_done_is(f.h, WEIR_REJECTED, "HTTP 403: {\"message\":\"no\"}");
+  harness_done_is(f.h, WEIR_REJECTED, "HTTP 403: no");
+  answer_with(&f, 403, "application/json", "{\"error\":\"no\"}", 14); /* JSON, but no Status */
+  send_three(&f);
+  harness_done_is(f.h, WEIR_REJECTED, "HTTP 403: {\"error\":\"no\"}");
   answer_with(&f, 500, "application/octet-stream", "\xff\xfe", 2); /* no text, and no Status */
   send_three(&f);
-  assert_string_equal(f.h->done[3].msg, "HTTP 500");
+  assert_string_equal(f.h->done[4].msg, "HTTP 500");
   answer_with(&f, 500, "text/html", longest, sizeof longest);
   send_three(&f);
-  assert_true(strlen(f.h->done[4].msg) > 100);
+  assert_true(strlen(f.h->done[5].msg) > 100);
   tear_down(&f);
+}
+
+static void json_is_sent_and_answered(void **state) {
+  (void)state;
+  static const char *const compression[] = { "encoding: json", "encoding: json, compression: none" };
+  static const char answer[] = "{\"partialSuccess\":{\"rejectedSpans\":\"2\",\"errorMessage\":\"too \\\"old\\\"\"}}";
+  static const char head[] = "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\"";
+  for (int i = 0; i < 2; i++) {
+    struct fixture f;
+    struct weir_body *plain = NULL;
+    struct weir_error err;
+    set_up(&f, compression[i]);
+    answer_with(&f, 200, "application/json", answer, sizeof answer - 1);
+    const struct harness_done *d = send_three(&f);
+    harness_has_header(f.sink.headers, "content-type", "application/json");
+    if (i == 0) assert_int_equal(compress_inflate(f.h->loop.pool, weir_str_of("gzip"), f.sink.body, f.sink.n, 1 << 20, 0, &plain, &err), 0);
+    assert_memory_equal(i ? f.sink.body : plain->p, head, sizeof head - 1);
+    harness_done_is(f.h, WEIR_DELIVERED, "too \"old\"");
+    assert_int_equal(d->verdict.rejected, 2);
+    body_free(plain);
+    tear_down(&f);
+  }
 }
 
 static void a_partial_success_is_passed_on(void **state) {
@@ -436,7 +461,6 @@ static void refusals(void **state) {
     { "{endpoint: 'http://b:1', compression: zstd}", "compression: this compression is not in this version yet; use gzip or none" },
     { "{endpoint: 'http://b:1', compression: snappy}", "compression: this compression is not in this version yet; use gzip or none" },
     { "{endpoint: 'http://b:1', compression: brotli}", "`compression`" },
-    { "{endpoint: 'http://b:1', encoding: json}", "encoding: json is not in this version yet; use proto" },
     { "{endpoint: 'http://b:1', auth: {authenticator: a}}", "auth: authentication is not in this version yet" },
     { "{endpoint: 'http://b:1', max_conns_per_host: 0}", "`max_conns_per_host`" },
     { "{endpont: 'http://b:1'}", "did you mean `endpoint`?" },
@@ -470,6 +494,7 @@ int main(void) {
     cmocka_unit_test(retry_after_is_seconds_or_a_date),
     cmocka_unit_test(what_the_back_end_says_is_in_the_message),
     cmocka_unit_test(a_partial_success_is_passed_on),
+    cmocka_unit_test(json_is_sent_and_answered),
     cmocka_unit_test(success_with_a_body_that_is_no_answer_is_delivered),
     cmocka_unit_test(an_answer_that_is_longer_than_we_read_is_an_answer),
     cmocka_unit_test(rubbish_and_a_hang_up_are_tried_again),

@@ -417,9 +417,9 @@ static void other_paths_methods_and_types_are_refused(void **state) {
     { { .path = "/v1/traces/" }, 404, "404 not found" },
     { { .path = "/v1/traces", .method = "GET" }, 405, "supported: [POST]" },
     { { .path = "/v1/traces", .method = "PUT" }, 405, "supported: [POST]" },
-    { { .path = "/v1/traces", .content_type = "text/plain" }, 415, "supported: [application/x-protobuf]" },
-    { { .path = "/v1/traces", .content_type = "application/x-protobuffer" }, 415, "supported: [application/x-protobuf]" },
-    { { .path = "/v1/traces", .content_type = "application/json" }, 415, "OTLP/JSON is not in this version yet" },
+    { { .path = "/v1/traces", .content_type = "text/plain" }, 415, "supported: [application/json, application/x-protobuf]" },
+    { { .path = "/v1/traces", .content_type = "application/x-protobuffer" }, 415, "supported: [application/json, application/x-protobuf]" },
+    { { .path = "/v1/traces", .content_type = "application/jsonl" }, 415, "supported: [application/json, application/x-protobuf]" },
     { { .path = "/v1/traces", .content_type = "Application/X-Protobuf; charset=utf-8" }, 200, "" },
   };
   struct fixture f;
@@ -443,7 +443,7 @@ static void a_grpc_client_hears_that_this_is_the_other_port(void **state) {
   harness_send_grpc(&grpc, HARNESS_TRACES_RPC, f.p, f.n, &f.r);
   harness_wait_reply(f.h, &f.r);
   assert_int_equal(f.r.status, WEIR_GRPC_UNIMPLEMENTED);
-  harness_contains(f.r.msg, "this port takes OTLP over HTTP (protocol http/protobuf)");
+  harness_contains(f.r.msg, "this port takes OTLP over HTTP (protocol http/protobuf or http/json)");
   harness_client_close(&grpc);
   tear_down(&f);
 }

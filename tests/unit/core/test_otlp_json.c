@@ -399,7 +399,7 @@ static void limited(uint32_t signal, char *text, const struct otlp_limits *limit
 
 static void limits(void **state) {
   (void)state;
-  static const struct otlp_limits few = { 100, 3, 3, 20 };
+  static const struct otlp_limits few = { .max_depth = 100, .max_records = 3, .max_attributes = 3, .max_elements = 20 };
   struct weir_body *body;
   struct weir_error err;
   limited(WEIR_LOGS, repeat("{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[", "{},", 3, "{}]}]}]}"), &few, WEIR_E_LIMIT, "more than 3 records in one message");
@@ -481,7 +481,7 @@ static void statuses(void **state) {
   assert_int_equal(otlp_json_status_parse("", 0, &s), WEIR_E_INVALID);
   char *wide = repeat("{\"message\":\"", "\\u00e9\xc3\xa9", 400, "\"}");
   assert_int_equal(otlp_json_status_parse(wide, strlen(wide), &s), 0);
-  assert_true(json_utf8(s.msg, s.msg + strlen(s.msg)) > 0 || !s.msg[0]);
+  assert_int_equal(strlen(s.msg) % 2, 0); /* cut between characters */
   free(wide);
 }
 
