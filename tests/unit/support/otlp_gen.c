@@ -75,7 +75,7 @@ static void random_text(struct gen *g, struct gen_bytes *b) {
 /* A field's bytes for a message that will be JSON. */
 static void json_text(struct gen *g, const ProtobufCFieldDescriptor *f, struct gen_bytes *b) {
   static const char *const texts[] = { "GET", "", "\0nul\0", "\"quoted\" \\ / \b\f\n\r\t\x1f\x7f", "caf\xc3\xa9 \xe4\xb8\x96 \xf0\x9f\x98\x80", "12345678\"", "\xe2\x80\xa8" };
-  static const size_t lengths[] = { 3, 0, 5, 23, 14, 9, 3 };
+  static const size_t lengths[] = { 3, 0, 5, 20, 14, 9, 3 };
   size_t n = strstr(f->name, "trace_id") ? 16 : strstr(f->name, "span_id") ? 8 : 0;
   if (n || strcmp(f->name, "bytes_value") == 0) {
     for (n = n ? (gen_below(g, 4) ? n : 0) : gen_below(g, 40); n-- > 0;) {
