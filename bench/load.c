@@ -165,7 +165,7 @@ static struct weir_iov as_json(struct weir_iov message) {
   struct arena a;
   struct weir_data tree;
   struct otlp_counts c;
-  struct weir_body *text;
+  struct weir_body *text = NULL;
   struct weir_error err = { 0 };
   arena_init(&a, NULL, 0);
   if (otlp_decode(WEIR_TRACES, &a, message.p, message.n, NULL, &tree, &c, &err) || otlp_json_encode(loop.pool, &tree, &text, &err)) die("json", err.msg);

@@ -256,6 +256,10 @@ def call(scenario, spec):
         else:
             answer = call_http(scenario, spec["http"], timeout)
         check_answer(scenario, spec, answer)
+        if "json" in spec:  # the body is OTLP/JSON of this signal: what Google's parser reads of it was sent
+            request = otlp_json.parse(spec["json"], payload.body(spec["http"]["body"]))
+            scenario.ledger.sent(spec["json"], request)
+            scenario.ledger.answered(spec["json"], request, answer, 0)
 
 
 def call_grpc(scenario, request, timeout):
