@@ -46,6 +46,17 @@ int compress_max_level(const char *encoding) {
   }
 }
 
+static int not_known(struct weir_str name, struct weir_error *err) {
+  return weir_fail(
+    err, WEIR_E_UNSUPPORTED, "encoding \"%.*s\" is not supported: use %s, or none", (int)(name.n < 40 ? name.n : 40), name.p, COMPRESS_NAMES);
+}
+
+int compress_check(const char *encoding, struct weir_error *err) {
+  enum encoding e = encoding_of(weir_str_of(encoding));
+  if (!e) return not_known(weir_str_of(encoding), err);
+  return e >= SNAPPY ? snappy_check(err) : 0;
+}
+
 /* --- in ------------------------------------------------------------------------------------------------- */
 
 static int no_budget(struct weir_error *err) { return weir_fail(err, WEIR_E_NOMEM, "no memory in the byte budget for the decompressed body"); }
@@ -126,9 +137,7 @@ static int inflate(enum encoding e, struct inflated *out, const char *p, size_t 
 int compress_inflate(struct pool *pool, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes, int overdraw, struct weir_body **ret,
   struct weir_error *err) {
   enum encoding e = encoding_of(encoding);
-  if (!e)
-    return weir_fail(err, WEIR_E_UNSUPPORTED, "encoding \"%.*s\" is not supported: use %s, or none", (int)(encoding.n < 40 ? encoding.n : 40), encoding.p,
-      COMPRESS_NAMES);
+  if (!e) return not_known(encoding, err);
   struct inflated out = { pool, max_bytes < SIZE_MAX / 4 ? (size_t)max_bytes : SIZE_MAX / 4, overdraw, NULL };
   int r = inflated_begin(&out, guess_size(e, p, n), err);
   if (!r) r = inflate(e, &out, p, n, err);
@@ -176,7 +185,7 @@ static int deflate(enum encoding e, struct pool *pool, int level, const char *p,
 int compress_deflate(struct pool *pool, const char *encoding, int level, const struct weir_iov *iov, size_t n, struct weir_body **ret,
   struct weir_error *err) {
   enum encoding e = encoding_of(weir_str_of(encoding));
-  if (!e) return weir_fail(err, WEIR_E_UNSUPPORTED, "compression %s is not supported: use %s, or none", encoding, COMPRESS_NAMES);
+  if (!e) return not_known(weir_str_of(encoding), err);
   WEIR_ASSERT(level >= 0 && (level <= compress_max_level(encoding) || e >= SNAPPY));
   size_t total = 0;
   for (size_t i = 0; i < n; i++) total += iov[i].n;

@@ -27,6 +27,8 @@ int compress_inflate(struct pool *, struct weir_str encoding, const void *p, siz
 int compress_deflate(struct pool *, const char *encoding, int level, const struct weir_iov *, size_t n, struct weir_body **ret, struct weir_error *);
 /* The highest level of an encoding: 12 (libdeflate), 19 (zstd), 0 (snappy); -1 when it is not known. */
 int compress_max_level(const char *encoding);
+/* 0 when compress_deflate can make it; loads the library. WEIR_E_UNSUPPORTED. */
+int compress_check(const char *encoding, struct weir_error *);
 /* Frees this thread's contexts; at the end of a lane. */
 void compress_thread_done(void);
 

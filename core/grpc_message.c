@@ -1,5 +1,7 @@
 #include "core/grpc_message.h"
 
+#include <string.h>
+
 #include "core/compress.h"
 #include "core/parse.h"
 
@@ -18,7 +20,27 @@ static uint32_t prefix_length(const char *p) {
 
 static int is_identity(struct weir_str encoding) { return encoding.n == 0 || weir_str_eq(encoding, weir_str_of("identity")); }
 
-int grpc_encoding_known(struct weir_str encoding) { return is_identity(encoding) || weir_str_eq(encoding, weir_str_of("gzip")); }
+static const struct {
+  const char *name, *out; /* out: what core/compress.h calls what is written */
+} encodings[] = { { "gzip", "gzip" }, { "zstd", "zstd" }, { "snappy", "x-snappy-framed" } };
+
+int grpc_encoding_known(struct weir_str encoding) {
+  for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++)
+    if (weir_str_eq(encoding, weir_str_of(encodings[i].name))) return 1;
+  return is_identity(encoding);
+}
+
+int grpc_encoding_out(const char *name, const char **ret_name, const char **ret_out) {
+  *ret_name = *ret_out = NULL;
+  if (!name || !*name || strcmp(name, "none") == 0) return 0;
+  for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++)
+    if (strcmp(name, encodings[i].name) == 0) {
+      *ret_name = encodings[i].name;
+      *ret_out = encodings[i].out;
+      return 0;
+    }
+  return WEIR_E_UNSUPPORTED;
+}
 
 uint32_t grpc_message_over(uint64_t n, const struct grpc_limit *limit, struct weir_error *err) {
   char size[32], exact[48] = "message";

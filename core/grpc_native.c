@@ -58,7 +58,7 @@ struct weir_grpc_exchange {
   { literal, sizeof(literal) - 1, 0 }
 static const struct weir_http_header reply_headers[] = { { STR("content-type"), STR("application/grpc") } };
 static const struct weir_http_header reply_trailers[] = { { STR("grpc-status"), STR("0") } };
-static const struct weir_http_header accept_encoding = { STR("grpc-accept-encoding"), STR("identity,gzip") };
+static const struct weir_http_header accept_encoding = { STR("grpc-accept-encoding"), STR(GRPC_ENCODINGS) };
 static const struct weir_http_header text_headers[] = { { STR("content-type"), STR("text/plain; charset=utf-8") },
   { STR("allow"), STR("POST") } };
 
@@ -123,8 +123,8 @@ static uint32_t unknown_method(struct weir_grpc_server *s, const struct weir_htt
 
 static uint32_t unknown_encoding(struct weir_grpc_server *s, struct weir_str encoding, struct weir_http_reply *reply) {
   char msg[256];
-  snprintf(
-    msg, sizeof msg, "grpc-encoding \"%.*s\" is not supported: use gzip or identity", (int)(encoding.n < 64 ? encoding.n : 64), encoding.p);
+  snprintf(msg, sizeof msg, "grpc-encoding \"%.*s\" is not supported: use one of %s", (int)(encoding.n < 64 ? encoding.n : 64), encoding.p,
+    GRPC_ENCODINGS);
   early_status(s, reply, WEIR_GRPC_UNIMPLEMENTED, msg, -1);
   s->early.h[s->early.n++] = accept_encoding;
   reply->n_headers = s->early.n;

@@ -1,7 +1,7 @@
 /*
  * core/grpc_native_client.c - the native engine's client: unary calls on the HTTP/2 client of the lane.
  *
- * A call is the caller's iovecs behind a 5-byte prefix (or one gzip body made of them). Its outcome is always a gRPC status: the
+ * A call is the caller's iovecs behind a 5-byte prefix (or one compressed body made of them). Its outcome is always a gRPC status: the
  * peer's, one mapped from the HTTP status, DEADLINE_EXCEEDED, or UNAVAILABLE with what the transport says. Calls are recycled.
  */
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 #define OWN_HEADERS 6u /* content-type te user-agent grpc-accept-encoding grpc-encoding grpc-timeout */
 #define SPARE_CALLS 64u
 #define INLINE_IOVS 16u
-#define GZIP_LEVEL 1
+#define LEVEL 1 /* higher ones cost more than the rest of a pipeline */
 #define OVER_4_GIB "the message is over 4 GiB, the most that gRPC can carry"
 
 struct grpc_call {
@@ -45,7 +45,7 @@ struct weir_grpc_client {
   size_t n_headers;
   char *text; /* what the header lines point into, and the authority */
   const char *authority;
-  int gzip;
+  const char *encoding_name, *encoding; /* in headers, and core/compress.h's; NULL = none */
   uint32_t n_spare;
   size_t n_calls; /* out */
   struct grpc_call *spare;
@@ -77,8 +77,8 @@ static void build_headers(struct weir_grpc_client *c, const struct weir_grpc_cli
   add_header(c, "content-type", weir_str_of("application/grpc"));
   add_header(c, "te", weir_str_of("trailers"));
   add_header(c, "user-agent", keep(&at, agent, strlen(agent)));
-  add_header(c, "grpc-accept-encoding", weir_str_of("identity,gzip"));
-  if (c->gzip) add_header(c, "grpc-encoding", weir_str_of("gzip"));
+  add_header(c, "grpc-accept-encoding", weir_str_of(GRPC_ENCODINGS));
+  if (c->encoding_name) add_header(c, "grpc-encoding", weir_str_of(c->encoding_name));
   for (size_t i = 0; i < config->n_metadata; i++) {
     struct weir_str name = keep(&at, config->metadata[i].name.p, config->metadata[i].name.n);
     c->headers[c->n_headers++] = (struct weir_http_header){ name, keep(&at, config->metadata[i].value.p, config->metadata[i].value.n) };
@@ -240,9 +240,9 @@ static void send_call(struct grpc_call *call, const char *path, const struct wei
   http_call(c->http, &http);
 }
 
-static void send_gzip(struct grpc_call *call, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns) {
+static void send_packed(struct grpc_call *call, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns) {
   struct weir_error err;
-  if (compress_deflate(call->client->loop->pool, "gzip", GZIP_LEVEL, msg, n, &call->deflated, &err)) { /* passes: RESOURCE_EXHAUSTED would be for good */
+  if (compress_deflate(call->client->loop->pool, call->client->encoding, LEVEL, msg, n, &call->deflated, &err)) { /* passes: RESOURCE_EXHAUSTED would be for good */
     refuse_later(call, WEIR_GRPC_UNAVAILABLE, "cannot compress the message: the byte budget is used up");
     return;
   }
@@ -274,8 +274,8 @@ void grpc_call(struct weir_grpc_client *c, const char *path, const struct weir_i
   for (size_t i = 0; i < n; i++) bytes += msg[i].n;
   if (bytes > UINT32_MAX)
     refuse_later(call, WEIR_GRPC_RESOURCE_EXHAUSTED, OVER_4_GIB);
-  else if (c->gzip)
-    send_gzip(call, path, msg, n, deadline_ns);
+  else if (c->encoding)
+    send_packed(call, path, msg, n, deadline_ns);
   else
     send_plain(call, path, msg, n, (size_t)bytes, deadline_ns);
 }
@@ -284,14 +284,16 @@ int grpc_client_open(
   struct loop *loop, const struct weir_grpc_client_config *config, struct weir_grpc_client **ret, struct weir_error *err) {
   struct weir_grpc_client_config g = { 0 };
   memcpy(&g, config, config->size < sizeof g ? config->size : sizeof g);
-  int gzip = g.compression && strcmp(g.compression, "gzip") == 0;
-  if (g.compression && *g.compression && !gzip && strcmp(g.compression, "none") != 0)
-    return weir_fail_field(err, "compression", "\"%s\" is not supported: use gzip or none", g.compression);
+  const char *name, *encoding;
+  if (grpc_encoding_out(g.compression, &name, &encoding))
+    return weir_fail_field(err, "compression", "\"%s\" is not supported: use gzip, zstd, snappy or none", g.compression);
+  if (encoding && compress_check(encoding, err)) return weir_fail_field(err, "compression", "%s", err->msg);
   struct weir_grpc_client *c = calloc(1, sizeof *c);
   WEIR_ASSERT(c != NULL);
   c->magic = CLIENT_MAGIC;
   c->loop = loop;
-  c->gzip = gzip;
+  c->encoding_name = name;
+  c->encoding = encoding;
   build_headers(c, &g);
   struct weir_http_client_config http = { .size = sizeof http,
     .flags = WEIR_HTTP_H2_ONLY,

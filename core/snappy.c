@@ -58,6 +58,8 @@ static const struct library *library(struct weir_error *err) {
   return r ? NULL : &loaded;
 }
 
+int snappy_check(struct weir_error *err) { return library(err) ? 0 : WEIR_E_UNSUPPORTED; }
+
 /* --- CRC-32C ------------------------------------------------------------------------------------------- */
 
 #define SLICES 8

@@ -16,6 +16,7 @@
 int snappy_inflate(struct inflated *, const char *p, size_t n, struct weir_error *);
 /* Into a body of its own, which overdraws. */
 int snappy_deflate(struct pool *, int framed, const char *p, size_t n, struct weir_body **ret, struct weir_error *);
+int snappy_check(struct weir_error *); /* WEIR_E_UNSUPPORTED: the library can not be loaded */
 /* CRC-32C (Castagnoli), masked as the framing wants it. */
 uint32_t snappy_masked_crc(const char *p, size_t n);
 

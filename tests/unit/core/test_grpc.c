@@ -167,22 +167,25 @@ static void a_taken_body_outlives_the_request(void **state) {
   echo_sizes("/t.Service/Take");
 }
 
-static void gzip_requests_are_inflated(void **state) {
+static void compressed_requests_are_inflated(void **state) {
+  static const char *const compressions[] = { "gzip", "zstd", "snappy" };
   (void)state;
-  engine->client_close(client);
-  connect_with("gzip");
-  struct outcome o;
   size_t n = MAX_MESSAGE;
   char *p = calloc(1, n);
-  call_bytes("/t.Service/Take", p, n, 0, &o);
-  assert_int_equal(o.code, WEIR_GRPC_OK);
-  assert_int_equal(o.n, n);
-  assert_memory_equal(o.answer, p, n);
-  outcome_done(&o);
-  call_bytes("/t.Service/Echo", NULL, 0, 0, &o);
-  assert_int_equal(o.code, WEIR_GRPC_OK);
-  assert_int_equal(o.n, 0);
-  outcome_done(&o);
+  for (int i = 0; i < 3; i++) {
+    struct outcome o;
+    engine->client_close(client);
+    connect_with(compressions[i]);
+    call_bytes("/t.Service/Take", p, n, 0, &o);
+    assert_int_equal(o.code, WEIR_GRPC_OK);
+    assert_int_equal(o.n, n);
+    assert_memory_equal(o.answer, p, n);
+    outcome_done(&o);
+    call_bytes("/t.Service/Echo", NULL, 0, 0, &o);
+    assert_int_equal(o.code, WEIR_GRPC_OK);
+    assert_int_equal(o.n, 0);
+    outcome_done(&o);
+  }
   free(p);
 }
 
@@ -204,11 +207,11 @@ static void a_full_budget_does_not_keep_a_client_from_sending(void **state) {
 }
 
 static void a_message_over_the_limit_is_resource_exhausted(void **state) {
-  static const char *const compressions[] = { "none", "gzip" };
+  static const char *const compressions[] = { "none", "gzip", "zstd", "snappy" };
   (void)state;
   struct outcome o;
   char *p = calloc(1, 3 * MAX_MESSAGE);
-  for (int i = 0; i < 2; i++) {
+  for (int i = 0; i < 4; i++) {
     engine->client_close(client);
     connect_with(compressions[i]);
     for (size_t n = MAX_MESSAGE + 1; n <= 3 * MAX_MESSAGE; n += 2 * MAX_MESSAGE - 1) {
@@ -441,7 +444,7 @@ static void an_unknown_compression_is_refused(void **state) {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
-  struct CMUnitTest tests[] = { T(messages_of_all_sizes_come_back), T(a_taken_body_outlives_the_request), T(gzip_requests_are_inflated),
+  struct CMUnitTest tests[] = { T(messages_of_all_sizes_come_back), T(a_taken_body_outlives_the_request), T(compressed_requests_are_inflated),
     T(a_full_budget_does_not_keep_a_client_from_sending),
     T(a_message_over_the_limit_is_resource_exhausted), T(statuses_travel_whole), T(an_unknown_method_is_unimplemented),
     T(a_call_ends_at_its_deadline), T(an_answer_may_come_later), T(many_calls_share_a_connection),

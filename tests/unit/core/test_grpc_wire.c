@@ -22,11 +22,11 @@ static size_t frame(char *out, int flag, uint32_t declared, const void *p, size_
   return GRPC_PREFIX + n;
 }
 
-static size_t gzip(const void *p, size_t n, char *out, size_t cap) {
+static size_t packed_as(const char *encoding, const void *p, size_t n, char *out, size_t cap) {
   struct weir_iov v = { p, n };
   struct weir_body *packed;
   struct weir_error err;
-  assert_int_equal(compress_deflate(loop.pool, "gzip", 6, &v, 1, &packed, &err), 0);
+  assert_int_equal(compress_deflate(loop.pool, encoding, 6, &v, 1, &packed, &err), 0);
   size_t packed_n = packed->n;
   assert_true(packed_n <= cap);
   memcpy(out, packed->p, packed_n);
@@ -146,7 +146,7 @@ static void requests_that_are_not_grpc(void **state) {
     { "GET", "GET", "/t.Service/Echo", OK_TYPE, NULL, NULL, 405, 0, "POST" },
     { "unknown method", "POST", "/t.Service/Nope", OK_TYPE, NULL, NULL, 200, 12, "unknown method /t.Service/Nope" },
     { "prefix of a method", "POST", "/t.Service/Ech", OK_TYPE, NULL, NULL, 200, 12, "unknown method" },
-    { "unknown encoding", POST_ECHO, OK_TYPE, "snappy", NULL, 200, 12, "grpc-encoding \"snappy\" is not supported" },
+    { "unknown encoding", POST_ECHO, OK_TYPE, "lz4", NULL, 200, 12, "grpc-encoding \"lz4\" is not supported: use one of identity,gzip,zstd,snappy" },
     { "bad timeout", POST_ECHO, OK_TYPE, NULL, "5s", 200, 13, "malformed grpc-timeout" },
     { "endless timeout", POST_ECHO, OK_TYPE, NULL, "99999999H", 200, 0, "" },
     { "+proto", POST_ECHO, "application/grpc+proto", NULL, NULL, 200, 0, "" },
@@ -158,10 +158,10 @@ static void requests_that_are_not_grpc(void **state) {
 
 static void an_unknown_encoding_is_told_what_is_known(void **state) {
   (void)state;
-  struct request q = { .method = "POST", .path = "/t.Service/Echo", .type = OK_TYPE, .encoding = "zstd" };
+  struct request q = { .method = "POST", .path = "/t.Service/Echo", .type = OK_TYPE, .encoding = "br" };
   struct heard h;
   ask(&q, NULL, 0, &h);
-  assert_string_equal(h.accept, "identity,gzip");
+  assert_string_equal(h.accept, "identity,gzip,zstd,snappy");
   assert_string_equal(h.code, "12");
   assert_string_equal(h.type, OK_TYPE);
   assert_false(h.has_details);
@@ -202,33 +202,40 @@ static void broken_framing_is_internal(void **state) {
   assert_int_equal(served, 0);
 }
 
-static void gzip_is_bounded_and_checked(void **state) {
-  (void)state;
-  char packed[8192], body[8192 + 8];
+static void check_encoding(const char *encoding) {
+  static char packed[65536], body[65536 + 8];
+  const char *own = strcmp(encoding, "snappy") == 0 ? "x-snappy-framed" : encoding; /* what gRPC means by it */
   char *zeros = calloc(1, 4 * MAX_MESSAGE);
-  struct request q = { "good", POST_ECHO, OK_TYPE, "gzip", NULL, 200, 0, "" };
-  size_t n = gzip(zeros, MAX_MESSAGE, packed, sizeof packed);
+  struct request q = { "good", POST_ECHO, OK_TYPE, encoding, NULL, 200, 0, "" };
+  size_t n = packed_as(own, zeros, MAX_MESSAGE, packed, sizeof packed);
+  served = 0;
   expect(&q, body, frame(body, 1, (uint32_t)n, packed, n));
-  q.what = "flag clear under gzip";
+  q.what = "flag clear under an encoding";
   expect(&q, body, frame(body, 0, 2, "hi", 2));
   assert_int_equal(served, 2);
   q.what = "bomb";
   q.want_code = 8;
   q.want_text = "over max_recv_msg_size_mib (256 KiB) after decompression";
-  n = gzip(zeros, 4 * MAX_MESSAGE, packed, sizeof packed);
+  n = packed_as(own, zeros, 4 * MAX_MESSAGE, packed, sizeof packed);
   expect(&q, body, frame(body, 1, (uint32_t)n, packed, n));
-  q.what = "damaged";
+  q.what = "cut";
   q.want_code = 13;
   q.want_text = "cannot decompress";
-  n = gzip(zeros, 1000, packed, sizeof packed);
-  packed[n - 6] = (char)(packed[n - 6] ^ 0x55);
-  expect(&q, body, frame(body, 1, (uint32_t)n, packed, n));
-  q.what = "not gzip";
-  expect(&q, body, frame(body, 1, 3, "abc", 3));
-  q.what = "empty gzip";
+  n = packed_as(own, zeros, 1000, packed, sizeof packed);
+  expect(&q, body, frame(body, 1, (uint32_t)n - 1, packed, n - 1));
+  q.what = "another format";
+  expect(&q, body, frame(body, 1, 3, "\xff\xfe\xfd", 3));
+  q.what = "empty";
   expect(&q, body, frame(body, 1, 0, "", 0));
   assert_int_equal(served, 2);
   free(zeros);
+}
+
+static void encodings_are_bounded_and_checked(void **state) {
+  (void)state;
+  check_encoding("gzip");
+  check_encoding("zstd");
+  check_encoding("snappy");
 }
 
 static void a_body_over_the_limit_is_refused_in_grpc(void **state) {
@@ -384,7 +391,7 @@ static void statuses_are_read_wherever_they_stand(void **state) {
 static void broken_messages_are_not_ok(void **state) {
   (void)state;
   static char packed[256], squeezed[300];
-  size_t n = gzip("hello hello hello", 17, packed, sizeof packed);
+  size_t n = packed_as("gzip", "hello hello hello", 17, packed, sizeof packed);
   size_t squeezed_n = frame(squeezed, 1, (uint32_t)n, packed, n);
   const struct answer cases[] = {
     { "gzip", 200, OK_TYPE, "gzip", NULL, "0", NULL, NULL, squeezed, squeezed_n, 0, "" },
@@ -406,7 +413,7 @@ static void broken_messages_are_not_ok(void **state) {
 static void a_full_budget_does_not_lose_answers(void **state) {
   (void)state;
   static char packed[256], squeezed[300];
-  size_t n = gzip("hello hello hello", 17, packed, sizeof packed);
+  size_t n = packed_as("gzip", "hello hello hello", 17, packed, sizeof packed);
   const struct answer a = {
     "gzip", 200, OK_TYPE, "gzip", NULL, "0", NULL, NULL, squeezed, frame(squeezed, 1, (uint32_t)n, packed, n), 0, ""
   };
@@ -442,7 +449,7 @@ int main(void) {
     SERVER(requests_that_are_not_grpc),
     SERVER(an_unknown_encoding_is_told_what_is_known),
     SERVER(broken_framing_is_internal),
-    SERVER(gzip_is_bounded_and_checked),
+    SERVER(encodings_are_bounded_and_checked),
     SERVER(a_body_over_the_limit_is_refused_in_grpc),
     SERVER(a_full_budget_is_unavailable_with_a_delay),
     CLIENT(answers_that_are_not_grpc_map_by_http_status),
