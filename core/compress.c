@@ -2,6 +2,7 @@
 
 #include <libdeflate.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/assert.h"
 #include "core/compress_internal.h"
@@ -31,7 +32,7 @@ static enum encoding encoding_of(struct weir_str name) {
   } known[] = { { "gzip", GZIP }, { "zstd", ZSTD }, { "deflate", ZLIB }, { "zlib", ZLIB }, { "snappy", SNAPPY }, { "x-snappy-framed", SNAPPY_FRAMED },
     { "x-gzip", GZIP } };
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-    if (weir_str_eq(name, weir_str_of(known[i].name))) return known[i].is;
+    if (name.n == strlen(known[i].name) && strncasecmp(name.p, known[i].name, name.n) == 0) return known[i].is; /* RFC 9110 section 8.4.1 */
   return UNKNOWN;
 }
 

@@ -287,7 +287,10 @@ int grpc_client_open(
   const char *name, *encoding;
   if (grpc_encoding_out(g.compression, &name, &encoding))
     return weir_fail_field(err, "compression", "\"%s\" is not supported: use gzip, zstd, snappy or none", g.compression);
-  if (encoding && compress_check(encoding, err)) return weir_fail_field(err, "compression", "%s", err->msg);
+  if (encoding && compress_check(encoding, err)) {
+    snprintf(err->field, sizeof err->field, "compression");
+    return err->code;
+  }
   struct weir_grpc_client *c = calloc(1, sizeof *c);
   WEIR_ASSERT(c != NULL);
   c->magic = CLIENT_MAGIC;

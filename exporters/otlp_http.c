@@ -17,18 +17,24 @@
 
 #include "plugins/kit/otlp_export.h"
 
-#define GZIP 0
-#define NONE 1
+#define NONE 1 /* compression */
 #define MAX_HEADERS 64
 #define RETRY_MAX_S (24 * 3600L)
 
 struct http_export_config {
   const char *endpoint, *traces_endpoint, *metrics_endpoint, *logs_endpoint, *user_agent;
   int32_t compression, encoding;
+  int64_t level; /* of compression_params */
   int64_t timeout, idle_conn_timeout;
   uint64_t max_conns_per_host;
   struct weir_map headers, auth;
   const struct otlp_tls_config *tls;
+};
+
+static const struct weir_field compression_fields[] = {
+  { "level", WEIR_T_INT, 0, offsetof(struct http_export_config, level), "0", "-1", NULL, NULL, NULL,
+    "1 (fastest) to 9 for gzip, zlib and deflate, to 11 for zstd; 0 or -1 for the default, which is 1 here.", NULL, 0 },
+  WEIR_FIELD_END,
 };
 
 static const struct weir_field fields[] = {
@@ -38,8 +44,9 @@ static const struct weir_field fields[] = {
   { "metrics_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, metrics_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for metrics.", NULL, 0 },
   { "logs_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, logs_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for logs.", NULL, 0 },
   { "timeout", WEIR_T_DURATION, 0, offsetof(struct http_export_config, timeout), "30s", "1ms", NULL, NULL, NULL, "How long one attempt may take.", NULL, 0 },
-  { "compression", WEIR_T_ENUM, 0, offsetof(struct http_export_config, compression), "gzip", NULL, NULL, "gzip|none|zstd|snappy|zlib|deflate|lz4", NULL,
-    "gzip (level 1) or none. The others are not in this version yet.", NULL, 0 },
+  { "compression", WEIR_T_ENUM, 0, offsetof(struct http_export_config, compression), "gzip", NULL, NULL, "gzip|none|zstd|snappy|zlib|deflate|x-snappy-framed", NULL,
+    "How bodies are compressed; deflate and zlib are one format, snappy is a block.", NULL, 0 },
+  { "compression_params", WEIR_T_GROUP, 0, 0, NULL, NULL, NULL, NULL, NULL, "How hard compression tries.", compression_fields, 0 },
   { "encoding", WEIR_T_ENUM, 0, offsetof(struct http_export_config, encoding), "proto", NULL, NULL, "proto|json", NULL,
     "proto, or json (OTLP/JSON: larger and dearer; unknown fields are left out, invalid UTF-8 becomes U+FFFD). Answers are read as what they say they are.", NULL, 0 },
   { "headers", WEIR_T_MAP, WEIR_SECRET, offsetof(struct http_export_config, headers), NULL, NULL, NULL, NULL, NULL, "Headers sent with each request.", NULL, 0 },
@@ -51,6 +58,11 @@ static const struct weir_field fields[] = {
   { "auth", WEIR_T_MAP, 0, offsetof(struct http_export_config, auth), NULL, NULL, NULL, NULL, NULL, "Authentication is not in this version yet: setting it is an error.", NULL, 0 },
   WEIR_FIELD_END,
 };
+
+static const struct coding {
+  const char *name;
+  int highest; /* level */
+} codings[] = { { "gzip", 9 }, { "none", 0 }, { "zstd", 11 }, { "snappy", 0 }, { "zlib", 9 }, { "deflate", 9 }, { "x-snappy-framed", 0 } }; /* in the field's order */
 
 struct exporter {
   const struct weir_host *host;
@@ -72,7 +84,19 @@ struct attempt {
 
 /* --- the answer ---------------------------------------------------------------------------------------------------------- */
 
-/* Retry-After: seconds or an HTTP date (RFC 9110 section 10.2.3). */
+/* The three forms of a date that a recipient must take (RFC 9110 section 5.6.7), in seconds since 1970; -1: none of them. */
+static time_t http_date(const char *text) {
+  static const char *const forms[] = { "%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y" };
+  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    struct tm tm;
+    memset(&tm, 0, sizeof tm);
+    const char *end = strptime(text, forms[i], &tm);
+    if (end && !*end) return timegm(&tm);
+  }
+  return -1;
+}
+
+/* Retry-After: seconds or an HTTP date (RFC 9110 section 10.2.3), at most a day. */
 static int64_t retry_after_ns(struct exporter *e, const struct weir_http_response *r) {
   struct weir_str v = weir_http_find(r->headers, r->n_headers, "retry-after");
   char text[64], *end;
@@ -80,14 +104,8 @@ static int64_t retry_after_ns(struct exporter *e, const struct weir_http_respons
   memcpy(text, v.p, v.n);
   text[v.n] = 0;
   long s = strtol(text, &end, 10);
-  if (end == text) {
-    struct tm tm;
-    memset(&tm, 0, sizeof tm);
-    if (!strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm)) return 0;
-    s = (long)(timegm(&tm) - (time_t)(e->host->now_unix_ns() / 1000000000));
-  } else if (*end) {
-    return 0;
-  }
+  if (end == text) s = (long)(http_date(text) - (time_t)(e->host->now_unix_ns() / 1000000000));
+  else if (*end) return 0;
   return s <= 0 ? 0 : (s < RETRY_MAX_S ? s : RETRY_MAX_S) * 1000000000L;
 }
 
@@ -177,9 +195,9 @@ static int make_body(struct exporter *e, struct attempt *a, struct weir_iov *one
     *ret = one;
     *ret_n = 1;
   }
-  if (e->cfg->compression != GZIP) return 0;
+  if (e->cfg->compression == NONE) return 0;
   a->packed = NULL;
-  r = e->http->deflate(e->stage, "gzip", 1, *ret, *ret_n, &a->packed, err);
+  r = e->http->deflate(e->stage, codings[e->cfg->compression].name, e->cfg->level > 0 ? (int)e->cfg->level : 0, *ret, *ret_n, &a->packed, err);
   e->http->body_free(json);
   if (r) return WEIR_E_NOMEM;
   *one = (struct weir_iov){ a->packed->p, a->packed->n };
@@ -246,12 +264,22 @@ static int split_url(struct exporter *e, const char *url, const char *field, con
   return 0;
 }
 
+/* The level, and whether the library is there. */
+static int check_compression(struct exporter *e, struct weir_error *err) {
+  const struct coding *c = &codings[e->cfg->compression];
+  struct weir_iov nothing = { "", 0 };
+  struct weir_body *probe;
+  if (e->cfg->level > 0 && !c->highest) return weir_fail_field(err, "compression_params.level", "%s has no levels", c->name);
+  if (e->cfg->level > c->highest)
+    return weir_fail_field(err, "compression_params.level", "%lld is over %d, the highest level of %s", (long long)e->cfg->level, c->highest, c->name);
+  if (e->cfg->compression == NONE) return 0;
+  int r = e->http->deflate(e->stage, c->name, 0, &nothing, 1, &probe, err);
+  if (r) snprintf(err->field, sizeof err->field, "compression");
+  else e->http->body_free(probe);
+  return r;
+}
+
 static int check(const struct http_export_config *cfg, struct weir_error *err) {
-  if (cfg->compression > NONE) {
-    weir_fail_field(err, "compression", "this compression is not in this version yet");
-    weir_hint(err, "use gzip or none");
-    return WEIR_E_CONFIG;
-  }
   if (cfg->auth.n) return weir_fail_field(err, "auth", "authentication is not in this version yet");
   if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
   return 0;
@@ -278,11 +306,13 @@ static int open_parts(struct exporter *e, struct weir_error *err) {
     weir_hint(err, "add `endpoint: http://host:4318`");
     return WEIR_E_CONFIG;
   }
-  int r = url ? split_url(e, url, field, NULL, err) : split_url(e, e->cfg->endpoint, "endpoint", suffix, err);
+  int r = check_compression(e, err);
+  if (r) return r;
+  r = url ? split_url(e, url, field, NULL, err) : split_url(e, e->cfg->endpoint, "endpoint", suffix, err);
   if (r) return r;
   add_header(e, "content-type", e->cfg->encoding ? "application/json" : "application/x-protobuf");
   add_header(e, "user-agent", e->cfg->user_agent);
-  if (e->cfg->compression == GZIP) add_header(e, "content-encoding", "gzip");
+  if (e->cfg->compression != NONE) add_header(e, "content-encoding", codings[e->cfg->compression].name);
   for (size_t i = 0; i < e->cfg->headers.n; i++) add_header(e, e->cfg->headers.v[i].key, e->cfg->headers.v[i].value);
   struct weir_http_client_config cfg = { .size = sizeof cfg, .endpoint = e->authority, .max_response_bytes = 64u << 10,
     .max_connections = (uint32_t)e->cfg->max_conns_per_host, .idle_timeout_ns = e->cfg->idle_conn_timeout };

@@ -7,8 +7,6 @@
 #include <weir/grpc.h>
 #include <weir/otlp.h>
 
-#define GZIP 0
-#define NONE 1
 #define MAX_HEADERS 64
 
 /* --- configuration --------------------------------------------------------------------------------------------------- */
@@ -28,7 +26,7 @@ const struct weir_field otlp_export_fields[] = {
   { "endpoint", WEIR_T_STRING, WEIR_REQUIRED | WEIR_NONEMPTY, offsetof(struct otlp_export_config, endpoint), NULL, NULL, NULL, NULL, NULL,
     "The back end's gRPC address: host:port, or http://host:port for plaintext.", NULL, 0 },
   { "compression", WEIR_T_ENUM, 0, offsetof(struct otlp_export_config, compression), "gzip", NULL, NULL, "gzip|none|zstd|snappy", NULL,
-    "gzip (level 1: higher levels cost more than the rest of the pipeline) or none. zstd and snappy are not in this version yet.", NULL, 0 },
+    "gzip or zstd (level 1: higher levels cost more than the rest of the pipeline), snappy (framed, as gRPC peers have it) or none.", NULL, 0 },
   { "headers", WEIR_T_MAP, WEIR_SECRET, offsetof(struct otlp_export_config, headers), NULL, NULL, NULL, NULL, NULL, "Metadata sent with each request.", NULL, 0 },
   { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct otlp_export_config, tls), NULL, NULL, NULL, NULL, NULL,
     "How the connection is secured. TLS is not in this version yet: `insecure: true` says that plaintext is meant.", otlp_tls_fields, sizeof(struct otlp_tls_config) },
@@ -184,15 +182,12 @@ static const char *path_of(uint32_t signal) {
 }
 
 static int check(const struct otlp_export_config *cfg, int *ret_skip, struct weir_error *err) {
-  if (cfg->compression > NONE) {
-    weir_fail_field(err, "compression", "%s is not in this version yet", cfg->compression == 2 ? "zstd" : "snappy");
-    weir_hint(err, "use gzip or none");
-    return WEIR_E_CONFIG;
-  }
   if (cfg->auth.n) return weir_fail_field(err, "auth", "authentication is not in this version yet");
   if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
   return otlp_check_plain(cfg->endpoint, cfg->tls && cfg->tls->insecure, cfg->tls != NULL, ret_skip, err);
 }
+
+static const char *const compressions[] = { "gzip", "none", "zstd", "snappy" }; /* in the field's order */
 
 static int open_client(struct exporter *e, const char *endpoint, struct weir_error *err) {
   struct weir_http_header metadata[MAX_HEADERS];
@@ -202,7 +197,7 @@ static int open_client(struct exporter *e, const char *endpoint, struct weir_err
     metadata[n].value = weir_str_of(e->cfg->headers.v[n].value);
   }
   struct weir_grpc_client_config cfg = { .size = sizeof cfg, .endpoint = endpoint, .authority = e->cfg->authority,
-    .compression = e->cfg->compression == GZIP ? "gzip" : "none", .user_agent = e->cfg->user_agent, .metadata = metadata, .n_metadata = n };
+    .compression = compressions[e->cfg->compression], .user_agent = e->cfg->user_agent, .metadata = metadata, .n_metadata = n };
   int r = e->grpc->client_open(e->stage, &cfg, &e->client, err);
   if (r && !err->field[0]) snprintf(err->field, sizeof err->field, "endpoint");
   return r;

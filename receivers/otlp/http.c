@@ -1,6 +1,7 @@
 /* OTLP/HTTP: POST of protobuf or JSON to one path per signal; answers are what the request is. Source: the OTLP specification, "OTLP/HTTP". */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "otlp.h"
 
@@ -85,12 +86,35 @@ void otlp_http_ok(struct otlp *r, struct weir_http_exchange *ex, int json, uint3
   reply_with(r, ex, json, 200, body, n, -1);
 }
 
+static int is_taken(const struct otlp *r, struct weir_str encoding) {
+  const struct weir_strings *list = &r->cfg->protocols.http->compression_algorithms;
+  if (encoding.n == 6 && !strncasecmp(encoding.p, "x-gzip", 6)) encoding = weir_str_of("gzip"); /* RFC 9110 section 8.4.1.3 */
+  for (size_t i = 0; i < list->n; i++)
+    if (encoding.n == strlen(list->v[i]) && !strncasecmp(encoding.p, list->v[i], encoding.n)) return 1;
+  return 0;
+}
+
+static void refuse_encoding(struct otlp *r, struct weir_http_exchange *ex, int json, struct weir_str encoding) {
+  const struct weir_strings *list = &r->cfg->protocols.http->compression_algorithms;
+  char msg[256], *to = msg;
+  to += snprintf(to, sizeof msg, "content-encoding \"%.*s\" is not taken here: use ", (int)(encoding.n < 40 ? encoding.n : 40), encoding.p);
+  for (size_t i = 0; i < list->n && to < msg + sizeof msg - 64; i++)
+    if (*list->v[i]) to += snprintf(to, 40, "%s, ", list->v[i]);
+  snprintf(to, 20, "%s", to[-1] == ' ' && to[-2] == ',' ? "or none" : "none");
+  otlp_http_answer(r, ex, json, 415, WEIR_GRPC_INVALID_ARGUMENT, msg, -1);
+}
+
 /* The body as it is meant: inflated within the limit. NULL: answered. */
 static struct weir_body *plain_body(struct otlp *r, struct weir_http_exchange *ex, const struct weir_http_request *req, int json) {
   struct weir_str encoding = weir_http_find(req->headers, req->n_headers, "content-encoding");
   struct weir_body *body = r->http->body_take(ex), *plain = NULL;
   struct weir_error err;
   if (encoding.n == 0 || weir_str_eq(encoding, weir_str_of("identity"))) return body;
+  if (!is_taken(r, encoding)) {
+    r->http->body_free(body);
+    refuse_encoding(r, ex, json, encoding);
+    return NULL;
+  }
   int code = r->http->inflate(r->stage, encoding, body->p, body->n, r->cfg->protocols.http->max_request_body_size, &plain, &err);
   r->http->body_free(body);
   if (code == 0) return plain;

@@ -95,6 +95,9 @@ static const struct weir_field http_fields[] = {
   { "logs_url_path", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct http_config, logs_url_path), "/v1/logs", NULL, NULL, NULL, NULL, "Where logs are posted.", NULL, 0 },
   { "max_request_body_size", WEIR_T_BYTES, 0, offsetof(struct http_config, max_request_body_size), "20MiB", "1", "2147483647", NULL, NULL,
     "The largest body, before and after decompression; larger ones are answered 413 (the Collector: 400; the specification: 413).", NULL, 0 },
+  { "compression_algorithms", WEIR_T_STRINGS, 0, offsetof(struct http_config, compression_algorithms),
+    "[gzip, zstd, zlib, snappy, deflate, x-snappy-framed]", NULL, NULL, NULL, NULL,
+    "The content-encodings that are taken; another one is answered 415 (the Collector: 400). [] takes uncompressed bodies only, which are always taken.", NULL, 0 },
   { "read_header_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, read_header_timeout), "1m", "1ms", NULL, NULL, NULL,
     "How long a request's headers may take; then 408.", NULL, 0 },
   { "read_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, read_timeout), "0", "0", NULL, NULL, NULL,
@@ -135,6 +138,19 @@ static int refuse_later(const char *protocol, const char *key, int is_set, const
   return WEIR_E_CONFIG;
 }
 
+static int check_algorithms(const struct http_config *h, struct weir_error *err) {
+  static const char *const known[] = { "gzip", "zstd", "zlib", "snappy", "deflate", "x-snappy-framed", "" }; /* "": uncompressed, as the Collector lists it */
+  for (size_t i = 0; i < h->compression_algorithms.n; i++) {
+    size_t k = 0;
+    while (k < sizeof known / sizeof *known && strcmp(known[k], h->compression_algorithms.v[i]) != 0) k++;
+    if (k < sizeof known / sizeof *known) continue;
+    weir_fail_field(err, "protocols.http.compression_algorithms", "`%s` is not offered", h->compression_algorithms.v[i]);
+    weir_hint(err, "use some of gzip, zstd, zlib, snappy, deflate, x-snappy-framed");
+    return WEIR_E_CONFIG;
+  }
+  return 0;
+}
+
 static int check(const struct otlp_config *cfg, struct weir_error *err) {
   const struct grpc_config *g = cfg->protocols.grpc;
   const struct http_config *h = cfg->protocols.http;
@@ -153,6 +169,7 @@ static int check(const struct otlp_config *cfg, struct weir_error *err) {
       return weir_fail_field(err, "protocols.grpc.endpoint", "with transport: unix the endpoint is written unix:///path");
   }
   if (h) {
+    if ((r = check_algorithms(h, err))) return r;
     if ((r = refuse_later("http", "tls", h->tls.n > 0, "TLS", err))) return r;
     if ((r = refuse_later("http", "auth", h->auth.n > 0, "authentication", err))) return r;
     if ((r = refuse_later("http", "cors", h->cors != NULL, "CORS", err))) return r;

@@ -33,6 +33,7 @@ struct grpc_config {
 
 struct http_config {
   const char *endpoint, *traces_url_path, *metrics_url_path, *logs_url_path;
+  struct weir_strings compression_algorithms;
   uint64_t max_request_body_size;
   int64_t read_timeout, read_header_timeout, idle_timeout, write_timeout;
   int32_t include_metadata;

@@ -53,14 +53,16 @@ static void each_signal_goes_to_its_service_as_it_came(void **state) {
     uint32_t signal;
     const char *path;
   } signals[] = { { WEIR_TRACES, HARNESS_TRACES_RPC }, { WEIR_METRICS, HARNESS_METRICS_RPC }, { WEIR_LOGS, HARNESS_LOGS_RPC } };
-  static const char *const compression[] = { "", "compression: none" };
-  for (size_t i = 0; i < 6; i++) {
+  static const struct {
+    const char *keys, *encoding;
+  } compression[] = { { "", "gzip" }, { "compression: none", NULL }, { "compression: zstd", "zstd" }, { "compression: snappy", "snappy" } };
+  for (size_t i = 0; i < 12; i++) {
     struct fixture f;
     struct harness_waiter w = { 0 };
     uint32_t signal = signals[i % 3].signal;
     size_t n;
     char *p = harness_request(signal, 5, &n);
-    open_for(&f, (struct harness_setup){ .signal = signal }, compression[i / 3]);
+    open_for(&f, (struct harness_setup){ .signal = signal }, compression[i / 3].keys);
     harness_sink_grpc(&f.sink, f.h);
     harness_feed(f.h, harness_batch_bytes(f.h, signal, p, n, &w));
     assert_int_equal(w.heard, 0);
@@ -69,8 +71,8 @@ static void each_signal_goes_to_its_service_as_it_came(void **state) {
     assert_int_equal(f.sink.n, n);
     assert_memory_equal(f.sink.body, p, n);
     harness_has_header(f.sink.headers, "content-type", "application/grpc");
-    if (i < 3)
-      harness_has_header(f.sink.headers, "grpc-encoding", "gzip");
+    if (compression[i / 3].encoding)
+      harness_has_header(f.sink.headers, "grpc-encoding", compression[i / 3].encoding);
     else
       assert_null(strstr(f.sink.headers, "grpc-encoding"));
     harness_done_is(f.h, WEIR_DELIVERED, NULL);
@@ -397,8 +399,7 @@ static void refusals(void **state) {
       "endpoint: TLS is not in this version yet, and https:// asks for it; write http://" },
     { "{endpoint: 'dns:///b:4317', tls: {insecure: true}}", "endpoint: `dns:///b:4317` has a scheme that this version does not know" },
     { "{endpoint: 'http://b', tls: {insecure: true}}", "endpoint: " },
-    { "{endpoint: 'http://b:4317', compression: zstd}", "compression: zstd is not in this version yet; use gzip or none" },
-    { "{endpoint: 'http://b:4317', compression: snappy}", "compression: snappy is not in this version yet; use gzip or none" },
+    { "{endpoint: 'http://b:4317', compression: lz4}", "expected one of gzip, none, zstd, snappy" },
     { "{endpoint: 'http://b:4317', compression: brotli}", "`compression`" },
     { "{endpoint: 'http://b:4317', auth: {authenticator: a}}", "auth: authentication is not in this version yet" },
     { "{endpoint: 'http://b:4317', max_message_bytes: 1000}", "`max_message_bytes`" },

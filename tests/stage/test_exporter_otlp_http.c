@@ -57,15 +57,15 @@ static void answer_with(struct fixture *f, uint32_t status, const char *type, co
 
 /* --- what is sent ------------------------------------------------------------------------------------------------------- */
 
-static void check_body(struct fixture *f, int packed, const char *p, size_t n) {
-  if (!packed) {
+static void check_body(struct fixture *f, const char *encoding, const char *p, size_t n) {
+  if (!encoding) {
     assert_int_equal(f->sink.n, n);
     assert_memory_equal(f->sink.body, p, n);
     return;
   }
   struct weir_body *plain = NULL;
   struct weir_error err;
-  assert_int_equal(compress_inflate(f->h->loop.pool, weir_str_of("gzip"), f->sink.body, f->sink.n, 1 << 20, 0, &plain, &err), 0);
+  assert_int_equal(compress_inflate(f->h->loop.pool, weir_str_of(encoding), f->sink.body, f->sink.n, 1 << 20, 0, &plain, &err), 0);
   assert_int_equal(plain->n, n);
   assert_memory_equal(plain->p, p, n);
   body_free(plain);
@@ -77,15 +77,20 @@ static void each_signal_is_posted_to_its_path_as_it_came(void **state) {
     uint32_t signal;
     const char *path;
   } signals[] = { { WEIR_TRACES, "/v1/traces" }, { WEIR_METRICS, "/v1/metrics" }, { WEIR_LOGS, "/v1/logs" } };
-  static const char *const compression[] = { "", "compression: none" };
-  for (size_t i = 0; i < 6; i++) {
+  static const struct {
+    const char *keys, *encoding;
+  } compression[] = { { "", "gzip" }, { "compression: none", NULL }, { "compression: zstd", "zstd" }, { "compression: snappy", "snappy" },
+    { "compression: deflate", "deflate" }, { "compression: zlib", "zlib" }, { "compression: x-snappy-framed", "x-snappy-framed" },
+    { "compression: zstd, compression_params: {level: 11}", "zstd" }, { "compression_params: {level: 9}", "gzip" },
+    { "compression: deflate, compression_params: {level: -1}", "deflate" } };
+  for (size_t i = 0; i < 3 * sizeof compression / sizeof *compression; i++) {
     struct fixture f;
     struct harness_waiter w = { 0 };
     char address[32];
     uint32_t signal = signals[i % 3].signal;
     size_t n;
     char *p = harness_request(signal, 5, &n);
-    open_for(&f, (struct harness_setup){ .signal = signal }, compression[i / 3]);
+    open_for(&f, (struct harness_setup){ .signal = signal }, compression[i / 3].keys);
     harness_sink_http(&f.sink, f.h);
     harness_feed(f.h, harness_batch_bytes(f.h, signal, p, n, &w));
     assert_int_equal(w.heard, 0);
@@ -95,11 +100,11 @@ static void each_signal_is_posted_to_its_path_as_it_came(void **state) {
     snprintf(address, sizeof address, "127.0.0.1:%d", f.sink.port);
     assert_string_equal(f.sink.authority, address);
     harness_has_header(f.sink.headers, "content-type", "application/x-protobuf");
-    if (i < 3)
-      harness_has_header(f.sink.headers, "content-encoding", "gzip");
+    if (compression[i / 3].encoding)
+      harness_has_header(f.sink.headers, "content-encoding", compression[i / 3].encoding);
     else
       assert_null(strstr(f.sink.headers, "content-encoding"));
-    check_body(&f, i < 3, p, n);
+    check_body(&f, compression[i / 3].encoding, p, n);
     harness_done_is(f.h, WEIR_DELIVERED, NULL);
     harness_run(f.h);
     assert_int_equal(w.heard, 1);
@@ -244,19 +249,22 @@ static void retry_after_is_seconds_or_a_date(void **state) {
     { "99999999999999999999999", DAY_NS },
     { "Tue, 14 Nov 2023 22:13:50 GMT", 30 * NS_PER_S },
     { "Tue, 14 Nov 2023 22:13:19 GMT", 0 }, /* has passed */
+    { "Tuesday, 14-Nov-23 22:13:50 GMT", 30 * NS_PER_S }, /* the two obsolete forms of a date */
+    { "Tue Nov 14 22:13:50 2023", 30 * NS_PER_S },
+    { "Tue, 14 Nov 2023 22:13:50 GMT, more", 0 },
     { "Sat, 14 Nov 2099 22:13:50 GMT", DAY_NS },
     { "Tue, 14 Nov 2023 22:13:50", 0 },
   };
-  static const uint32_t statuses[] = { 429, 503 };
+  static const uint32_t statuses[] = { 429, 502, 503, 504 };
   struct fixture f;
   set_up(&f, "");
-  for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
-    f.sink.status = statuses[i % 2];
-    f.sink.retry_after = cases[i / 2].value;
+  for (size_t i = 0; i < 4 * sizeof cases / sizeof *cases; i++) {
+    f.sink.status = statuses[i % 4];
+    f.sink.retry_after = cases[i / 4].value;
     const struct harness_done *d = send_three(&f);
     harness_done_is(f.h, WEIR_RETRY, "HTTP ");
-    if (d->verdict.retry_after_ns != cases[i / 2].after_ns)
-      fail_msg("Retry-After \"%s\" was read as %lld ns", cases[i / 2].value, (long long)d->verdict.retry_after_ns);
+    if (d->verdict.retry_after_ns != cases[i / 4].after_ns)
+      fail_msg("Retry-After \"%s\" was read as %lld ns", cases[i / 4].value, (long long)d->verdict.retry_after_ns);
   }
   f.sink.status = 400;
   f.sink.retry_after = "7";
@@ -458,8 +466,12 @@ static void refusals(void **state) {
     { "endpoint: 'https://b:4318'", "endpoint: TLS is not in this version yet, and https:// asks for it; write http://" },
     { "{endpoint: 'http://b:1', traces_endpoint: 'https://b:4318'}", "traces_endpoint: TLS is not in this version yet" },
     { "{endpoint: 'http://b:1', traces_endpoint: 'b'}", "traces_endpoint: `b` is no URL" },
-    { "{endpoint: 'http://b:1', compression: zstd}", "compression: this compression is not in this version yet; use gzip or none" },
-    { "{endpoint: 'http://b:1', compression: snappy}", "compression: this compression is not in this version yet; use gzip or none" },
+    { "{endpoint: 'http://b:1', compression: lz4}", "expected one of gzip, none, zstd, snappy, zlib, deflate, x-snappy-framed" },
+    { "{endpoint: 'http://b:1', compression_params: {level: 10}}", "compression_params.level: 10 is over 9, the highest level of gzip" },
+    { "{endpoint: 'http://b:1', compression: zstd, compression_params: {level: 12}}", "12 is over 11, the highest level of zstd" },
+    { "{endpoint: 'http://b:1', compression: snappy, compression_params: {level: 1}}", "compression_params.level: snappy has no levels" },
+    { "{endpoint: 'http://b:1', compression: none, compression_params: {level: 1}}", "compression_params.level: none has no levels" },
+    { "{endpoint: 'http://b:1', compression_params: {level: -2}}", "`compression_params.level`" },
     { "{endpoint: 'http://b:1', compression: brotli}", "`compression`" },
     { "{endpoint: 'http://b:1', auth: {authenticator: a}}", "auth: authentication is not in this version yet" },
     { "{endpoint: 'http://b:1', max_conns_per_host: 0}", "`max_conns_per_host`" },

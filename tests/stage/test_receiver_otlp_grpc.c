@@ -80,8 +80,8 @@ static double counted(struct fixture *f, const char *what, const char *items) {
 
 static void a_request_of_each_signal_becomes_a_batch(void **state) {
   (void)state;
-  static const char *const compression[] = { "none", "gzip" };
-  for (size_t k = 0; k < 2; k++) {
+  static const char *const compression[] = { "none", "gzip", "zstd", "snappy" };
+  for (size_t k = 0; k < 4; k++) {
     struct fixture f;
     set_up_as(&f, (struct harness_setup){ 0 }, compression[k], NULL);
     for (size_t i = 0; i < 3; i++) {
@@ -257,8 +257,8 @@ static void signals_that_no_pipeline_uses_are_unimplemented(void **state) {
 static void a_message_over_the_limit_is_refused_packed_or_not(void **state) {
   (void)state;
   static char big[(1 << 20) + 1];
-  static const char *const compression[] = { "none", "gzip" };
-  for (size_t i = 0; i < 2; i++) {
+  static const char *const compression[] = { "none", "gzip", "zstd", "snappy" };
+  for (size_t i = 0; i < 4; i++) {
     struct fixture f;
     set_up_as(&f, (struct harness_setup){ .yaml = GRPC(", max_recv_msg_size_mib: 1") }, compression[i], NULL);
     call(&f, HARNESS_TRACES_RPC, big, sizeof big);

@@ -101,11 +101,11 @@ static double counted(struct fixture *f, const char *what, const char *items) {
   return harness_metric(f->h, name, "receiver=\"otlp\",transport=\"http\"");
 }
 
-static struct weir_body *gzip(struct fixture *f, const void *p, size_t n) {
+static struct weir_body *packed_as(struct fixture *f, const char *encoding, const void *p, size_t n) {
   struct weir_iov iov = { p, n };
   struct weir_body *body = NULL;
   struct weir_error err;
-  assert_int_equal(compress_deflate(f->pool, "gzip", 1, &iov, 1, &body, &err), 0);
+  assert_int_equal(compress_deflate(f->pool, encoding, 0, &iov, 1, &body, &err), 0);
   return body;
 }
 
@@ -160,25 +160,57 @@ static void an_empty_request_is_a_success_of_which_nobody_below_hears(void **sta
 
 static void compressed_bodies_are_unpacked(void **state) {
   (void)state;
+  static const char *const encodings[] = { "gzip", "x-gzip", "GZIP", "zstd", "zlib", "deflate", "snappy", "x-snappy-framed", "identity" };
   struct fixture f;
   set_up(&f, NULL);
-  struct weir_body *packed = gzip(&f, f.p, f.n);
-  post(&f, "/v1/traces", "gzip", packed->p, packed->n);
-  harness_wait_emitted(f.h, 1);
-  struct weir_batch *b = harness_take_emitted(f.h);
-  harness_same_bytes(b, f.p, f.n);
-  harness_settle(f.h, b, WEIR_DELIVERED);
-  check_ok(&f);
+  for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++) {
+    int plain = strcmp(encodings[i], "identity") == 0;
+    struct weir_body *packed = plain ? NULL : packed_as(&f, encodings[i], f.p, f.n);
+    post(&f, "/v1/traces", encodings[i], plain ? f.p : packed->p, plain ? f.n : packed->n);
+    harness_wait_emitted(f.h, 1);
+    struct weir_batch *b = harness_take_emitted(f.h);
+    harness_same_bytes(b, f.p, f.n);
+    harness_settle(f.h, b, WEIR_DELIVERED);
+    check_ok(&f);
+    body_free(packed);
+  }
+  struct weir_body *packed = packed_as(&f, "gzip", f.p, f.n);
   post(&f, "/v1/traces", "gzip", packed->p, packed->n - 9);
   check_status(&f, 400, WEIR_GRPC_INVALID_ARGUMENT, "gzip data", -1);
+  post(&f, "/v1/traces", "zstd", packed->p, packed->n);
+  check_status(&f, 400, WEIR_GRPC_INVALID_ARGUMENT, "zstd data", -1);
+  post(&f, "/v1/traces", "snappy", packed->p, packed->n);
+  check_status(&f, 400, WEIR_GRPC_INVALID_ARGUMENT, "snappy data", -1);
   post(&f, "/v1/traces", "br", packed->p, packed->n);
-  check_status(&f, 415, WEIR_GRPC_INVALID_ARGUMENT, "br", -1);
-  post(&f, "/v1/traces", "identity", f.p, f.n);
-  harness_wait_emitted(f.h, 1);
-  harness_expect(f.h, "0 1 2", WEIR_DELIVERED);
-  check_ok(&f);
+  check_status(&f, 415, WEIR_GRPC_INVALID_ARGUMENT,
+    "content-encoding \"br\" is not taken here: use gzip, zstd, zlib, snappy, deflate, x-snappy-framed, or none", -1);
+  post(&f, "/v1/traces", "lz4", packed->p, packed->n);
+  check_status(&f, 415, WEIR_GRPC_INVALID_ARGUMENT, "\"lz4\" is not taken here: use gzip, zstd,", -1);
+  post(&f, "/v1/traces", "gzip, gzip", packed->p, packed->n);
+  check_status(&f, 415, WEIR_GRPC_INVALID_ARGUMENT, "\"gzip, gzip\" is not taken here", -1);
   body_free(packed);
   tear_down(&f);
+}
+
+static void encodings_may_be_chosen(void **state) {
+  (void)state;
+  static const char *const yaml[] = { HTTP(", compression_algorithms: ['', zstd]"), HTTP(", compression_algorithms: []") };
+  static const char *const texts[] = { "\"gzip\" is not taken here: use zstd, or none", "\"gzip\" is not taken here: use none" };
+  for (int i = 0; i < 2; i++) {
+    struct fixture f;
+    set_up(&f, yaml[i]);
+    struct weir_body *packed = packed_as(&f, "gzip", f.p, f.n);
+    post(&f, "/v1/traces", "gzip", packed->p, packed->n);
+    check_status(&f, 415, WEIR_GRPC_INVALID_ARGUMENT, texts[i], -1);
+    post(&f, "/v1/traces", NULL, f.p, f.n);
+    harness_wait_emitted(f.h, 1);
+    harness_expect(f.h, "0 1 2", WEIR_DELIVERED);
+    check_ok(&f);
+    body_free(packed);
+    tear_down(&f);
+  }
+  harness_refuses(WEIR_RECEIVER, "otlp", WEIR_TRACES, "{protocols: {http: {compression_algorithms: [gzip, lz4]}}}",
+    "protocols.http.compression_algorithms: `lz4` is not offered; use some of gzip, zstd, zlib, snappy, deflate, x-snappy-framed");
 }
 
 static void paths_of_ones_own(void **state) {
@@ -466,7 +498,7 @@ static void a_body_over_the_limit_is_refused_packed_or_not(void **state) {
   set_up(&f, HTTP(", max_request_body_size: 4KiB"));
   post(&f, "/v1/traces", NULL, big, sizeof big);
   check_text(&f, 413, "max_request_body_size");
-  struct weir_body *packed = gzip(&f, big, sizeof big);
+  struct weir_body *packed = packed_as(&f, "gzip", big, sizeof big);
   assert_true(packed->n < 4096);
   post(&f, "/v1/traces", "gzip", packed->p, packed->n);
   check_status(&f, 413, WEIR_GRPC_INVALID_ARGUMENT, "", -1);
@@ -484,7 +516,7 @@ static void without_memory_a_request_may_come_again(void **state) {
   post(&f, "/v1/traces", NULL, big, sizeof big);
   check_text(&f, 503, "the memory limit of this process is reached");
   harness_has_header(f.r.headers, "retry-after", "1");
-  struct weir_body *packed = gzip(&f, big, sizeof big);
+  struct weir_body *packed = packed_as(&f, "gzip", big, sizeof big);
   post(&f, "/v1/traces", "gzip", packed->p, packed->n);
   check_status(&f, 503, WEIR_GRPC_UNAVAILABLE, "memory", NS_PER_S);
   harness_has_header(f.r.headers, "retry-after", "1");
@@ -527,6 +559,7 @@ int main(void) {
     cmocka_unit_test(the_records_are_readable),
     cmocka_unit_test(an_empty_request_is_a_success_of_which_nobody_below_hears),
     cmocka_unit_test(compressed_bodies_are_unpacked),
+    cmocka_unit_test(encodings_may_be_chosen),
     cmocka_unit_test(paths_of_ones_own),
     cmocka_unit_test(a_partial_success_says_how_many_and_why),
     cmocka_unit_test(a_retryable_refusal_says_when),

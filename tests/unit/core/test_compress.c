@@ -344,7 +344,7 @@ static void snappy_is_written_as_its_name_says(void **state) {
 
 static void other_encodings_are_named(void **state) {
   (void)state;
-  static const char *const unknown[] = { "br", "lz4", "", "GZIP", "gzip, gzip" };
+  static const char *const unknown[] = { "br", "lz4", "", "gzipp", "gzi", "gzip, gzip" };
   struct weir_body *back = NULL;
   struct weir_error err;
   struct weir_iov iov = { "x", 1 };
@@ -357,12 +357,21 @@ static void other_encodings_are_named(void **state) {
   }
 }
 
+static void names_have_no_case(void **state) {
+  (void)state;
+  struct weir_body *a = deflate_of("GZip", "x", 1), *back;
+  struct weir_error err;
+  assert_int_equal(inflate_to("X-GZIP", a->p, a->n, 100, &back, &err), 0);
+  body_free(back);
+  body_free(a);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = { T(what_is_deflated_inflates_to_the_same), T(pieces_are_gathered_in_order), T(concatenated_members_are_one_body),
     T(damage_is_told), T(zstd_of_unknown_size_needs_its_window), T(zstd_frames_may_be_skippable), T(zstd_sizes_that_lie_cost_nothing),
     T(a_bomb_is_refused_within_the_limit), T(gzip_sizes_that_lie_are_found), T(the_byte_budget_refuses_with_nomem), T(snappy_frames_follow_the_format),
-    T(snappy_chunks_are_limited), T(snappy_is_written_as_its_name_says), T(other_encodings_are_named) };
+    T(snappy_chunks_are_limited), T(snappy_is_written_as_its_name_says), T(other_encodings_are_named), T(names_have_no_case) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
