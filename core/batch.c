@@ -300,6 +300,12 @@ int batch_encode(struct weir_batch *b, const struct weir_iov **ret, size_t *ret_
   return 0;
 }
 
+uint64_t batch_measure(struct weir_batch *b) {
+  const struct weir_iov *iov;
+  size_t n, bytes;
+  return batch_encode(b, &iov, &n, &bytes, NULL) ? batch_bytes(b) : bytes;
+}
+
 void batch_cross(struct weir_batch *b, struct loop *to) {
   CHECK_MAGIC(b, BATCH_MAGIC);
   /* Also what nobody else holds: its arena takes memory from the pool of the lane it was made on. A part that crossed before is left alone, as

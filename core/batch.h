@@ -77,7 +77,9 @@ void batch_merge(struct weir_batch *into, struct weir_batch *from, int settle_no
 struct weir_batch *batch_split(struct weir_batch *, uint64_t items);
 /* Cuts off the first half of the batches it was merged from. NULL when it is one, or edits changed how many items there are. */
 struct weir_batch *batch_split_parents(struct weir_batch *);
-uint64_t batch_bytes(const struct weir_batch *);
+uint64_t batch_bytes(const struct weir_batch *); /* an upper bound when a part was edited */
+/* Exact: an edited part is encoded now, once, as batch_encode keeps what it made. */
+uint64_t batch_measure(struct weir_batch *);
 const struct weir_data *batch_read(struct weir_batch *, struct weir_error *);
 /* Leaves the batch with exactly one, exclusively held part; its tree. */
 struct weir_data *batch_write(struct weir_batch *, struct weir_error *);

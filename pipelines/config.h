@@ -47,6 +47,11 @@ struct config_pipeline {
 #define SIZER_REQUESTS 0
 #define SIZER_ITEMS 1
 #define SIZER_BYTES 2
+struct sender_batch_config {
+  int64_t flush_timeout_ns, min_size, max_size; /* 200ms 8192 0 (= without limit) */
+  int32_t sizer;                                /* -1 not given, 0 items, 1 bytes: sender_batch_sizer */
+  struct weir_strings metadata_keys;            /* refused until batches carry metadata */
+};
 struct sender_config {
   int64_t timeout_ns; /* 5s; an exporter that declares its own `timeout` field (otlp_http: 30s) has that one copied here */
   struct {
@@ -57,6 +62,7 @@ struct sender_config {
     int32_t block_on_overflow, wait_for_result; /* false */
     int32_t on_full; /* 0 refuse, 1 drop */
     const char *storage; /* refused clearly until disk queues land */
+    const struct sender_batch_config *batch; /* NULL: requests are sent as they came */
   } queue;
   struct {
     int32_t enabled; /* true */
@@ -65,6 +71,9 @@ struct sender_config {
   } retry;
 };
 extern const struct weir_field sender_fields[]; /* its table; ends with WEIR_FIELD_END */
+/* What the table can not say. 0, or the error, with err->field and a hint. */
+int sender_fields_check(const struct sender_config *, struct weir_error *);
+int sender_batch_sizer(const struct sender_config *); /* SIZER_ITEMS or SIZER_BYTES; the queue's, when that is one of them and batch names none */
 
 struct config_telemetry {
   int log_level, log_json;

@@ -155,10 +155,10 @@ static void bind(struct config_loader *l, struct config_component *c) {
   if (!sender) return;
   if (has_field(own, "timeout", &timeout) && timeout.type == WEIR_T_DURATION)
     memcpy(&sender->timeout_ns, (char *)config + timeout.offset, sizeof sender->timeout_ns);
-  if (!sender->queue.storage) return;
-  diag_error(l->ds, schema_find(c->body, c->pos, "sending_queue.storage"),
-    "`sending_queue.storage` of %s: queues on disk are not available yet", what);
-  diag_caret(l->ds, "remove it: the queue is kept in memory");
+  struct weir_error err = { 0 };
+  if (!sender_fields_check(sender, &err)) return;
+  diag_error(l->ds, schema_find(c->body, c->pos, err.field), "`%s` of %s: %s", err.field, what, err.msg);
+  diag_caret(l->ds, "%s", err.hint);
 }
 
 void config_bind_components(struct config_loader *l) {

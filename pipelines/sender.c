@@ -30,6 +30,12 @@ static struct weir_cell *cell(struct sender *s, int type, const char *name, cons
   return metrics_cell(s->metrics, type, name, labels, help, NULL, 0);
 }
 
+/* The Collector's buckets: the first are for items, all for bytes. */
+#define N_ITEM_SIZES 22u
+static const double batch_sizes[] = { 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10000, 20000, 30000,
+  50000, 100000, 200000, 300000, 400000, 500000, 600000, 700000, 800000, 900000, 1000000, 2000000, 3000000, 4000000, 5000000, 6000000, 7000000, 8000000,
+  9000000 };
+
 static void open_cells(struct sender *s, struct sender_cells *c) {
   char id[200], exporter[256], typed[320], labels[320];
   metrics_escape(s->id, id, sizeof id);
@@ -46,6 +52,12 @@ static void open_cells(struct sender *s, struct sender_cells *c) {
   c->items_sent = cell(s, METRIC_COUNTER, "weir_sender_items_sent_total", labels, "Items that the back end took.");
   c->queued = cell(s, METRIC_GAUGE, "weir_sender_items_queued", labels, "Items that wait in a sender's queue.");
   c->in_flight = cell(s, METRIC_GAUGE, "weir_sender_items_in_flight", labels, "Items being sent or waiting for their next try.");
+  if (sender_gathers(s)) {
+    c->batch_items = metrics_cell(s->metrics, METRIC_HISTOGRAM, "otelcol_exporter_queue_batch_send_size", typed, "Items in a request that was gathered.",
+      batch_sizes, N_ITEM_SIZES);
+    c->batch_bytes = metrics_cell(s->metrics, METRIC_HISTOGRAM, "otelcol_exporter_queue_batch_send_size_bytes", typed,
+      "Bytes of a request that was gathered, uncompressed.", batch_sizes, sizeof batch_sizes / sizeof *batch_sizes);
+  }
   for (int i = 0; i < N_REASONS; i++) {
     char with_reason[400];
     snprintf(with_reason, sizeof with_reason, "%s,reason=\"%s\"", labels, reasons[i]);
@@ -55,7 +67,7 @@ static void open_cells(struct sender *s, struct sender_cells *c) {
 
 static void release_cells(struct metrics *m, struct sender_cells *c) {
   struct weir_cell *all[] = { c->sent, c->send_failed, c->enqueue_failed, c->queue_size, c->in_flight_requests, c->enqueued, c->items_sent,
-    c->queued, c->in_flight };
+    c->queued, c->in_flight, c->batch_items, c->batch_bytes };
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) metrics_release(m, all[i]);
   for (int i = 0; i < N_REASONS; i++) metrics_release(m, c->rejected[i]);
 }
@@ -111,6 +123,7 @@ struct sender_lane *sender_add_lane(struct sender *s, struct loop *loop, struct 
   l->exporter = exporter;
   l->queue.tail = &l->queue.head;
   l->parked.tail = &l->parked.head;
+  l->ready.tail = &l->ready.head;
   l->done_tail = &l->done;
   l->step.fn = lane_step;
   l->step.arg = l;
@@ -124,7 +137,7 @@ struct sender_lane *sender_add_lane(struct sender *s, struct loop *loop, struct 
 }
 
 static void lane_free(struct sender_lane *l) {
-  WEIR_ASSERT(!l->queue.head && !l->parked.head && !l->active);
+  WEIR_ASSERT(!l->queue.head && !l->parked.head && !l->gathered && !l->ready.head && !l->active);
   for (struct attempt *a = l->spare, *next; a; a = next) {
     next = a->next;
     free(a);
@@ -231,7 +244,8 @@ void sender_put(struct sender_lane *l, struct weir_batch *b) {
     turn_away(l, b, REASON_SHUTDOWN, &v);
     return;
   }
-  b->charge = s->config->queue.enabled ? queue_unit(s, b) : 0;
+  if (sender_gathers(s)) batch_seal(b); /* it will wait for others */
+  b->charge = s->config->queue.enabled ? queue_measure(s, b) : 0;
   int was_reserved = b->reserved && l->reserved > 0;
   b->reserved = 0;
   if (s->config->queue.enabled) {
@@ -284,10 +298,33 @@ static void handle_answers(struct sender_lane *l) {
 }
 
 static void tell_drained(struct sender_lane *l) {
-  if (!l->drained || l->queue.head || l->parked.head || l->active) return;
+  if (!l->drained || l->queue.head || l->parked.head || l->gathered || l->ready.head || l->active) return;
   weir_fn_f *fn = l->drained;
   l->drained = NULL;
   fn(l->drained_arg);
+}
+
+static void begin_all(struct sender_lane *l, struct batch_list *from) {
+  while (from->head && l->n_active < l->max_active) {
+    struct weir_batch *b = queue_pop(from);
+    metric_add_own(l->cells.queued, -(int64_t)b->items);
+    if (from == &l->ready) {
+      metric_observe(l->cells.batch_items, (double)b->items);
+      metric_observe(l->cells.batch_bytes, (double)batch_bytes(b));
+    }
+    attempt_begin(l, b);
+  }
+}
+
+/* From the queue to consumers, by way of what is gathered. */
+static void gather_all(struct sender_lane *l) {
+  begin_all(l, &l->ready);
+  while (l->queue.head && !l->ready.head) {
+    gather_add(l, queue_pop(&l->queue));
+    begin_all(l, &l->ready);
+  }
+  if (l->draining && !l->queue.head) gather_flush(l);
+  begin_all(l, &l->ready);
 }
 
 static void lane_step(void *arg) {
@@ -295,11 +332,10 @@ static void lane_step(void *arg) {
   atomic_store(&l->waking, 0);
   handle_answers(l);
   queue_unpark(l);
-  while (l->queue.head && l->n_active < l->max_active && !l->abandoned) {
-    struct weir_batch *b = queue_pop(&l->queue);
-    metric_add_own(l->cells.queued, -(int64_t)b->items);
-    attempt_begin(l, b);
-  }
+  if (!l->abandoned && sender_gathers(l->sender))
+    gather_all(l);
+  else if (!l->abandoned)
+    begin_all(l, &l->queue);
   tell_drained(l);
 }
 
@@ -324,7 +360,8 @@ void sender_abandon(struct sender_lane *l) {
   struct weir_batch *b;
   while ((b = queue_pop(&l->parked))) turn_away(l, b, REASON_SHUTDOWN, &v);
   if (atomic_exchange(&l->has_parked, 0)) atomic_fetch_sub(&l->sender->parking, 1);
-  while ((b = queue_pop(&l->queue))) {
+  gather_flush(l);
+  while ((b = queue_pop(&l->ready)) || (b = queue_pop(&l->queue))) {
     metric_add_own(l->cells.queued, -(int64_t)b->items);
     queue_leave(l, b->charge);
     sender_give_up(l, b, REASON_SHUTDOWN, &v, 0);

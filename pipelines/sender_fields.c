@@ -5,6 +5,43 @@
 /* The keys of the Collector's exporterhelper, with its defaults; on_full is ours. */
 #define Q(member) offsetof(struct sender_config, queue.member)
 #define R(member) offsetof(struct sender_config, retry.member)
+#define B(member) offsetof(struct sender_batch_config, member)
+
+static const struct weir_field partition_fields[] = {
+  { .name = "metadata_keys",
+    .type = WEIR_T_STRINGS,
+    .offset = B(metadata_keys),
+    .doc = "Keep requests with different values of these metadata apart. Not in this version yet: setting it is an error." },
+  WEIR_FIELD_END,
+};
+
+static const struct weir_field batch_fields[] = {
+  { .name = "flush_timeout",
+    .type = WEIR_T_DURATION,
+    .offset = B(flush_timeout_ns),
+    .dflt = "200ms",
+    .min = "1ns",
+    .doc = "When to send what was gathered, however little it is." },
+  { .name = "min_size",
+    .type = WEIR_T_INT,
+    .offset = B(min_size),
+    .dflt = "8192",
+    .min = "0",
+    .doc = "How much is gathered before it is sent, in the unit of `sizer`, on each lane; 0 sends at once." },
+  { .name = "max_size",
+    .type = WEIR_T_INT,
+    .offset = B(max_size),
+    .dflt = "0",
+    .min = "0",
+    .doc = "The most that one request holds: larger ones are cut, except one item alone; 0 means without limit." },
+  { .name = "sizer",
+    .type = WEIR_T_ENUM,
+    .offset = B(sizer),
+    .choices = "items|bytes",
+    .doc = "What min_size and max_size count. Default: what the queue's sizer counts, and items when that is requests." },
+  { .name = "partition", .type = WEIR_T_GROUP, .offset = 0, .doc = "What is never put into one request.", .group = partition_fields },
+  WEIR_FIELD_END,
+};
 
 static const struct weir_field queue_fields[] = {
   { .name = "enabled",
@@ -46,6 +83,12 @@ static const struct weir_field queue_fields[] = {
     .type = WEIR_T_STRING,
     .offset = Q(storage),
     .doc = "Id of a storage extension that keeps the queue on disk. Not available yet." },
+  { .name = "batch",
+    .type = WEIR_T_OPT_GROUP,
+    .offset = Q(batch),
+    .group = batch_fields,
+    .group_size = sizeof(struct sender_batch_config),
+    .doc = "Gathers requests behind the queue into larger ones. Off unless the key is there; `batch: {}` takes the defaults." },
   { .name = "on_full",
     .type = WEIR_T_ENUM,
     .offset = Q(on_full),
@@ -112,3 +155,30 @@ const struct weir_field sender_fields[] = {
     .group = retry_fields },
   WEIR_FIELD_END,
 };
+
+int sender_batch_sizer(const struct sender_config *c) {
+  if (c->queue.batch->sizer >= 0) return c->queue.batch->sizer ? SIZER_BYTES : SIZER_ITEMS;
+  return c->queue.sizer == SIZER_BYTES ? SIZER_BYTES : SIZER_ITEMS;
+}
+
+/* The Collector's checks. */
+int sender_fields_check(const struct sender_config *c, struct weir_error *err) {
+  const struct sender_batch_config *b = c->queue.batch;
+  if (c->queue.storage) {
+    weir_fail_field(err, "sending_queue.storage", "queues on disk are not available yet");
+    weir_hint(err, "remove it: the queue is kept in memory");
+  } else if (b && b->metadata_keys.n) {
+    weir_fail_field(err, "sending_queue.batch.partition.metadata_keys", "requests do not carry metadata in this version yet");
+    weir_hint(err, "remove it: requests are gathered whatever their metadata");
+  } else if (b && b->max_size && b->max_size < b->min_size) {
+    weir_fail_field(err, "sending_queue.batch.max_size", "it must be greater or equal to min_size (%lld)", (long long)b->min_size);
+    weir_hint(err, "raise max_size, lower min_size, or write 0 for no limit");
+  } else if (b && c->queue.enabled && sender_batch_sizer(c) == c->queue.sizer && b->min_size > c->queue.queue_size) {
+    weir_fail_field(err, "sending_queue.batch.min_size", "min_size (%lld) must be less than or equal to queue_size (%lld), as both count %s",
+      (long long)b->min_size, (long long)c->queue.queue_size, c->queue.sizer == SIZER_BYTES ? "bytes" : "items");
+    weir_hint(err, "raise queue_size or lower min_size");
+  } else {
+    return 0;
+  }
+  return err->code;
+}

@@ -20,6 +20,7 @@
 
 struct sender_cells {
   struct weir_cell *sent, *send_failed, *enqueue_failed, *queue_size, *in_flight_requests; /* the Collector's */
+  struct weir_cell *batch_items, *batch_bytes; /* of sending_queue.batch, else NULL */
   struct weir_cell *enqueued, *items_sent, *queued, *in_flight, *rejected[N_REASONS];      /* the law's */
 };
 
@@ -52,6 +53,10 @@ struct sender_lane {
   struct loop *loop;
   struct weir_stage *exporter; /* NULL: the home lane has it */
   struct batch_list queue, parked;
+  struct weir_batch *gathered; /* sending_queue.batch: what grows until it is sent; NULL when empty */
+  uint64_t gathered_size;      /* in the unit of its sizer */
+  struct timer flush;
+  struct batch_list ready; /* gathered, waiting for a consumer; while one does, the queue is left alone */
   struct attempt *active, *spare;
   struct attempt *done, **done_tail;
   uint32_t n_active, max_active, n_spare;
@@ -80,7 +85,8 @@ struct sender {
 };
 
 /* sender_queue.c: room, FIFO, parking */
-uint64_t queue_unit(const struct sender *, const struct weir_batch *);
+uint64_t queue_unit(const struct sender *, const struct weir_batch *); /* of bytes, an upper bound when it was edited */
+uint64_t queue_measure(const struct sender *, struct weir_batch *);    /* exact */
 int queue_take_room(struct sender *, uint64_t n);
 void queue_give_room(struct sender_lane *, uint64_t n);
 void queue_leave(struct sender_lane *, uint64_t n); /* as queue_give_room, for what had entered */
@@ -89,6 +95,11 @@ struct weir_batch *queue_pop(struct batch_list *);
 void queue_enter(struct sender_lane *, struct weir_batch *); /* it has its room: count, answer, line up. Takes */
 void queue_park(struct sender_lane *, struct weir_batch *);
 void queue_unpark(struct sender_lane *);
+
+static inline int sender_gathers(const struct sender *s) { return s->config->queue.enabled && s->config->queue.batch; }
+/* sender_batch.c: requests gathered into larger ones; what they take stays counted as queued */
+void gather_add(struct sender_lane *, struct weir_batch *);
+void gather_flush(struct sender_lane *); /* what is gathered is ready */
 
 /* sender_retry.c: one request's tries */
 void attempt_begin(struct sender_lane *, struct weir_batch *);

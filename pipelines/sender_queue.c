@@ -9,6 +9,10 @@ uint64_t queue_unit(const struct sender *s, const struct weir_batch *b) {
   return s->config->queue.sizer == SIZER_BYTES ? batch_bytes(b) : 1;
 }
 
+uint64_t queue_measure(const struct sender *s, struct weir_batch *b) {
+  return s->config->queue.sizer == SIZER_BYTES ? batch_measure(b) : queue_unit(s, b);
+}
+
 int queue_take_room(struct sender *s, uint64_t n) {
   uint64_t size = (uint64_t)s->config->queue.queue_size, used = atomic_load(&s->used);
   do {
@@ -62,7 +66,7 @@ static void line_up(struct sender_lane *l, struct weir_batch *b) {
   metric_add_own(l->cells.queued, (int64_t)b->items);
   b->enqueued_ns = clock_mono_ns();
   queue_push(&l->queue, b);
-  if (l->n_active < l->max_active) sender_wake(l);
+  if (l->n_active < l->max_active || sender_gathers(l->sender)) sender_wake(l);
 }
 
 /* The batch came from a lane without the exporter; it brought its room along. */

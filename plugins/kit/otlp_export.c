@@ -68,6 +68,7 @@ int otlp_check_plain(const char *endpoint, int insecure, int tls_given, int *ret
   return WEIR_E_CONFIG;
 }
 
+/* As grpc-go, grpc-java, C-core (Python, C++, .NET), grpc-js, tonic and weir put it. */
 int otlp_says_too_large(const char *msg) {
   static const char *const signs[] = { "larger than max", "message size", "too large", "is over max_recv_msg_size", "exceeds maximum", "over the limit" };
   for (size_t i = 0; msg && i < sizeof signs / sizeof *signs; i++)
@@ -107,6 +108,12 @@ static int is_retryable(const struct weir_grpc_status *s) {
   }
 }
 
+/* OUT_OF_RANGE is how tonic says it: retryable by the table, but the same bytes would fail again. */
+static int is_too_large(const struct weir_grpc_status *s) {
+  if (s->code != WEIR_GRPC_RESOURCE_EXHAUSTED && s->code != WEIR_GRPC_OUT_OF_RANGE) return 0;
+  return s->retry_after_ns < 0 && otlp_says_too_large(s->msg);
+}
+
 static void verdict_of_ok(struct exporter *e, const char *msg, size_t n, struct weir_verdict *v, char *text, size_t cap) {
   struct weir_otlp_response r;
   if (e->otlp->response_parse(msg, n, &r)) {
@@ -128,13 +135,14 @@ static void on_response(void *arg, const struct weir_grpc_status *s, const char 
   char text[512];
   if (s->code == WEIR_GRPC_OK) {
     verdict_of_ok(e, msg, n, &v, text, sizeof text);
+  } else if (is_too_large(s)) {
+    v = (struct weir_verdict){ .code = WEIR_REJECTED, .too_large = 1, .msg = s->msg, .status = WEIR_GRPC_RESOURCE_EXHAUSTED };
   } else if (is_retryable(s)) {
     v.code = WEIR_RETRY;
     v.retry_after_ns = s->retry_after_ns > 0 ? s->retry_after_ns : 0;
     v.msg = s->msg;
   } else {
     v.code = WEIR_REJECTED;
-    v.too_large = s->code == WEIR_GRPC_RESOURCE_EXHAUSTED && otlp_says_too_large(s->msg);
     v.msg = s->msg;
     v.status = s->code;
   }

@@ -207,6 +207,14 @@ static void each_status_is_a_verdict(void **state) {
     { WEIR_GRPC_RESOURCE_EXHAUSTED, "slow down", 0, WEIR_RETRY, 0, 0 },
     { WEIR_GRPC_RESOURCE_EXHAUSTED, "quota is used up", none, WEIR_REJECTED, 0, 0 },
     { WEIR_GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (5 vs. 4)", none, WEIR_REJECTED, 1, 0 },
+    { WEIR_GRPC_RESOURCE_EXHAUSTED, "grpc: received message after decompression larger than max 4", none, WEIR_REJECTED, 1, 0 },
+    { WEIR_GRPC_RESOURCE_EXHAUSTED, "gRPC message exceeds maximum size 4: 5", none, WEIR_REJECTED, 1, 0 },
+    { WEIR_GRPC_RESOURCE_EXHAUSTED, "Decompressed gRPC message exceeds maximum size 4", none, WEIR_REJECTED, 1, 0 },
+    { WEIR_GRPC_RESOURCE_EXHAUSTED, "SERVER: Received message larger than max (5 vs. 4)", none, WEIR_REJECTED, 1, 0 },
+    { WEIR_GRPC_RESOURCE_EXHAUSTED, "Received message exceeds the maximum configured message size.", none, WEIR_REJECTED, 1, 0 },
+    { WEIR_GRPC_OUT_OF_RANGE, "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes", none, WEIR_REJECTED, 1, 0 },
+    { WEIR_GRPC_OUT_OF_RANGE, "cursor is behind the end", none, WEIR_RETRY, 0, 0 },
+    { WEIR_GRPC_RESOURCE_EXHAUSTED, "memory: larger than max for now", s7, WEIR_RETRY, 0, s7 },
     { WEIR_GRPC_RESOURCE_EXHAUSTED, "message of 5 bytes is over max_recv_msg_size_mib (4 MiB)", none, WEIR_REJECTED, 1, 0 },
     { WEIR_GRPC_UNKNOWN, "what?", none, WEIR_REJECTED, 0, 0 },
     { WEIR_GRPC_INVALID_ARGUMENT, "bad span", none, WEIR_REJECTED, 0, 0 },
@@ -230,7 +238,7 @@ static void each_status_is_a_verdict(void **state) {
     assert_int_equal(d->verdict.too_large, cases[i].too_large);
     assert_int_equal(d->verdict.retry_after_ns, cases[i].after_ns);
     assert_int_equal(d->verdict.rejected, 0); /* all of it */
-    if (cases[i].code == WEIR_REJECTED) assert_int_equal(d->verdict.status, cases[i].status);
+    if (cases[i].code == WEIR_REJECTED) assert_int_equal(d->verdict.status, cases[i].too_large ? WEIR_GRPC_RESOURCE_EXHAUSTED : cases[i].status);
   }
   tear_down(&f);
 }

@@ -394,6 +394,35 @@ static void disk_queues_are_refused(void **state) {
     "queues on disk are not available yet");
 }
 
+#define QUEUE(keys)                                                                                              \
+  "receivers: {otlp: {protocols: {grpc: }}}\nexporters: {otlp: {endpoint: x, sending_queue: {" keys "}}}\n" \
+  "service: {pipelines: {traces: {receivers: [otlp], exporters: [otlp]}}}\n"
+
+static const struct sender_config *queue_of(const char *doc) {
+  load(doc);
+  assert_clean();
+  return component(WEIR_EXPORTER, "otlp")->sender;
+}
+
+static void batches_of_the_queue(void **state) {
+  (void)state;
+  assert_null(queue_of(QUEUE(""))->queue.batch);
+  const struct sender_config *c = queue_of(QUEUE("batch: {}"));
+  assert_int_equal(c->queue.batch->flush_timeout_ns, 200000000);
+  assert_int_equal(c->queue.batch->min_size, 8192);
+  assert_int_equal(c->queue.batch->max_size, 0);
+  assert_int_equal(sender_batch_sizer(c), SIZER_ITEMS);
+  assert_int_equal(sender_batch_sizer(queue_of(QUEUE("sizer: bytes, queue_size: 10000, batch: {min_size: 10}"))), SIZER_BYTES);
+  assert_int_equal(sender_batch_sizer(queue_of(QUEUE("sizer: bytes, batch: {sizer: items}"))), SIZER_ITEMS);
+  assert_int_equal(sender_batch_sizer(queue_of(QUEUE("batch: {sizer: bytes}"))), SIZER_BYTES);
+  MESSAGES(QUEUE("batch: {min_size: 10, max_size: 9}"), "`sending_queue.batch.max_size` of exporter `otlp`: it must be greater or equal to min_size (10)");
+  MESSAGES(QUEUE("sizer: items, batch: {}"), "min_size (8192) must be less than or equal to queue_size (1000), as both count items");
+  MESSAGES(QUEUE("batch: {partition: {metadata_keys: [x-tenant]}}"), "requests do not carry metadata in this version yet");
+  MESSAGES(QUEUE("batch: {flush_timeout: 0s}"), "sending_queue.batch.flush_timeout");
+  MESSAGES(QUEUE("batch: {min_size: -1}"), "sending_queue.batch.min_size");
+  MESSAGES(QUEUE("batch: {sizer: requests}"), "expected one of items, bytes");
+}
+
 static void places_survive_merge_and_expansion(void **state) {
   (void)state;
   static const char *const docs[] = { PARTS
@@ -440,6 +469,6 @@ int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
   const struct CMUnitTest tests[] = { T(a_whole_document), T(sender_table), T(telemetry), T(telemetry_without_effect), T(several_sources),
     T(bad_sets), T(kinds_of_sources), T(ids), T(references), T(structure), T(unused), T(stages_that_can_not_be_had), T(signals),
-    T(disk_queues_are_refused), T(places_survive_merge_and_expansion), T(large_documents_are_quick) };
+    T(disk_queues_are_refused), T(batches_of_the_queue), T(places_survive_merge_and_expansion), T(large_documents_are_quick) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
