@@ -1,5 +1,4 @@
 """Steps that do something to weir: `send` (OTLP made to measure, or an official SDK), `call` (one request), `tcp` (raw bytes)."""
-import gzip
 import http.client
 import json
 import os
@@ -15,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 import items
 import otlp_json
+import packing
 import payload
 from weir_process import Failure
 
@@ -98,8 +98,8 @@ class HttpClient:
         headers = {"Content-Type": "application/x-protobuf"}
         if self.encoding == "json":
             body, headers["Content-Type"] = otlp_json.dump(items.parse(signal, body)), "application/json; charset=utf-8"
-        if self.compression == "gzip":
-            body, headers["Content-Encoding"] = gzip.compress(body, 1), "gzip"
+        if self.compression != "none":
+            body, headers["Content-Encoding"] = packing.pack(self.compression, body), self.compression
         return self.request("POST", f"/v1/{signal}", body, headers, timeout)
 
     def close(self):

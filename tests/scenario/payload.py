@@ -1,5 +1,4 @@
 """OTLP requests made to measure, and bodies that no honest client sends."""
-import gzip
 import itertools
 import os
 import random
@@ -9,6 +8,7 @@ import time
 
 import items
 import otlp_json
+import packing
 
 _ids = itertools.count(1)
 _lock = threading.Lock()
@@ -120,7 +120,7 @@ def nested(depth, kind="array"):
 
 
 def body(spec):
-    """Bytes from a description: {hex|text|zeros|otlp|nested|random: ..., json: true, gzip: true, cut: n}."""
+    """Bytes from a description: {hex|text|zeros|otlp|nested|random: ..., json: true, packed: encoding, cut: n}."""
     if isinstance(spec, str):
         return spec.encode()
     if "hex" in spec:
@@ -137,8 +137,8 @@ def body(spec):
         o = spec["otlp"]
         request = message(o.get("signal", "traces"), o.get("items", 1), o.get("pad", 0))
         data = otlp_json.dump(request) if spec.get("json") else request.SerializeToString()
-    if spec.get("gzip"):
-        data = gzip.compress(data, 9)
+    if "packed" in spec:
+        data = packing.pack(spec["packed"], data, 9)
     if "cut" in spec:
         data = data[: int(spec["cut"])]
     return data

@@ -15,7 +15,6 @@ A fault is a dict: {mode: M, ...}, applied to every request until another is set
   status       any: `code` (gRPC name), `http` (status)
 """
 import argparse
-import gzip
 import http.server
 import socket
 import struct
@@ -29,6 +28,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 import items
 import otlp_json
+import packing
 
 SIGNAL_OF_METHOD = {method: signal for signal, method in items.METHOD.items()}
 SIGNAL_OF_PATH = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
@@ -182,7 +182,7 @@ class HttpHandler(http.server.BaseHTTPRequestHandler):
         signal = SIGNAL_OF_PATH.get(self.path)
         if signal is None or self.headers.get("Content-Type") not in ("application/x-protobuf", "application/json"):
             return self.answer(404 if signal is None else 415, b"")
-        body = gzip.decompress(wire) if self.headers.get("Content-Encoding") == "gzip" else wire
+        body = packing.unpack(self.headers.get("Content-Encoding"), wire)
         if self.headers.get("Content-Type") == "application/json":
             body = otlp_json.parse(signal, body).SerializeToString()
         _, fault = self.server.store.take(signal, "http", body, {k.lower(): v for k, v in self.headers.items()}, len(wire))

@@ -57,7 +57,8 @@ def exporters(args, endpoint):
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    how = {"timeout": 10, "compression": Compression.Gzip if args.compression == "gzip" else Compression.NoCompression}
+    kinds = {"gzip": Compression.Gzip, "deflate": Compression.Deflate}
+    how = {"timeout": 10, "compression": kinds.get(args.compression, Compression.NoCompression)}
     base = f"http://{endpoint}/v1/"
     return {"traces": lambda: OTLPSpanExporter(endpoint=base + "traces", **how),
             "metrics": lambda: OTLPMetricExporter(endpoint=base + "metrics", **how),
@@ -168,7 +169,7 @@ def main():
     p.add_argument("--transport", choices=["grpc", "http"], required=True)
     p.add_argument("--endpoint", required=True, help="host:port of weir")
     p.add_argument("--reference", help="host:port of the reference sink")
-    p.add_argument("--compression", choices=["none", "gzip"], default="none")
+    p.add_argument("--compression", choices=["none", "gzip", "deflate"], default="none")
     p.add_argument("--signals", default="traces,metrics,logs")
     p.add_argument("--count", type=int, default=50)
     p.add_argument("--batch", type=int, default=40)
