@@ -74,7 +74,11 @@ int inflated_need(struct inflated *o, size_t more, struct weir_error *err) {
   if (more <= inflated_room(o)) return 0;
   size_t want = o->body->n + more, twice = o->body->cap * 2;
   if (want < twice) want = twice;
-  return body_grow(&o->body, want < o->limit ? want : o->limit) ? no_budget(err) : 0;
+  if (want > o->limit) want = o->limit;
+  if (o->body->n) return body_grow(&o->body, want) ? no_budget(err) : 0;
+  body_free(o->body); /* nothing to keep: never two at a time */
+  o->body = o->overdraw ? body_overdraw(o->pool, want) : body_new(o->pool, want);
+  return o->body ? 0 : no_budget(err);
 }
 
 /* What was made room for and not used, as the input declared more than it held, is not kept: it would count against the budget. */

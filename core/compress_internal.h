@@ -19,7 +19,7 @@ struct inflated {
 int inflated_begin(struct inflated *, size_t guess, struct weir_error *);
 /* Free bytes at the end: body->cap may be over the limit. */
 static inline size_t inflated_room(const struct inflated *o) { return (o->body->cap < o->limit ? o->body->cap : o->limit) - o->body->n; }
-/* At least `more` free bytes; WEIR_E_LIMIT when that would pass the limit, WEIR_E_NOMEM. Grows by doubling, content kept. */
+/* At least `more` free bytes; WEIR_E_LIMIT when that would pass the limit, WEIR_E_NOMEM (then there may be no body). Grows by doubling, content kept. */
 int inflated_need(struct inflated *, size_t more, struct weir_error *);
 
 /* What the first frame declares, else four times the input. */

@@ -136,7 +136,24 @@ static int chunk(struct inflated *out, int compressed, const char *p, size_t n, 
   return 0;
 }
 
+/* What all chunks declare, so that room is made once. Broken ones are told when they are read. */
+static size_t declared(const struct library *lib, const char *p, size_t n) {
+  size_t all = 0, size;
+  for (size_t at = 0, length; n - at >= HEADER + CRC; at += HEADER + length) {
+    length = little(p + at + 1, 3);
+    if (length > n - at - HEADER) break;
+    if (length < CRC) continue;
+    const char *data = p + at + HEADER + CRC;
+    if (p[at] == CHUNK_PLAIN) all += length - CRC;
+    else if (p[at] == CHUNK_COMPRESSED && lib->uncompressed_length(data, length - CRC, &size) == SNAPPY_OK && size <= SNAPPY_CHUNK) all += size;
+  }
+  return all;
+}
+
 static int framed(struct inflated *out, const char *p, size_t n, struct weir_error *err) {
+  const struct library *lib = library(err);
+  int need = lib ? inflated_need(out, declared(lib, p, n), err) : WEIR_E_UNSUPPORTED;
+  if (need) return need;
   for (size_t at = 0; at < n;) {
     if (n - at < HEADER) return damaged(at, "it ends inside a chunk's header", err);
     int type = (unsigned char)p[at], r = 0;
