@@ -1,7 +1,7 @@
 /*
  * bench/load.c - OTLP load: a closed-loop sender of trace requests, and a sink that counts what arrives.
  *
- *   load send --grpc|--http HOST:PORT [--spans N] [--per-request 100] [--connections 4] [--streams 4] [--gzip] [--json]
+ *   load send --grpc|--http HOST:PORT [--spans N] [--per-request 100] [--connections 4] [--streams 4] [--gzip|--zstd|--snappy] [--json]
  *             [--rate SPANS] [--limit SECONDS]      --json: OTLP/JSON, over HTTP
  *   load sink PORT      gRPC on PORT, HTTP on PORT+1; answers at once; SIGTERM prints the counts
  *
@@ -61,7 +61,8 @@ static void loop_begin(void) {
 
 struct options {
   const char *target;
-  int grpc, gzip, json;
+  int grpc, json;
+  const char *encoding; /* NULL = none */
   int64_t spans, per_request, connections, streams, limit_s, rate;
 };
 
@@ -72,7 +73,7 @@ struct lane { /* one request after the other */
   struct timer pause;
 };
 
-static struct options opt = { NULL, 1, 0, 0, 1000000, 100, 4, 4, 120, 0 };
+static struct options opt = { NULL, 1, 0, NULL, 1000000, 100, 4, 4, 120, 0 };
 static int64_t run_began_ns;
 static struct weir_iov requests[N_REQUESTS];
 static uint64_t to_send, n_sent, n_answered, n_errors;
@@ -116,10 +117,10 @@ static void on_http(void *arg, const struct weir_http_response *r) {
 }
 
 static void send_next(struct lane *l) {
-  static const struct weir_http_header proto[] = { { { "content-type", 12, 0 }, { "application/x-protobuf", 22, 0 } },
-    { { "content-encoding", 16, 0 }, { "gzip", 4, 0 } } };
-  static const struct weir_http_header json[] = { { { "content-type", 12, 0 }, { "application/json", 16, 0 } },
-    { { "content-encoding", 16, 0 }, { "gzip", 4, 0 } } };
+  const struct weir_http_header headers[] = {
+    { { "content-type", 12, 0 }, weir_str_of(opt.json ? "application/json" : "application/x-protobuf") },
+    { { "content-encoding", 16, 0 }, weir_str_of(opt.encoding ? opt.encoding : "") },
+  };
   const struct weir_iov *body = &requests[n_sent++ % N_REQUESTS];
   l->began_ns = clock_mono_ns();
   if (opt.grpc) {
@@ -128,8 +129,8 @@ static void send_next(struct lane *l) {
   }
   struct weir_http_call_config call = { .method = "POST",
     .path = "/v1/traces",
-    .headers = opt.json ? json : proto,
-    .n_headers = opt.gzip ? 2 : 1,
+    .headers = headers,
+    .n_headers = opt.encoding ? 2 : 1,
     .body = body,
     .n_body = 1,
     .on_response = on_http,
@@ -141,7 +142,7 @@ static void send_next(struct lane *l) {
 static void open_lanes(struct lane *lanes, size_t n) {
   struct weir_error err = { 0 };
   struct weir_grpc_client_config g = {
-    .size = sizeof g, .endpoint = opt.target, .compression = opt.gzip ? "gzip" : "none", .user_agent = "weir-load", .max_connections = 1
+    .size = sizeof g, .endpoint = opt.target, .compression = opt.encoding ? opt.encoding : "none", .user_agent = "weir-load", .max_connections = 1
   };
   struct weir_http_client_config h = { .size = sizeof h, .endpoint = opt.target, .max_connections = (uint32_t)n };
   struct weir_http_client *http = NULL;
@@ -181,8 +182,8 @@ static void make_requests(void) {
     struct weir_error err = { 0 };
     if (opt.json) plain = as_json(plain);
     requests[i] = plain;
-    if (!opt.gzip || opt.grpc) continue;
-    if (compress_deflate(loop.pool, "gzip", 1, &plain, 1, &packed, &err)) die("gzip", err.msg);
+    if (!opt.encoding || opt.grpc) continue;
+    if (compress_deflate(loop.pool, opt.encoding, 0, &plain, 1, &packed, &err)) die(opt.encoding, err.msg);
     requests[i] = (struct weir_iov){ packed->p, packed->n }; /* kept until the process ends */
   }
 }
@@ -321,7 +322,7 @@ static int run_sink(int64_t port) {
 
 static int usage(void) {
   fprintf(stderr,
-    "usage: load send --grpc|--http HOST:PORT [--spans N] [--per-request N] [--connections N] [--streams N] [--gzip] [--json] [--rate N] [--limit SECONDS]\n"
+    "usage: load send --grpc|--http HOST:PORT [--spans N] [--per-request N] [--connections N] [--streams N] [--gzip|--zstd|--snappy] [--json] [--rate N] [--limit SECONDS]\n"
     "       load sink PORT\n");
   return 2;
 }
@@ -339,8 +340,8 @@ static int read_number(const char *name, const char *value) {
 
 static int read_options(int argc, char **argv) {
   for (int i = 2; i < argc; i++) {
-    if (strcmp(argv[i], "--gzip") == 0) {
-      opt.gzip = 1;
+    if (strcmp(argv[i], "--gzip") == 0 || strcmp(argv[i], "--zstd") == 0 || strcmp(argv[i], "--snappy") == 0) {
+      opt.encoding = argv[i] + 2;
       continue;
     }
     if (strcmp(argv[i], "--json") == 0) {

@@ -2,7 +2,7 @@
 # bench/run.sh BUILD [case...] - CPU time per span of weir, of the floor program and, where it is installed, of the Go collector.
 #
 # The load (bench/load.c) sends trace requests in a closed loop: 4 connections x 4 streams, 100 spans of about 400 bytes a request,
-# uncompressed. Measured is user+sys of the process in between, from /proc/PID/stat, over the spans that were answered with success;
+# uncompressed unless the case names an encoding. Measured is user+sys of the process in between, from /proc/PID/stat, over the spans that were answered with success;
 # for cases that send on, the sink must have got every span. Rounds alternate between the cases; the table shows the median.
 #
 #   SPANS=3000000 ROUNDS=3 bench/run.sh build              all cases
@@ -24,6 +24,7 @@ STARTED=()
 
 ALL="floor-frames floor-count floor-walk
 grpc-nop grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop http-nop-envelope http-nop-read http-json-nop http-json-nop-read
+grpc-nop-gzip grpc-nop-zstd http-nop-gzip http-nop-zstd http-nop-snappy
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
 go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert
 one-by-one idle memory micro"
@@ -105,6 +106,7 @@ load_args() {
   http-*) echo "--http $HTTP" ;;
   *) echo "--grpc $GRPC" ;;
   esac
+  case $1 in *-gzip | *-zstd | *-snappy) echo "--${1##*-}" ;; esac
 }
 
 # weir_args CASE: configuration of weir.

@@ -3,7 +3,7 @@
  *
  * One interface for every engine; `native` is gRPC over HTTP/2 on the lane. Rules: the gRPC over HTTP/2 protocol
  * document, status codes and google.rpc.Status details (RetryInfo). The server enforces message size before and after
- * decompression, grpc-timeout, identity and gzip encodings (others: UNIMPLEMENTED with grpc-accept-encoding).
+ * decompression, grpc-timeout, identity, gzip, zstd and snappy (framed) encodings (others: UNIMPLEMENTED with grpc-accept-encoding).
  * Requests that are not gRPC get HTTP 415, unknown methods UNIMPLEMENTED. Everything is [lane].
  */
 #ifndef WEIR_GRPC_H
@@ -83,7 +83,7 @@ struct weir_grpc_client_config {
   uint32_t size, flags;
   const char *endpoint;        /* "host:port" */
   const char *authority;       /* NULL = the endpoint */
-  const char *compression;     /* "gzip" or "none" */
+  const char *compression;     /* "gzip", "zstd", "snappy" or "none" */
   const char *user_agent;
   const struct weir_http_header *metadata; /* sent with each call; copied */
   size_t n_metadata;

@@ -147,11 +147,11 @@ struct weir_http_service {
   int (*body_grow)(struct weir_body **, size_t cap);
   void (*body_free)(struct weir_body *);
 
-  /* Content-Encoding. inflate: encoding "gzip"/"" by name -> new body of at most max_bytes; WEIR_E_UNSUPPORTED for a name
+  /* Content-Encoding. inflate: encoding by name (gzip, zstd, deflate, zlib, snappy, x-snappy-framed) -> new body of at most max_bytes; WEIR_E_UNSUPPORTED for a name
    * it does not know, WEIR_E_LIMIT when the output is larger, WEIR_E_INVALID when damaged, WEIR_E_NOMEM when the budget refuses. */
   int (*inflate)(struct weir_stage *, struct weir_str encoding, const void *p, size_t n, uint64_t max_bytes,
     struct weir_body **ret, struct weir_error *);
-  /* gzip at `level` (1 is the default outward: level 6 costs more than the rest of the pipeline). */
+  /* `encoding` as for inflate, at `level`; 0 is the default, 1 (level 6 of gzip costs more than the rest of the pipeline). */
   int (*deflate)(struct weir_stage *, const char *encoding, int level, const struct weir_iov *, size_t n, struct weir_body **ret,
     struct weir_error *);
 };

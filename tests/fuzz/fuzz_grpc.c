@@ -1,4 +1,4 @@
-/* What a gRPC peer controls: the message framing (identity and gzip), grpc-timeout, grpc-message, grpc-status, details. */
+/* What a gRPC peer controls: the message framing (identity and each encoding), grpc-timeout, grpc-message, grpc-status, details. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct weir_str s = { p, (uint32_t)size, 0 };
   struct pool *pool = pool_new(NULL);
   framing(pool, "gzip", p, size);
+  framing(pool, "zstd", p, size);
+  framing(pool, "snappy", p, size);
   framing(pool, "identity", p, size);
   pool_free(pool);
   timeout(s);
