@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <weir/grpc.h>
+
 #include "core/assert.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -213,9 +215,15 @@ static void too_large(struct attempt *a) {
   send_halves(a, head);
 }
 
+/* The refusal is of who sends or of where, so each half would hear it too. */
+static int concerns_all(const struct weir_verdict *v) {
+  return v->status == WEIR_GRPC_UNAUTHENTICATED || v->status == WEIR_GRPC_PERMISSION_DENIED || v->status == WEIR_GRPC_UNIMPLEMENTED;
+}
+
 /* Of requests that were merged, only those with the culprit are to hear the refusal: found by halving, as nothing of a refused request was taken. */
 static void refused_for_good(struct attempt *a) {
-  struct weir_batch *head = a->verdict.rejected && a->verdict.rejected < a->batch->items ? NULL : batch_split_parents(a->batch);
+  int taken = a->verdict.rejected && a->verdict.rejected < a->batch->items;
+  struct weir_batch *head = taken || concerns_all(&a->verdict) ? NULL : batch_split_parents(a->batch);
   if (!head) {
     refused(a, REASON_PERMANENT);
     return;

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <weir/grpc.h>
+
 #include "../support/flow.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -387,6 +389,22 @@ static void only_the_culprit_hears_the_refusal(void **state) {
   assert_int_equal(REJECTED("permanent"), 5);
 }
 
+static void a_refusal_of_the_sender_is_not_looked_into(void **state) {
+  (void)state;
+  static const uint32_t statuses[] = { WEIR_GRPC_UNAUTHENTICATED, WEIR_GRPC_PERMISSION_DENIED, WEIR_GRPC_UNIMPLEMENTED };
+  start();
+  for (int i = 0; i < 3; i++) {
+    put(6, NULL);
+    put(4, NULL);
+    loop_run_once(&loop);
+    struct weir_verdict no = verdict_rejected(0, "who are you?");
+    no.status = statuses[i];
+    answer(no);
+    assert_int_equal(exporter.n_got, 0);
+    assert_int_equal(REJECTED("permanent"), 10 * (i + 1));
+  }
+}
+
 /* --- the end -------------------------------------------------------------------------------------------------------- */
 
 static void count_call(void *arg) { ++*(int *)arg; }
@@ -443,7 +461,7 @@ int main(void) {
   const struct CMUnitTest tests[] = { T(requests_are_gathered_to_min_size), T(the_timeout_counts_from_the_first), T(min_size_zero_sends_at_once),
     T(max_size_cuts_and_the_rest_waits), T(sizes_in_bytes_are_exact), T(a_batch_reaches_min_size_by_its_exact_bytes),
     T(edited_requests_have_exact_sizes_too), T(while_consumers_are_busy_the_queue_fills), T(room_is_given_back_with_each_piece),
-    T(who_waits_hears_the_end_of_all_pieces), T(only_the_culprit_hears_the_refusal), T(a_drain_sends_what_is_gathered),
+    T(who_waits_hears_the_end_of_all_pieces), T(only_the_culprit_hears_the_refusal), T(a_refusal_of_the_sender_is_not_looked_into), T(a_drain_sends_what_is_gathered),
     T(what_is_gathered_at_the_deadline_is_lost_or_refused), T(who_waits_for_what_is_gathered_hears_of_the_end) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
