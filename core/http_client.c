@@ -203,7 +203,7 @@ static void on_link_timer(void *arg) {
     link_close(l, "idle");
     return;
   }
-  weir_fail(&l->err, WEIR_E_IO, "%s: no connection within the connect time-out", l->client->endpoint);
+  weir_fail(&l->err, WEIR_E_IO, "%s: no connection within the connect time-out%s", l->client->endpoint, l->has_io && l->io.tls ? ": the TLS handshake stands still" : "");
   address_failed(l);
 }
 

@@ -158,7 +158,7 @@ void http_io_tls_read(struct http_io *io, const char *p, size_t n) {
 int http_io_tls_end(struct http_io *io) {
   struct http_io_tls *t = io->tls;
   if (t->heard_close || t->state == TLS_OVER) return 0;
-  if (t->is_server && !t->began) return 0; /* a probe that only connects */
+  if (t->is_server && (!t->began || t->state == TLS_OPEN)) return 0; /* a probe that only connects; a request that was cut is not served anyway */
   snprintf(t->why, sizeof t->why, "the peer ended the connection %s", t->state == TLS_OPEN ? "without TLS close_notify" : "in the TLS handshake");
   t->state = TLS_OVER;
   return UV_ECONNRESET;

@@ -165,8 +165,10 @@ static void tell_tls_failure(struct http_conn *c) {
 
 static void on_end(struct http_io *io, int uv_error) {
   struct http_conn *c = (struct http_conn *)(void *)io;
+  int last_word = uv_error == UV_EPROTO && !c->proto && !c->lingering; /* an alert stands before the end: bytes left unread would reset it away */
   if (uv_error) tell_tls_failure(c);
-  conn_close(c);
+  if (last_word) conn_linger(c);
+  else conn_close(c);
 }
 
 /* On a port for HTTP/2 alone a client has to say that it speaks it, as grpc-go has it from 1.67 on. What else was agreed changes nothing: the preface tells. */

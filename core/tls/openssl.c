@@ -93,7 +93,7 @@ static EVP_PKEY *read_key(const struct tls_pem *pem, struct weir_error *err) {
   EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, asked_for_password, &encrypted);
   BIO_free(bio);
   if (key) return key;
-  int none = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE || (pem->n > 0 && !strstr(pem->p, "-----BEGIN"));
+  int none = !strstr(pem->p, "PRIVATE KEY-----");
   if (encrypted) {
     bad(err, pem, "the key is encrypted, and nobody is there to give its password");
     weir_hint(err, "write it without one: openssl pkey -in KEY -out NEW_KEY");
@@ -369,7 +369,8 @@ static void explain(struct session *s) {
     snprintf(s->why, sizeof s->why, "the peer does not speak TLS here (plaintext?)");
   else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) snprintf(s->why, sizeof s->why, "the client showed no certificate, and client_ca_file asks for one");
   else if (reason == SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED) snprintf(s->why, sizeof s->why, "the peer asks for a client certificate (cert_file, key_file)");
-  else if (reason == SSL_R_UNSUPPORTED_PROTOCOL) snprintf(s->why, sizeof s->why, "the peer offers no TLS version that is allowed here (min_version)");
+  else if (reason == SSL_R_NO_APPLICATION_PROTOCOL) snprintf(s->why, sizeof s->why, "the client offers no protocol that this port speaks (ALPN)");
+  else if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_UNSUPPORTED_SSL_VERSION) snprintf(s->why, sizeof s->why, "the peer offers no TLS version that is allowed here (min_version)");
   else if (reason > SSL_AD_REASON_OFFSET) snprintf(s->why, sizeof s->why, "the peer refused: %s", ERR_reason_error_string(e));
   else snprintf(s->why, sizeof s->why, "%s", e && ERR_reason_error_string(e) ? ERR_reason_error_string(e) : "TLS failed");
 }
