@@ -62,7 +62,7 @@ static int load_engine(struct weir_error *err) {
   }
   const struct tls_engine *e = dlsym(so, TLS_ENGINE_SYMBOL);
   if (!e || e->size != sizeof *e) return weir_fail(err, WEIR_E_UNSUPPORTED, "%s is of another version of weir", path);
-  log_info("tls", "%s", e->library);
+  log_debug("tls", "%s", e->library);
   engine = e;
   return 0;
 }
