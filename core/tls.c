@@ -14,7 +14,6 @@
 #include "core/log.h"
 #include "core/metrics.h"
 
-#define KEY_MAX (256u << 10)
 #define READ_TRIES 3 /* files that change while they are read are read again at once */
 
 /* --- the engine ---------------------------------------------------------------------------------------- */
@@ -288,23 +287,32 @@ static void look(void *arg) {
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-static void add_key(char *key, const char *text) {
-  size_t n = strlen(key);
-  snprintf(key + n, KEY_MAX - n, "%s\x1f", text ? text : "\x1e");
+/* Appends to key, or only counts where it is NULL. */
+static size_t add_key(char *key, size_t n, const char *text) {
+  if (!text) text = "\x1e";
+  size_t text_n = strlen(text);
+  if (key) memcpy(key + n, text, text_n);
+  if (key) key[n + text_n] = '\x1f';
+  return n + text_n + 1;
+}
+
+static size_t fill_key(char *key, int is_server, const struct weir_tls_config *c) {
+  char numbers[128];
+  const char *const texts[] = { numbers, c->owner, c->cert_file, c->cert_pem, c->key_file, c->key_pem, c->ca_file, c->ca_pem, c->client_ca_file };
+  size_t n = 0;
+  snprintf(numbers, sizeof numbers, "%d %u %u %u %lld", is_server, c->flags, c->min_version, c->max_version, (long long)c->reload_interval_ns);
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) n = add_key(key, n, texts[i]);
+  for (uint64_t i = 0; i < c->n_cipher_suites; i++) n = add_key(key, n, c->cipher_suites[i]);
+  n = add_key(key, n, NULL);
+  for (uint64_t i = 0; i < c->n_curves; i++) n = add_key(key, n, c->curves[i]);
+  return n;
 }
 
 static char *key_of(int is_server, const struct weir_tls_config *c) {
-  char *key = calloc(1, KEY_MAX), numbers[128];
+  char *key = calloc(1, fill_key(NULL, is_server, c) + 1);
   WEIR_ASSERT(key != NULL);
-  snprintf(numbers, sizeof numbers, "%d %u %u %u %lld", is_server, c->flags, c->min_version, c->max_version, (long long)c->reload_interval_ns);
-  add_key(key, numbers);
-  const char *const texts[] = { c->owner, c->cert_file, c->cert_pem, c->key_file, c->key_pem, c->ca_file, c->ca_pem, c->client_ca_file };
-  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add_key(key, texts[i]);
-  for (uint64_t i = 0; i < c->n_cipher_suites; i++) add_key(key, c->cipher_suites[i]);
-  add_key(key, NULL);
-  for (uint64_t i = 0; i < c->n_curves; i++) add_key(key, c->curves[i]);
-  char *fitting = realloc(key, strlen(key) + 1);
-  return fitting ? fitting : key;
+  fill_key(key, is_server, c);
+  return key;
 }
 
 static const char *keep(struct tls_context *c, const char *text) {

@@ -201,6 +201,7 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n
   const struct session *s = SSL_get_app_data(ssl);
   unsigned char *chosen = NULL;
   (void)arg;
+  if (!s->alpn) return SSL_TLSEXT_ERR_NOACK;
   int r = SSL_select_next_proto(&chosen, out_n, both, s->alpn & TLS_ALPN_HTTP1 ? 12 : 3, in, in_n);
   *out = chosen;
   return r == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 section 3.2 */

@@ -201,6 +201,31 @@ static void protocols_are_agreed_by_alpn(void **state) {
   assert_int_equal(tls_post(&c, WEIR_HTTP_H2_ONLY, NULL, "x", 1).status, 200);
 }
 
+/* A server that agrees on nothing is no gRPC server. */
+static void a_client_for_http2_insists_on_it(void **state) {
+  struct weir_tls_config s = tls_server("server.pem", "server.key"), c = tls_client("ca.pem");
+  struct weir_error err = { 0 };
+  struct weir_http_client *client;
+  struct outcome o = { 0 };
+  char at[64];
+  int fd = -1, port, listening = net_listen(&port);
+  (void)state;
+  fix_open_loop(0);
+  snprintf(at, sizeof at, "127.0.0.1:%d", port);
+  struct weir_http_client_config cfg = { .size = sizeof cfg, .flags = WEIR_HTTP_H2_ONLY, .endpoint = at, .tls = &c };
+  assert_int_equal(http_client_open(&fix.loop, &cfg, &client, &err), 0);
+  struct weir_http_call_config call = { .method = "POST", .path = "/", .on_response = on_outcome, .arg = &o };
+  http_call(client, &call);
+  TURN_UNTIL((fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK)) >= 0);
+  struct raw *r = raw_new(fd, 1, &s, TLS_ALPN_NONE);
+  TURN_UNTIL((raw_step(r, 4096), o.done));
+  assert_non_null(strstr(o.err, "the server does not agree on HTTP/2 (ALPN h2), which gRPC needs"));
+  raw_free(r);
+  http_client_close(client);
+  for (int i = 0; i < 10; i++) turn();
+  close(listening);
+}
+
 /* --- rude ends --------------------------------------------------------------------------------------------- */
 
 static void handshakes_that_stand_still_end(void **state) {
@@ -494,6 +519,7 @@ int main(void) {
     TEST(clients_show_a_certificate_where_it_is_asked_for),
     TEST(versions_and_suites_are_kept),
     TEST(protocols_are_agreed_by_alpn),
+    TEST(a_client_for_http2_insists_on_it),
     TEST(handshakes_that_stand_still_end),
     TEST(an_end_without_close_notify_is_a_cut),
     TEST(a_server_says_close_notify),
