@@ -11,8 +11,8 @@
 
 #include "core/assert.h"
 #include "core/listener.h"
-#include "core/yaml.h"
 #include "core/tls.h"
+#include "core/yaml.h"
 #include "pipelines/config.h"
 
 static struct harness *of(struct weir_stage *s) {
