@@ -22,7 +22,7 @@ NODEFS := $(if $(and $(SAN),$(findstring clang,$(CC))),,-Wl$(,)-z$(,)defs)
 VERSION := 0.1.0
 
 .PHONY: all
-all: $(BUILD)/weir stages template
+all: $(BUILD)/weir $(BUILD)/engines/tls.so stages template
 
 # --- the program: core, plugins, pipelines, main -------------------------------------------------
 PROTOS := $(wildcard core/proto/*.proto)
@@ -53,6 +53,11 @@ $(BUILD)/libweir.a: $(LIB_OBJ)
 
 $(BUILD)/weir: $(BUILD)/obj/main.o $(BUILD)/libweir.a
 	$(CC) $(CFLAGS_ALL) -o $@ $< $(BUILD)/libweir.a $(HOST_LIBS)
+
+# --- engines: libraries that are loaded with the first setting that needs them ---------------------
+$(BUILD)/engines/tls.so: core/tls/openssl.c core/tls_engine.h include/weir/tls.h include/weir/error.h
+	@mkdir -p $(@D)
+	$(CC) $(STAGE_CFLAGS) $(shell pkg-config --cflags openssl 2>/dev/null) -shared $(NODEFS) -o $@ $< $(shell pkg-config --libs openssl)
 
 # --- stages: one folder or file each, one .so each, <role>_<type>.so ------------------------------
 KIT_SRC := $(wildcard plugins/kit/*.c)
@@ -108,6 +113,7 @@ install: all ## install below PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/lib/weir/stages $(DESTDIR)$(PREFIX)/include/weir
 	install -m644 include/weir/*.h $(DESTDIR)$(PREFIX)/include/weir/
 	install -m755 $(STAGE_SO) $(DESTDIR)$(PREFIX)/lib/weir/stages/
+	install -D -m755 $(BUILD)/engines/tls.so $(DESTDIR)$(PREFIX)/lib/weir/engines/tls.so
 PREFIX ?= /usr/local
 
 clean: ## remove what was built

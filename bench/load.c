@@ -2,7 +2,7 @@
  * bench/load.c - OTLP load: a closed-loop sender of trace requests, and a sink that counts what arrives.
  *
  *   load send --grpc|--http HOST:PORT [--spans N] [--per-request 100] [--connections 4] [--streams 4] [--gzip|--zstd|--snappy] [--json]
- *             [--rate SPANS] [--limit SECONDS]      --json: OTLP/JSON, over HTTP
+ *             [--rate SPANS] [--limit SECONDS] [--tls CA_FILE]      --json: OTLP/JSON, over HTTP
  *   load sink PORT      gRPC on PORT, HTTP on PORT+1; answers at once; SIGTERM prints the counts
  *
  * Closed loop: connections * streams requests are always under way, each answer starts the next; with --rate no faster than so many spans a second, so
@@ -25,6 +25,7 @@
 #include "core/metrics.h"
 #include "core/otlp_json.h"
 #include "core/parse.h"
+#include "core/tls.h"
 
 #define N_REQUESTS 8 /* different requests, sent in turn */
 #define SINK_MAX_BYTES (64u << 20)
@@ -60,7 +61,7 @@ static void loop_begin(void) {
 /* --- send ------------------------------------------------------------------------------------------------- */
 
 struct options {
-  const char *target;
+  const char *target, *ca_file; /* ca_file: TLS */
   int grpc, json;
   const char *encoding; /* NULL = none */
   int64_t spans, per_request, connections, streams, limit_s, rate;
@@ -73,7 +74,7 @@ struct lane { /* one request after the other */
   struct timer pause;
 };
 
-static struct options opt = { NULL, 1, 0, NULL, 1000000, 100, 4, 4, 120, 0 };
+static struct options opt = { NULL, NULL, 1, 0, NULL, 1000000, 100, 4, 4, 120, 0 };
 static int64_t run_began_ns;
 static struct weir_iov requests[N_REQUESTS];
 static uint64_t to_send, n_sent, n_answered, n_errors;
@@ -146,6 +147,8 @@ static void open_lanes(struct lane *lanes, size_t n) {
   };
   struct weir_http_client_config h = { .size = sizeof h, .endpoint = opt.target, .max_connections = (uint32_t)n };
   struct weir_http_client *http = NULL;
+  struct weir_tls_config tls = { .size = sizeof tls, .ca_file = opt.ca_file };
+  if (opt.ca_file) g.tls = h.tls = &tls;
   if (!opt.grpc && http_client_open(&loop, &h, &http, &err)) die(opt.target, err.msg);
   for (size_t i = 0; i < n; i++) {
     lanes[i].http = http;
@@ -323,6 +326,7 @@ static int run_sink(int64_t port) {
 static int usage(void) {
   fprintf(stderr,
     "usage: load send --grpc|--http HOST:PORT [--spans N] [--per-request N] [--connections N] [--streams N] [--gzip|--zstd|--snappy] [--json] [--rate N] [--limit SECONDS]\n"
+    "                 [--tls CA_FILE]\n"
     "       load sink PORT\n");
   return 2;
 }
@@ -349,7 +353,9 @@ static int read_options(int argc, char **argv) {
       continue;
     }
     if (i + 1 == argc) return -1;
-    if (strcmp(argv[i], "--grpc") == 0 || strcmp(argv[i], "--http") == 0) {
+    if (strcmp(argv[i], "--tls") == 0) {
+      opt.ca_file = argv[++i];
+    } else if (strcmp(argv[i], "--grpc") == 0 || strcmp(argv[i], "--http") == 0) {
       opt.grpc = argv[i][2] == 'g';
       opt.target = argv[++i];
     } else if (read_number(argv[i], argv[i + 1])) {
@@ -361,8 +367,17 @@ static int read_options(int argc, char **argv) {
   return opt.target && !(opt.json && opt.grpc) ? 0 : -1;
 }
 
+/* The engine stands beside this program's folder: build/bench, build/engines. */
+static void find_engine(const char *argv0) {
+  static char path[512];
+  const char *slash = strrchr(argv0, '/');
+  snprintf(path, sizeof path, "%.*s/../engines/tls.so", slash ? (int)(slash - argv0) : 1, slash ? argv0 : ".");
+  tls_engine_path(path);
+}
+
 int main(int argc, char **argv) {
   int64_t port;
+  find_engine(argv[0]);
   if (argc == 3 && strcmp(argv[1], "sink") == 0 && !parse_i64(argv[2], &port) && port > 0 && port < 65535) return run_sink(port);
   if (argc < 4 || strcmp(argv[1], "send") != 0 || read_options(argc, argv)) return usage();
   return send_all();

@@ -23,7 +23,7 @@ TICK_US=$((1000000 / $(getconf CLK_TCK)))
 STARTED=()
 
 ALL="floor-frames floor-count floor-walk
-grpc-nop grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop http-nop-envelope http-nop-read http-json-nop http-json-nop-read
+grpc-nop grpc-nop-tls grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop http-nop-tls http-nop-envelope http-nop-read http-json-nop http-json-nop-read
 grpc-nop-gzip grpc-nop-zstd http-nop-gzip http-nop-zstd http-nop-snappy
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
 go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert
@@ -101,10 +101,12 @@ measure() {
 
 # load_args CASE: what the sender is told.
 load_args() {
+  local tls=
+  case $1 in *-tls) tls=" --tls $WORK/certs/ca.pem" ;; esac
   case $1 in
-  http-json-*) echo "--http $HTTP --json" ;;
-  http-*) echo "--http $HTTP" ;;
-  *) echo "--grpc $GRPC" ;;
+  http-json-*) echo "--http $HTTP --json$tls" ;;
+  http-*) echo "--http $HTTP$tls" ;;
+  *) echo "--grpc $GRPC$tls" ;;
   esac
   case $1 in *-gzip | *-zstd | *-snappy) echo "--${1##*-}" ;; esac
 }
@@ -119,6 +121,11 @@ weir_args() {
   case $1 in
   *-nop-read | *-nop-insert) args+=" --config bench/nop_${1##*-}.yaml" ;;
   *-grpc-read | *-grpc-insert) args+=" --config bench/through_${1##*-}.yaml" ;;
+  *-tls)
+    local protocol=${1%%-*}
+    tests/tools/certs.sh "$WORK/certs"
+    args+=" --set receivers.otlp.protocols.$protocol.tls.cert_file=$WORK/certs/server.pem --set receivers.otlp.protocols.$protocol.tls.key_file=$WORK/certs/server.key"
+    ;;
   *-envelope) args+=" --set receivers.otlp.validation=envelope" ;;
   esac
   case $1 in *-read | *-insert) args+=" --set service.plugins=[$BUILD/bench/stages/processor_bench_edit.so]" ;; esac

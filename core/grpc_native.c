@@ -340,7 +340,8 @@ static int native_listen(
     .on_headers = on_headers,
     .on_request = on_request,
     .on_refuse = on_refuse,
-    .self = s };
+    .self = s,
+    .tls = c.tls };
   int r = http_listen(loop, &http, &s->http, err);
   if (r) {
     server_free(s);

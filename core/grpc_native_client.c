@@ -302,7 +302,8 @@ int grpc_client_open(
     .flags = WEIR_HTTP_H2_ONLY,
     .endpoint = g.endpoint,
     .max_response_bytes = MAX_RESPONSE + GRPC_PREFIX,
-    .max_connections = g.max_connections };
+    .max_connections = g.max_connections,
+    .tls = g.tls };
   int r = http_client_open(loop, &http, &c->http, err);
   if (r) {
     client_free(c);

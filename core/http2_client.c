@@ -114,7 +114,7 @@ void http2_send(struct http_link *l, struct weir_http_call *call) {
   size_t n = 0;
   WEIR_ASSERT(nva != NULL);
   nva[n++] = nv_text(":method", call->method);
-  nva[n++] = nv_text(":scheme", "http");
+  nva[n++] = nv_text(":scheme", l->client->tls.context ? "https" : "http");
   nva[n++] = nv_text(":authority", call->authority);
   nva[n++] = nv_text(":path", call->path);
   for (size_t i = 0; i < call->n_headers; i++) {

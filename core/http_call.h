@@ -87,7 +87,8 @@ struct weir_http_client {
   uint32_t magic;
   struct loop *loop;
   struct weir_http_client_config cfg;
-  char *endpoint, host[256];
+  char *endpoint, host[256], tls_name[256]; /* tls_name: whom TLS asks for and verifies */
+  struct tls_use tls;
   int port, closed;
   uint32_t address_skip; /* addresses that just refused: the next connection tries the one behind them */
   struct http_link *links;

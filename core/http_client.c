@@ -57,11 +57,21 @@ static void on_io_read(struct http_io *io, const char *p, size_t n) {
   else http1_link_read(l, p, n);
 }
 
+static void address_failed(struct http_link *);
+static void on_io_secure(struct http_io *, uint32_t alpn);
+
 static void on_io_end(struct http_io *io, int uv_error) {
   struct http_link *l = (struct http_link *)(void *)io;
   if (!l->h2 && uv_error == 0) http1_link_end(l);
-  char why[160];
-  snprintf(why, sizeof why, "the connection was closed%s%s", uv_error ? ": " : " by the peer", uv_error ? uv_strerror(uv_error) : "");
+  const char *tls = http_io_tls_failure(io);
+  char why[400];
+  if (tls) snprintf(why, sizeof why, "TLS: %s", tls);
+  else snprintf(why, sizeof why, "the connection was closed%s%s", uv_error ? ": " : " by the peer", uv_error ? uv_strerror(uv_error) : "");
+  if (l->state == LINK_CONNECTING) { /* in the TLS handshake */
+    weir_fail(&l->err, WEIR_E_IO, "%s: %s", l->client->endpoint, why);
+    address_failed(l);
+    return;
+  }
   link_close(l, why);
 }
 
@@ -71,7 +81,7 @@ static void on_io_drain(struct http_io *io) {
   else http1_continue(l);
 }
 
-static const struct http_io_ops link_ops = { on_io_read, on_io_end, on_io_drain, on_io_closed };
+static const struct http_io_ops link_ops = { on_io_read, on_io_end, on_io_drain, on_io_closed, on_io_secure };
 
 static void fail_waiting(struct weir_http_client *cl, const struct weir_error *err) {
   while (cl->waiting) {
@@ -103,6 +113,18 @@ static void address_failed(struct http_link *l) {
   connect_failed(l);
 }
 
+static void link_ready(struct http_link *);
+
+static void on_io_secure(struct http_io *io, uint32_t alpn) {
+  struct http_link *l = (struct http_link *)(void *)io;
+  if (!(l->client->cfg.flags & WEIR_HTTP_H2_ONLY) || alpn == TLS_ALPN_H2) {
+    link_ready(l);
+    return;
+  }
+  weir_fail(&l->err, WEIR_E_IO, "%s: TLS: the server does not agree on HTTP/2 (ALPN h2), which gRPC needs: is it a gRPC port?", l->client->endpoint);
+  address_failed(l);
+}
+
 static void on_connect(uv_connect_t *req, int status) {
   struct http_link *l = req->data;
   if (l->state == LINK_CLOSING || status == UV_ECANCELED) return;
@@ -111,10 +133,22 @@ static void on_connect(uv_connect_t *req, int status) {
     address_failed(l);
     return;
   }
-  l->client->address_skip = 0;
   uv_tcp_nodelay(&l->io.u.tcp, 1);
   uv_tcp_keepalive(&l->io.u.tcp, 1, HTTP_IO_KEEPALIVE_S);
+  if (!l->client->tls.context) {
+    link_ready(l);
+    return;
+  }
+  if (http_io_secure(&l->io, &l->client->tls, l->client->tls_name, l->client->cfg.flags & WEIR_HTTP_H2_ONLY ? TLS_ALPN_H2 : TLS_ALPN_HTTP1)) {
+    link_close(l, "cannot begin TLS");
+    return;
+  }
+  http_io_start(&l->io); /* the connect time-out runs until the handshake is done */
+}
+
+static void link_ready(struct http_link *l) {
   l->state = LINK_READY;
+  l->client->address_skip = 0;
   timer_cancel(l->client->loop, &l->timer);
   if (l->client->cfg.flags & WEIR_HTTP_H2_ONLY) {
     if (http2_link_begin(l)) {
@@ -169,7 +203,7 @@ static void on_link_timer(void *arg) {
     link_close(l, "idle");
     return;
   }
-  weir_fail(&l->err, WEIR_E_IO, "%s: no connection within the connect time-out", l->client->endpoint);
+  weir_fail(&l->err, WEIR_E_IO, "%s: no connection within the connect time-out%s", l->client->endpoint, l->has_io && l->io.tls ? ": the TLS handshake stands still" : "");
   address_failed(l);
 }
 
@@ -309,6 +343,15 @@ int http_client_open(struct loop *loop, const struct weir_http_client_config *cf
   if (!cl->cfg.max_connections) cl->cfg.max_connections = cfg->flags & WEIR_HTTP_H2_ONLY ? 1 : 16;
   if (!cl->cfg.connect_timeout_ns) cl->cfg.connect_timeout_ns = 5 * NS_PER_S;
   if (!cl->cfg.idle_timeout_ns) cl->cfg.idle_timeout_ns = 90 * NS_PER_S;
+  const char *name = cfg->size > offsetof(struct weir_http_client_config, tls) && cfg->tls ? cfg->tls->server_name : NULL;
+  snprintf(cl->tls_name, sizeof cl->tls_name, "%s", name && *name ? name : cl->host);
+  int r = tls_use_begin(&cl->tls, loop, 0, cl->cfg.tls, err);
+  cl->cfg.tls = NULL;
+  if (r) {
+    free(cl->endpoint);
+    free(cl);
+    return r;
+  }
   cl->waiting_tail = &cl->waiting;
   cl->work.fn = work;
   cl->work.arg = cl;
@@ -322,6 +365,7 @@ void client_maybe_free(struct weir_http_client *cl) {
   if (!cl->closed || cl->n_links || cl->n_calls) return;
   loop_cancel(cl->loop, &cl->work);
   timer_cancel(cl->loop, &cl->reopen);
+  tls_use_end(&cl->tls);
   cl->magic = 0;
   free(cl->endpoint);
   free(cl);

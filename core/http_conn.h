@@ -26,7 +26,7 @@
 enum exchange_state { EX_RECEIVING, EX_HANDLED, EX_REPLIED };
 
 /* Why the transport itself refused a request or a connection; the label of weir_http_refused_total. */
-enum refused { REFUSED_MALFORMED, REFUSED_HEADERS, REFUSED_TOO_LARGE, REFUSED_MEMORY, REFUSED_TIMEOUT, REFUSED_FLOOD, REFUSED_CONNECTIONS, REFUSED_REASONS };
+enum refused { REFUSED_MALFORMED, REFUSED_HEADERS, REFUSED_TOO_LARGE, REFUSED_MEMORY, REFUSED_TIMEOUT, REFUSED_FLOOD, REFUSED_CONNECTIONS, REFUSED_TLS, REFUSED_REASONS };
 
 struct header_at {
   uint32_t name, name_n, value, value_n; /* offsets into text */
@@ -110,6 +110,7 @@ struct weir_http_server {
   void *drained_arg;
   struct defer drained_step;
   struct weir_cell *connections, *refused[REFUSED_REASONS];
+  struct tls_use tls; /* of no effect in plaintext */
 };
 
 /* --- http_exchange.c --- */

@@ -8,6 +8,7 @@
 
 #include "core/assert.h"
 #include "core/clock.h"
+#include "core/http_io_tls.h"
 
 #define OUT_KEEP (64u << 10) /* a larger output buffer is not kept */
 
@@ -48,12 +49,17 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
 
 static void on_stream_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf) {
   struct http_io *io = s->data;
-  if (n > 0) io->ops->on_read(io, buf->base, (size_t)n);
-  else if (n < 0 && !io->closing) {
-    uv_read_stop(s);
-    io->reading = 0;
-    io->ops->on_end(io, n == UV_EOF ? 0 : (int)n);
-  }
+  if (n > 0 && io->tls) http_io_tls_read(io, buf->base, (size_t)n);
+  else if (n > 0) io->ops->on_read(io, buf->base, (size_t)n);
+  else if (n == UV_EOF) http_io_ended(io, io->tls ? http_io_tls_end(io) : 0);
+  else if (n < 0) http_io_ended(io, (int)n);
+}
+
+void http_io_ended(struct http_io *io, int uv_error) {
+  if (io->closing) return;
+  uv_read_stop(&io->u.stream);
+  io->reading = 0;
+  io->ops->on_end(io, uv_error);
 }
 
 int http_io_start(struct http_io *io) {
@@ -68,7 +74,7 @@ void http_io_pause(struct http_io *io) {
   uv_read_stop(&io->u.stream);
 }
 
-size_t http_io_unwritten(const struct http_io *io) { return io->out_n + io->flying_n; }
+size_t http_io_unwritten(const struct http_io *io) { return io->out_n + io->flying_n + (io->tls ? http_io_tls_unwritten(io) : 0); }
 
 char *http_io_room(struct http_io *io, size_t n) {
   if (io->out_cap - io->out_n < n) {
@@ -94,6 +100,15 @@ void http_io_put(struct http_io *io, const void *p, size_t n) {
 }
 
 static void begin_shutdown(struct http_io *io);
+static void fly(struct http_io *io, char *p, size_t from, size_t n);
+
+/* Ciphertext that came meanwhile goes first. */
+static int fly_behind(struct http_io *io) {
+  size_t n;
+  char *p = io->tls ? http_io_tls_take_behind(io, &n) : NULL;
+  if (p) fly(io, p, 0, n);
+  return p != NULL;
+}
 
 static void on_written(uv_write_t *req, int status) {
   struct http_io *io = req->data;
@@ -106,21 +121,19 @@ static void on_written(uv_write_t *req, int status) {
     return;
   }
   io->written_ns = clock_mono_ns();
-  if (io->closing) return;
+  if (io->closing || fly_behind(io)) return;
   http_io_flush(io);
   if (http_io_unwritten(io) == 0) {
     if (io->shutting == 1) begin_shutdown(io);
-    io->ops->on_drain(io);
+    if (!io->tls || http_io_tls_open(io)) io->ops->on_drain(io);
   }
 }
 
-/* Hands the collected bytes to uv_write, which keeps them until the socket takes more. */
-static void fly(struct http_io *io, size_t from) {
-  uv_buf_t buf = uv_buf_init(io->out + from, (unsigned)(io->out_n - from));
-  io->flying = io->out;
-  io->flying_n = io->out_n - from;
-  io->out = NULL;
-  io->out_n = io->out_cap = 0;
+/* Hands [from, n) of p to uv_write, which keeps them until the socket takes more. Takes p. */
+static void fly(struct http_io *io, char *p, size_t from, size_t n) {
+  uv_buf_t buf = uv_buf_init(p + from, (unsigned)(n - from));
+  io->flying = p;
+  io->flying_n = n - from;
   io->write.data = io;
   io->written_ns = clock_mono_ns(); /* a stall begins now, however long ago the last write was */
   if (uv_write(&io->write, &io->u.stream, &buf, 1, on_written)) {
@@ -131,8 +144,36 @@ static void fly(struct http_io *io, size_t from) {
   }
 }
 
+void http_io_send_raw(struct http_io *io, const char *p, size_t n) {
+  uv_buf_t buf = uv_buf_init((char *)(uintptr_t)p, (unsigned)n);
+  int r = uv_try_write(&io->u.stream, &buf, 1);
+  if (r < 0 && r != UV_EAGAIN) {
+    io->failed = 1; /* reading tells the owner */
+    return;
+  }
+  size_t wrote = r > 0 ? (size_t)r : 0;
+  if (wrote) io->written_ns = clock_mono_ns();
+  if (wrote == n) return;
+  char *rest = malloc(n - wrote);
+  WEIR_ASSERT(rest != NULL);
+  memcpy(rest, p + wrote, n - wrote);
+  fly(io, rest, 0, n - wrote);
+}
+
+static void drop_large_out(struct http_io *io) {
+  if (io->out_cap <= OUT_KEEP || io->out_n) return;
+  free(io->out);
+  io->out = NULL;
+  io->out_cap = 0;
+}
+
 size_t http_io_writev(struct http_io *io, const struct weir_iov *iov, size_t n) {
   if (io->closing || io->failed || io->flying) return 0;
+  if (io->tls) {
+    size_t took = http_io_tls_writev(io, iov, n);
+    drop_large_out(io);
+    return took;
+  }
   uv_buf_t bufs[HTTP_IO_SEGMENTS];
   size_t used = 0, total = 0;
   if (io->out_n) bufs[used++] = uv_buf_init(io->out, (unsigned)io->out_n);
@@ -153,14 +194,14 @@ size_t http_io_writev(struct http_io *io, const struct weir_iov *iov, size_t n) 
   if (wrote >= io->out_n) {
     wrote -= io->out_n;
     io->out_n = 0;
-    if (io->out_cap > OUT_KEEP) {
-      free(io->out);
-      io->out = NULL;
-      io->out_cap = 0;
-    }
+    drop_large_out(io);
     return wrote;
   }
-  fly(io, wrote);
+  char *out = io->out;
+  size_t out_n = io->out_n;
+  io->out = NULL;
+  io->out_n = io->out_cap = 0;
+  fly(io, out, wrote, out_n);
   return 0;
 }
 
@@ -175,6 +216,8 @@ static void on_shut(uv_shutdown_t *req, int status) {
 }
 
 static void begin_shutdown(struct http_io *io) {
+  if (io->tls) http_io_tls_say_close(io);
+  if (http_io_unwritten(io) && !io->failed) return; /* on_written comes back here */
   io->shutting = 2;
   uv_shutdown(&io->shut, &io->u.stream, on_shut);
 }
@@ -187,6 +230,7 @@ void http_io_shutdown(struct http_io *io) {
 
 static void on_handle_closed(uv_handle_t *h) {
   struct http_io *io = h->data;
+  http_io_tls_free(io);
   free(io->out);
   free(io->flying); /* a write that was under way has been cancelled by now */
   io->out = io->flying = NULL;
@@ -195,9 +239,13 @@ static void on_handle_closed(uv_handle_t *h) {
 
 void http_io_close(struct http_io *io) {
   if (io->closing) return;
+  if (io->tls && !io->failed) {
+    if (io->out_n) http_io_writev(io, NULL, 0);
+    http_io_tls_say_close(io);
+  }
   io->closing = 1;
   loop_cancel(io->loop, &io->flush);
-  if (!io->flying && io->out_n && !io->failed) { /* a last word (GOAWAY, an error answer): as much as the socket takes now */
+  if (!io->tls && !io->flying && io->out_n && !io->failed) { /* a last word (GOAWAY, an error answer): as much as the socket takes now */
     uv_buf_t buf = uv_buf_init(io->out, (unsigned)io->out_n);
     uv_try_write(&io->u.stream, &buf, 1);
   }

@@ -3,6 +3,7 @@
  *
  * Reads land in the loop's shared read buffer and are valid only inside on_read. What is put for writing is collected and flushed once per loop step, so
  * that several replies share one system call; what the kernel does not take at once is owned here until it does. Embedded in a connection as its first member.
+ * With TLS (http_io_secure) reads deliver plaintext and writes encrypt, 16 KiB a record; nothing is read or written by the owner until on_secure.
  * Threads: [lane].
  */
 #ifndef CORE_HTTP_IO_H
@@ -11,6 +12,7 @@
 #include <weir/batch.h>
 
 #include "core/loop.h"
+#include "core/tls.h"
 
 #define HTTP_IO_BLOCKED (256u << 10) /* with this much unwritten, producers stop until on_drain */
 #define HTTP_IO_SEGMENTS 64u
@@ -23,6 +25,7 @@ struct http_io_ops {
   void (*on_end)(struct http_io *, int uv_error); /* end of stream (0) or failure; the io is still to be closed by its owner */
   void (*on_drain)(struct http_io *);             /* all that was unwritten is written */
   void (*on_closed)(struct http_io *);            /* after http_io_close; the last callback: free here */
+  void (*on_secure)(struct http_io *, uint32_t alpn); /* the TLS handshake is done; which protocol was agreed (TLS_ALPN_) */
 };
 
 struct http_io {
@@ -38,6 +41,7 @@ struct http_io {
   size_t out_n, out_cap;
   char *flying; /* what uv_write holds */
   size_t flying_n;
+  struct http_io_tls *tls; /* NULL: plaintext */
   uv_write_t write;
   uv_shutdown_t shut;
   struct defer flush;
@@ -54,6 +58,10 @@ void http_io_pause(struct http_io *);
 void http_io_put(struct http_io *, const void *p, size_t n);      /* collects; flushed in a later step */
 char *http_io_room(struct http_io *, size_t n);                   /* room for n bytes to fill in place; then http_io_took */
 void http_io_took(struct http_io *, size_t n);
+/* TLS from here on, before a byte is read or written; peer: a client's server, by name or address, NULL on servers. 0, or a libuv error. */
+int http_io_secure(struct http_io *, struct tls_use *, const char *peer, uint32_t alpn);
+/* Why TLS failed, for people; NULL when it did not. */
+const char *http_io_tls_failure(const struct http_io *);
 /* Collected bytes, then the segments, in as few system calls as may be, uncopied. Returns how many bytes of the segments were taken. */
 size_t http_io_writev(struct http_io *, const struct weir_iov *, size_t n);
 void http_io_flush(struct http_io *); /* now */

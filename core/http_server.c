@@ -155,9 +155,29 @@ void conn_read(struct http_conn *c, const char *p, size_t n) {
 
 static void on_read(struct http_io *io, const char *p, size_t n) { conn_read((struct http_conn *)(void *)io, p, n); }
 
+/* What TLS refused, or could not: certificates, versions, peers that speak something else. The log holds repeats back. */
+static void tell_tls_failure(struct http_conn *c) {
+  const char *why = http_io_tls_failure(&c->io);
+  if (!why || c->proto || c->lingering) return; /* a connection that was in use just ends */
+  conn_count_refused(c, REFUSED_TLS);
+  log_warn(c->server->owner, "%s: no TLS connection from %s: %s", c->server->endpoint, c->peer, why);
+}
+
 static void on_end(struct http_io *io, int uv_error) {
-  (void)uv_error;
-  conn_close((struct http_conn *)(void *)io);
+  struct http_conn *c = (struct http_conn *)(void *)io;
+  int last_word = uv_error == UV_EPROTO && !c->proto && !c->lingering; /* an alert stands before the end: bytes left unread would reset it away */
+  if (uv_error) tell_tls_failure(c);
+  if (last_word) conn_linger(c);
+  else conn_close(c);
+}
+
+/* On a port for HTTP/2 alone a client has to say that it speaks it, as grpc-go has it from 1.67 on. What else was agreed changes nothing: the preface tells. */
+static void on_secure(struct http_io *io, uint32_t alpn) {
+  struct http_conn *c = (struct http_conn *)(void *)io;
+  if (!(c->server->cfg.flags & WEIR_HTTP_H2_ONLY) || alpn == TLS_ALPN_H2) return;
+  conn_count_refused(c, REFUSED_TLS);
+  log_warn(c->server->owner, "%s: no TLS connection from %s: the client does not offer HTTP/2 (ALPN h2), which gRPC needs", c->server->endpoint, c->peer);
+  conn_close(c);
 }
 
 static void on_drain(struct http_io *io) {
@@ -198,7 +218,7 @@ void conn_close(struct http_conn *c) {
   if (c->proto == 2) http2_done(c);
 }
 
-static const struct http_io_ops conn_ops = { on_read, on_end, on_drain, on_closed };
+static const struct http_io_ops conn_ops = { on_read, on_end, on_drain, on_closed, on_secure };
 
 struct http_conn *conn_open(struct weir_http_server *s, int fd) {
   CHECK_MAGIC(s, SERVER_MAGIC);
@@ -224,8 +244,13 @@ struct http_conn *conn_open(struct weir_http_server *s, int fd) {
     conn_close(c);
     return NULL;
   }
-  c->header_ns = clock_mono_ns();
+  c->header_ns = clock_mono_ns(); /* the TLS handshake is within read_header_timeout */
   conn_touch(c);
+  uint32_t alpn = s->cfg.flags & WEIR_HTTP_H2_ONLY ? TLS_ALPN_H2 : TLS_ALPN_H2 | TLS_ALPN_HTTP1;
+  if (s->tls.context && http_io_secure(&c->io, &s->tls, NULL, alpn)) {
+    conn_close(c);
+    return NULL;
+  }
   http_io_start(&c->io);
   return c;
 }
@@ -252,7 +277,7 @@ static void fill_defaults(struct weir_http_server_config *cfg) {
   if (!cfg->write_timeout_ns) cfg->write_timeout_ns = 30 * NS_PER_S;
 }
 
-static const char *const reason_names[REFUSED_REASONS] = { "malformed", "headers", "too_large", "memory", "timeout", "flood", "connections" };
+static const char *const reason_names[REFUSED_REASONS] = { "malformed", "headers", "too_large", "memory", "timeout", "flood", "connections", "tls" };
 
 static void make_cells(struct weir_http_server *s) {
   struct metrics *m = s->loop->env->metrics;
@@ -293,8 +318,11 @@ int http_listen(struct loop *loop, const struct weir_http_server_config *cfg, st
   s->drained_step.fn = tell_drained;
   s->drained_step.arg = s;
   fill_defaults(&s->cfg);
-  int r = listener_join(loop->env->listeners, loop, s->owner, s->endpoint, on_conn, s, &s->member, err);
+  int r = tls_use_begin(&s->tls, loop, 1, s->cfg.tls, err);
+  s->cfg.tls = NULL;
+  if (!r) r = listener_join(loop->env->listeners, loop, s->owner, s->endpoint, on_conn, s, &s->member, err);
   if (r) {
+    tls_use_end(&s->tls);
     free(s->owner);
     free(s->endpoint);
     free(s);
@@ -335,6 +363,7 @@ void http_server_drain(struct weir_http_server *s, weir_fn_f *drained, void *arg
 void server_maybe_free(struct weir_http_server *s) {
   if (!s->closed || s->n_conns || s->n_open) return;
   loop_cancel(s->loop, &s->drained_step);
+  tls_use_end(&s->tls);
   exchange_free_spare(s);
   s->magic = 0;
   free(s->owner);

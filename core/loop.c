@@ -270,6 +270,7 @@ void loop_done(struct loop *l) {
   pool_free(l->pool);
   free(l->heap);
   free(l->read_buf);
+  tls_scratch_free(l->tls);
   l->magic = 0;
   current = before == l ? NULL : before;
 }

@@ -21,6 +21,7 @@
 
 struct metrics;
 struct listeners;
+struct tls_scratch;
 
 /* What the whole process shares; borrowed by every loop. */
 struct env {
@@ -72,7 +73,10 @@ struct loop {
   _Atomic uint32_t n_connections; /* for the least-loaded choice */
   pthread_t thread;
   char *read_buf; /* LOOP_READ_BUF bytes shared by all stream reads: valid only inside the read callback */
+  struct tls_scratch *tls; /* of core/http_io_tls.c; NULL until the lane has a TLS connection */
 };
+
+void tls_scratch_free(struct tls_scratch *); /* NULL allowed */
 
 #define LOOP_MAGIC 0x100f100fu
 #define LOOP_READ_BUF (256u << 10)

@@ -28,7 +28,7 @@ struct http_export_config {
   int64_t timeout, idle_conn_timeout;
   uint64_t max_conns_per_host;
   struct weir_map headers, auth;
-  const struct otlp_tls_config *tls;
+  const struct tls_settings *tls;
 };
 
 static const struct weir_field compression_fields[] = {
@@ -39,7 +39,7 @@ static const struct weir_field compression_fields[] = {
 
 static const struct weir_field fields[] = {
   { "endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, endpoint), NULL, NULL, NULL, NULL, NULL,
-    "The back end's base URL; /v1/traces, /v1/metrics or /v1/logs is added. Required unless the signal's own URL is set.", NULL, 0 },
+    "The back end's base URL, http:// or https://; /v1/traces, /v1/metrics or /v1/logs is added. Required unless the signal's own URL is set.", NULL, 0 },
   { "traces_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, traces_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for traces.", NULL, 0 },
   { "metrics_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, metrics_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for metrics.", NULL, 0 },
   { "logs_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, logs_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for logs.", NULL, 0 },
@@ -50,8 +50,8 @@ static const struct weir_field fields[] = {
   { "encoding", WEIR_T_ENUM, 0, offsetof(struct http_export_config, encoding), "proto", NULL, NULL, "proto|json", NULL,
     "proto, or json (OTLP/JSON: larger and dearer; unknown fields are left out, invalid UTF-8 becomes U+FFFD). Answers are read as what they say they are.", NULL, 0 },
   { "headers", WEIR_T_MAP, WEIR_SECRET, offsetof(struct http_export_config, headers), NULL, NULL, NULL, NULL, NULL, "Headers sent with each request.", NULL, 0 },
-  { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct http_export_config, tls), NULL, NULL, NULL, NULL, NULL, "For https://, which is not in this version yet.", otlp_tls_fields,
-    sizeof(struct otlp_tls_config) },
+  { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct http_export_config, tls), NULL, NULL, NULL, NULL, NULL, "How an https:// connection is secured; http:// is plaintext.", tls_client_fields,
+    sizeof(struct tls_settings) },
   { "user_agent", WEIR_T_STRING, 0, offsetof(struct http_export_config, user_agent), "weir", NULL, NULL, NULL, NULL, "The user-agent to send.", NULL, 0 },
   { "max_conns_per_host", WEIR_T_UINT, 0, offsetof(struct http_export_config, max_conns_per_host), "16", "1", "1000", NULL, "connections", "The most connections per lane.", NULL, 0 },
   { "idle_conn_timeout", WEIR_T_DURATION, 0, offsetof(struct http_export_config, idle_conn_timeout), "90s", "1s", NULL, NULL, NULL, "Closes a connection that was idle this long.", NULL, 0 },
@@ -74,6 +74,7 @@ struct exporter {
   char *authority, *path;
   struct weir_http_header headers[MAX_HEADERS + 4];
   size_t n_headers;
+  int use_tls;
 };
 
 struct attempt {
@@ -239,27 +240,24 @@ static const char *own_url(const struct http_export_config *cfg, uint32_t signal
   return *ret_field = "logs_endpoint", *ret_suffix = "/v1/logs", cfg->logs_endpoint;
 }
 
-/* Cuts http://host[:port][/path] into authority and path. */
+/* Cuts http[s]://host[:port][/path] into authority and path. */
 static int split_url(struct exporter *e, const char *url, const char *field, const char *suffix, struct weir_error *err) {
   int skip = 0;
-  if (strncmp(url, "https://", 8) == 0) {
-    int r = otlp_check_plain(url, 0, 0, &skip, err);
-    snprintf(err->field, sizeof err->field, "%s", field);
-    return r;
-  }
-  if (strncmp(url, "http://", 7) != 0) {
+  if (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) {
     weir_fail_field(err, field, "`%s` is no URL", url);
-    weir_hint(err, "write http://host:port");
+    weir_hint(err, "write http://host:port or https://host:port");
     return WEIR_E_CONFIG;
   }
-  const char *host = url + 7, *path = strchr(host, '/');
+  int r = otlp_security(url, field, e->cfg->tls, &skip, &e->use_tls, err);
+  if (r) return r;
+  const char *host = url + skip, *path = strchr(host, '/');
   size_t host_n = path ? (size_t)(path - host) : strlen(host), path_n = path ? strlen(path) : 0;
   while (suffix && path_n && path[path_n - 1] == '/') path_n--;
   int has_port = host_n && memchr(host, ':', host_n) && host[host_n - 1] != ']';
-  e->authority = malloc(host_n + 4);
+  e->authority = malloc(host_n + 5);
   e->path = malloc(path_n + strlen(suffix ? suffix : "") + 2);
   if (!host_n || !e->authority || !e->path) return weir_fail_field(err, field, "`%s` names no host", url);
-  snprintf(e->authority, host_n + 4, "%.*s%s", (int)host_n, host, has_port ? "" : ":80");
+  snprintf(e->authority, host_n + 5, "%.*s%s", (int)host_n, host, has_port ? "" : e->use_tls ? ":443" : ":80");
   snprintf(e->path, path_n + strlen(suffix ? suffix : "") + 2, "%.*s%s", (int)path_n, path ? path : "", suffix ? suffix : path_n ? "" : "/");
   return 0;
 }
@@ -316,8 +314,11 @@ static int open_parts(struct exporter *e, struct weir_error *err) {
   for (size_t i = 0; i < e->cfg->headers.n; i++) add_header(e, e->cfg->headers.v[i].key, e->cfg->headers.v[i].value);
   struct weir_http_client_config cfg = { .size = sizeof cfg, .endpoint = e->authority, .max_response_bytes = 64u << 10,
     .max_connections = (uint32_t)e->cfg->max_conns_per_host, .idle_timeout_ns = e->cfg->idle_conn_timeout };
+  struct weir_tls_config tls;
+  if (e->use_tls && (r = tls_settings_fill(e->cfg->tls, e->host->stage_id(e->stage), &tls, err))) return r;
+  if (e->use_tls) cfg.tls = &tls;
   r = e->http->client_open(e->stage, &cfg, &e->client, err);
-  if (r) snprintf(err->field, sizeof err->field, "%s", url ? field : "endpoint");
+  if (r && !err->field[0]) snprintf(err->field, sizeof err->field, "%s", url ? field : "endpoint");
   return r;
 }
 

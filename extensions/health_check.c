@@ -16,11 +16,14 @@
 #include <weir/http.h>
 #include <weir/stage.h>
 
+#include "plugins/kit/tls_config.h"
+
 struct health_config {
   const char *endpoint, *path;
   struct {
     const char *healthy, *unhealthy;
   } response_body;
+  const struct tls_settings *tls;
 };
 
 static const struct weir_field body_fields[] = {
@@ -33,6 +36,7 @@ static const struct weir_field fields[] = {
   { "endpoint", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct health_config, endpoint), "127.0.0.1:13133", NULL, NULL, NULL, NULL, "The address to listen on.", NULL, 0 },
   { "path", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct health_config, path), "/", NULL, NULL, NULL, NULL, "The path that answers for readiness, besides /ready.", NULL, 0 },
   { "response_body", WEIR_T_GROUP, 0, 0, NULL, NULL, NULL, NULL, NULL, "Texts to answer with instead of the JSON status.", body_fields, 0 },
+  { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct health_config, tls), NULL, NULL, NULL, NULL, NULL, "Serve TLS; absent = plaintext.", tls_server_fields, sizeof(struct tls_settings) },
   WEIR_FIELD_END,
 };
 
@@ -115,12 +119,15 @@ static int health_start(void *self, struct weir_error *err) {
   struct health *h = self;
   struct weir_http_server_config cfg = { .size = sizeof cfg, .owner = h->host->stage_id(h->stage), .endpoint = h->cfg->endpoint, .max_body_bytes = 4096,
     .max_connections = 256, .read_header_timeout_ns = 10000000000, .idle_timeout_ns = 60000000000, .on_request = on_request, .self = h };
-  int r = h->http->listen(h->stage, &cfg, &h->server, err);
+  struct weir_tls_config tls;
+  int r = h->cfg->tls ? tls_settings_fill(h->cfg->tls, cfg.owner, &tls, err) : 0;
+  if (h->cfg->tls) cfg.tls = &tls;
+  if (!r) r = h->http->listen(h->stage, &cfg, &h->server, err);
   if (r) {
-    snprintf(err->field, sizeof err->field, "endpoint");
+    if (!err->field[0]) snprintf(err->field, sizeof err->field, "endpoint");
     return r;
   }
-  h->host->log(h->stage, WEIR_LOG_INFO, "health on http://%s%s", h->cfg->endpoint, h->cfg->path);
+  h->host->log(h->stage, WEIR_LOG_INFO, "health on http%s://%s%s", h->cfg->tls ? "s" : "", h->cfg->endpoint, h->cfg->path);
   return 0;
 }
 

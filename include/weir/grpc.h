@@ -67,6 +67,7 @@ struct weir_grpc_server_config {
   const struct weir_grpc_method *methods; /* copied */
   size_t n_methods;
   void *self;
+  const struct weir_tls_config *tls; /* NULL = plaintext; borrowed for the call */
 };
 
 /* Outcome of a client call or of a served one. retry_after_ns > 0 travels as RetryInfo in grpc-status-details-bin. */
@@ -88,6 +89,7 @@ struct weir_grpc_client_config {
   const struct weir_http_header *metadata; /* sent with each call; copied */
   size_t n_metadata;
   uint32_t max_connections, reserved; /* 0 = 1 */
+  const struct weir_tls_config *tls;  /* NULL = plaintext; borrowed for the call */
 };
 
 struct weir_grpc_service {

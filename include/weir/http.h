@@ -1,5 +1,5 @@
 /*
- * weir/http.h - service "weir.http/1": HTTP server and client, HTTP/1.1 and HTTP/2 in cleartext (prior knowledge).
+ * weir/http.h - service "weir.http/1": HTTP server and client, HTTP/1.1 and HTTP/2, in cleartext (prior knowledge) or over TLS (ALPN).
  *
  * Server: one listener per address for the whole process; each connection goes to the least-loaded lane that called
  * listen with the same address and owner id, and is then served by that lane's instance. The body of a request is
@@ -12,6 +12,7 @@
 #define WEIR_HTTP_H
 
 #include <weir/stage.h>
+#include <weir/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -81,9 +82,11 @@ struct weir_http_server_config {
   weir_http_request_f *on_request;
   void *self;
   weir_http_refuse_f *on_refuse; /* optional */
+  const struct weir_tls_config *tls; /* NULL = plaintext; borrowed for the call */
 };
 
-#define WEIR_HTTP_H2_ONLY 1u /* server: refuse HTTP/1.1 with 505 and a sentence; client: HTTP/2 with prior knowledge */
+#define WEIR_HTTP_H2_ONLY 1u /* server: refuse HTTP/1.1 with 505 and a sentence; client: HTTP/2 with prior knowledge.
+                               * With TLS both insist that ALPN agrees on h2 */
 
 /* The outcome of a client call. status 0 = no answer: `err` says why; sent != 0 when the request may have reached the peer.
  * A status and `err` (WEIR_E_LIMIT): the peer's answer, with the beginning of a body that is longer than max_response_bytes. */
@@ -105,8 +108,9 @@ struct weir_http_client_config {
   uint64_t max_response_bytes; /* 0 = 4 MiB */
   uint32_t max_connections;    /* 0 = 1 for HTTP/2, 16 for HTTP/1.1; per instance */
   uint32_t reserved;
-  int64_t connect_timeout_ns; /* 0 = 5 s */
+  int64_t connect_timeout_ns; /* 0 = 5 s; with the TLS handshake */
   int64_t idle_timeout_ns;    /* 0 = 90 s */
+  const struct weir_tls_config *tls; /* NULL = plaintext; borrowed for the call */
 };
 
 struct weir_http_call_config {

@@ -11,25 +11,14 @@
 
 /* --- configuration --------------------------------------------------------------------------------------------------- */
 
-const struct weir_field otlp_tls_fields[] = {
-  { "insecure", WEIR_T_BOOL, 0, offsetof(struct otlp_tls_config, insecure), "false", NULL, NULL, NULL, NULL,
-    "true sends in plaintext. TLS is not in this version yet, so it has to be true unless the endpoint begins with http://.", NULL, 0 },
-  { "insecure_skip_verify", WEIR_T_BOOL, 0, offsetof(struct otlp_tls_config, insecure_skip_verify), "false", NULL, NULL, NULL, NULL, "For TLS, which is not in this version yet.", NULL, 0 },
-  { "ca_file", WEIR_T_STRING, 0, offsetof(struct otlp_tls_config, ca_file), NULL, NULL, NULL, NULL, NULL, "For TLS, which is not in this version yet.", NULL, 0 },
-  { "cert_file", WEIR_T_STRING, 0, offsetof(struct otlp_tls_config, cert_file), NULL, NULL, NULL, NULL, NULL, "For TLS, which is not in this version yet.", NULL, 0 },
-  { "key_file", WEIR_T_STRING, 0, offsetof(struct otlp_tls_config, key_file), NULL, NULL, NULL, NULL, NULL, "For TLS, which is not in this version yet.", NULL, 0 },
-  { "server_name_override", WEIR_T_STRING, 0, offsetof(struct otlp_tls_config, server_name_override), NULL, NULL, NULL, NULL, NULL, "For TLS, which is not in this version yet.", NULL, 0 },
-  WEIR_FIELD_END,
-};
-
 const struct weir_field otlp_export_fields[] = {
   { "endpoint", WEIR_T_STRING, WEIR_REQUIRED | WEIR_NONEMPTY, offsetof(struct otlp_export_config, endpoint), NULL, NULL, NULL, NULL, NULL,
-    "The back end's gRPC address: host:port, or http://host:port for plaintext.", NULL, 0 },
+    "The back end's gRPC address: host:port or https://host:port, with TLS unless `tls` says `insecure: true`; http://host:port is plaintext.", NULL, 0 },
   { "compression", WEIR_T_ENUM, 0, offsetof(struct otlp_export_config, compression), "gzip", NULL, NULL, "gzip|none|zstd|snappy", NULL,
     "gzip or zstd (level 1: higher levels cost more than the rest of the pipeline), snappy (framed, as gRPC peers have it) or none.", NULL, 0 },
   { "headers", WEIR_T_MAP, WEIR_SECRET, offsetof(struct otlp_export_config, headers), NULL, NULL, NULL, NULL, NULL, "Metadata sent with each request.", NULL, 0 },
   { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct otlp_export_config, tls), NULL, NULL, NULL, NULL, NULL,
-    "How the connection is secured. TLS is not in this version yet: `insecure: true` says that plaintext is meant.", otlp_tls_fields, sizeof(struct otlp_tls_config) },
+    "How the connection is secured. Absent = TLS with the system's CAs; `insecure: true` says that plaintext is meant.", tls_client_fields, sizeof(struct tls_settings) },
   { "authority", WEIR_T_STRING, 0, offsetof(struct otlp_export_config, authority), NULL, NULL, NULL, NULL, NULL, "The :authority to send instead of the endpoint.", NULL, 0 },
   { "user_agent", WEIR_T_STRING, 0, offsetof(struct otlp_export_config, user_agent), "weir", NULL, NULL, NULL, NULL, "The user-agent to send.", NULL, 0 },
   { "max_message_bytes", WEIR_T_BYTES, 0, offsetof(struct otlp_export_config, max_message_bytes), "4MiB", "1KiB", NULL, NULL, NULL,
@@ -46,25 +35,25 @@ const struct weir_field otlp_export_fields[] = {
   WEIR_FIELD_END,
 };
 
-int otlp_check_plain(const char *endpoint, int insecure, int tls_given, int *ret_skip, struct weir_error *err) {
+int otlp_security(const char *endpoint, const char *field, const struct tls_settings *tls, int *ret_skip, int *ret_tls, struct weir_error *err) {
   *ret_skip = 0;
-  if (strncmp(endpoint, "http://", 7) == 0) {
-    *ret_skip = 7;
+  *ret_tls = tls_settings_wanted(tls);
+  if (strncmp(endpoint, "https://", 8) == 0) {
+    *ret_skip = 8;
+    *ret_tls = 1;
     return 0;
   }
-  if (strncmp(endpoint, "https://", 8) == 0) {
-    weir_fail_field(err, "endpoint", "TLS is not in this version yet, and https:// asks for it");
-    weir_hint(err, "write http:// for a plaintext connection, with a TLS proxy beside weir if the way is not safe");
+  if (strncmp(endpoint, "http://", 7) == 0) {
+    *ret_skip = 7;
+    *ret_tls = 0;
+    if (!tls || !(tls->ca_file || tls->ca_pem || tls->cert_file || tls->cert_pem)) return 0;
+    weir_fail_field(err, field, "http:// asks for plaintext, and `tls` has certificates");
+    weir_hint(err, "write https://, or remove `tls`");
     return WEIR_E_CONFIG;
   }
-  if (strstr(endpoint, "://")) {
-    weir_fail_field(err, "endpoint", "`%s` has a scheme that this version does not know", endpoint);
-    weir_hint(err, "write host:port or http://host:port");
-    return WEIR_E_CONFIG;
-  }
-  if (insecure) return 0;
-  weir_fail_field(err, tls_given ? "tls" : "endpoint", "TLS is not in this version yet, and a connection to %s would use it", endpoint);
-  weir_hint(err, "set `tls: {insecure: true}` for a plaintext connection");
+  if (!strstr(endpoint, "://")) return 0;
+  weir_fail_field(err, field, "`%s` has a scheme that this version does not know", endpoint);
+  weir_hint(err, "write host:port, https://host:port or http://host:port");
   return WEIR_E_CONFIG;
 }
 
@@ -189,15 +178,27 @@ static const char *path_of(uint32_t signal) {
   return "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 }
 
-static int check(const struct otlp_export_config *cfg, int *ret_skip, struct weir_error *err) {
+static int check(const struct otlp_export_config *cfg, int *ret_skip, int *ret_tls, struct weir_error *err) {
   if (cfg->auth.n) return weir_fail_field(err, "auth", "authentication is not in this version yet");
   if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
-  return otlp_check_plain(cfg->endpoint, cfg->tls && cfg->tls->insecure, cfg->tls != NULL, ret_skip, err);
+  return otlp_security(cfg->endpoint, "endpoint", cfg->tls, ret_skip, ret_tls, err);
 }
 
 static const char *const compressions[] = { "gzip", "none", "zstd", "snappy" }; /* in the field's order */
 
-static int open_client(struct exporter *e, const char *endpoint, struct weir_error *err) {
+/* As grpc-go has it: the name to verify is also the authority, and an authority is also the name to verify. */
+static int fill_tls(struct exporter *e, struct weir_grpc_client_config *cfg, struct weir_tls_config *tls, char *name, size_t cap, struct weir_error *err) {
+  int r = tls_settings_fill(e->cfg->tls, e->host->stage_id(e->stage), tls, err);
+  if (!cfg->authority) cfg->authority = tls->server_name;
+  else if (!tls->server_name && cfg->authority[0] != '[') {
+    snprintf(name, cap, "%.*s", (int)strcspn(cfg->authority, ":"), cfg->authority);
+    tls->server_name = name;
+  }
+  cfg->tls = tls;
+  return r;
+}
+
+static int open_client(struct exporter *e, const char *endpoint, int use_tls, struct weir_error *err) {
   struct weir_http_header metadata[MAX_HEADERS];
   size_t n = 0;
   for (; n < e->cfg->headers.n; n++) { /* the HTTP client writes names in lower case */
@@ -206,14 +207,17 @@ static int open_client(struct exporter *e, const char *endpoint, struct weir_err
   }
   struct weir_grpc_client_config cfg = { .size = sizeof cfg, .endpoint = endpoint, .authority = e->cfg->authority,
     .compression = compressions[e->cfg->compression], .user_agent = e->cfg->user_agent, .metadata = metadata, .n_metadata = n };
-  int r = e->grpc->client_open(e->stage, &cfg, &e->client, err);
+  struct weir_tls_config tls;
+  char name[256];
+  int r = use_tls ? fill_tls(e, &cfg, &tls, name, sizeof name, err) : 0;
+  if (!r) r = e->grpc->client_open(e->stage, &cfg, &e->client, err);
   if (r && !err->field[0]) snprintf(err->field, sizeof err->field, "endpoint");
   return r;
 }
 
 int otlp_export_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
   const struct otlp_export_config *cfg = config;
-  int skip, r = check(cfg, &skip, err);
+  int skip, use_tls, r = check(cfg, &skip, &use_tls, err);
   if (r) return r;
   struct exporter *e = calloc(1, sizeof *e);
   if (!e) return weir_fail(err, WEIR_E_NOMEM, "no memory");
@@ -223,7 +227,7 @@ int otlp_export_open(const struct weir_host *host, struct weir_stage *stage, con
   e->grpc = host->service(stage, WEIR_GRPC_SERVICE);
   e->otlp = host->service(stage, WEIR_OTLP_SERVICE);
   e->path = path_of(host->stage_signal(stage));
-  r = e->grpc && e->otlp ? open_client(e, cfg->endpoint + skip, err) : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that OTLP exporters need");
+  r = e->grpc && e->otlp ? open_client(e, cfg->endpoint + skip, use_tls, err) : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that OTLP exporters need");
   if (r) {
     free(e);
     return r;

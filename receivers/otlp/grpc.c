@@ -37,9 +37,15 @@ int otlp_grpc_start(struct otlp *r, struct weir_error *err) {
     .n_methods = n,
     .self = r,
   };
-  int code = r->grpc->listen(r->stage, &cfg, &r->grpc_server, err);
+  struct weir_tls_config tls;
+  int code = 0;
+  if (g->tls) {
+    if ((code = tls_settings_fill(g->tls, cfg.owner, &tls, err))) return code;
+    cfg.tls = &tls;
+  }
+  code = r->grpc->listen(r->stage, &cfg, &r->grpc_server, err);
   if (code) return code;
   if (r->host->stage_lane(r->stage) == 0)
-    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over gRPC on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http://%s, protocol grpc)", g->endpoint, g->endpoint);
+    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over gRPC on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http%s://%s, protocol grpc)", g->endpoint, g->tls ? "s" : "", g->endpoint);
   return 0;
 }

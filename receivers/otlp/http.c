@@ -153,9 +153,15 @@ int otlp_http_start(struct otlp *r, struct weir_error *err) {
     .on_request = on_request,
     .self = r,
   };
-  int code = r->http->listen(r->stage, &cfg, &r->http_server, err);
+  struct weir_tls_config tls;
+  int code = 0;
+  if (h->tls) {
+    if ((code = tls_settings_fill(h->tls, cfg.owner, &tls, err))) return code;
+    cfg.tls = &tls;
+  }
+  code = r->http->listen(r->stage, &cfg, &r->http_server, err);
   if (code) return code;
   if (r->host->stage_lane(r->stage) == 0)
-    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over HTTP on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http://%s, protocol http/protobuf or http/json)", h->endpoint, h->endpoint);
+    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over HTTP on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http%s://%s, protocol http/protobuf or http/json)", h->endpoint, h->tls ? "s" : "", h->endpoint);
   return 0;
 }

@@ -46,7 +46,8 @@ static const struct weir_field keepalive_fields[] = {
 };
 
 #define TLS_FIELD(s) \
-  { "tls", WEIR_T_MAP, 0, offsetof(struct s, tls), NULL, NULL, NULL, NULL, NULL, "TLS is not in this version yet: setting it is an error.", NULL, 0 }
+  { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct s, tls), NULL, NULL, NULL, NULL, NULL, "Serve TLS, and with client_ca_file mutual TLS; absent = plaintext.", tls_server_fields, \
+    sizeof(struct tls_settings) }
 #define AUTH_FIELD(s) \
   { "auth", WEIR_T_MAP, 0, offsetof(struct s, auth), NULL, NULL, NULL, NULL, NULL, "Authentication is not in this version yet: setting it is an error.", NULL, 0 }
 #define METADATA_FIELD(s)                                                                                                               \
@@ -161,7 +162,6 @@ static int check(const struct otlp_config *cfg, struct weir_error *err) {
     return WEIR_E_CONFIG;
   }
   if (g) {
-    if ((r = refuse_later("grpc", "tls", g->tls.n > 0, "TLS", err))) return r;
     if ((r = refuse_later("grpc", "auth", g->auth.n > 0, "authentication", err))) return r;
     if ((r = refuse_later("grpc", "keepalive", g->keepalive != NULL, "keepalive", err))) return r;
     if ((r = refuse_later("grpc", "include_metadata", g->include_metadata, "include_metadata", err))) return r;
@@ -170,7 +170,6 @@ static int check(const struct otlp_config *cfg, struct weir_error *err) {
   }
   if (h) {
     if ((r = check_algorithms(h, err))) return r;
-    if ((r = refuse_later("http", "tls", h->tls.n > 0, "TLS", err))) return r;
     if ((r = refuse_later("http", "auth", h->auth.n > 0, "authentication", err))) return r;
     if ((r = refuse_later("http", "cors", h->cors != NULL, "CORS", err))) return r;
     if ((r = refuse_later("http", "include_metadata", h->include_metadata, "include_metadata", err))) return r;
@@ -231,14 +230,21 @@ static int otlp_open(const struct weir_host *host, struct weir_stage *stage, con
   return 0;
 }
 
+/* What failed to start: the address, unless the error names another key of the protocol. */
+static void name_field(struct weir_error *err, const char *protocol) {
+  char field[sizeof err->field];
+  snprintf(field, sizeof field, "protocols.%s.%.80s", protocol, err->field[0] ? err->field : "endpoint");
+  memcpy(err->field, field, sizeof field);
+}
+
 static int otlp_start(void *self, struct weir_error *err) {
   struct otlp *r = self;
   int code = 0;
   if (r->cfg->protocols.grpc && (code = otlp_grpc_start(r, err))) {
-    snprintf(err->field, sizeof err->field, "protocols.grpc.endpoint");
+    name_field(err, "grpc");
     return code;
   }
-  if (r->cfg->protocols.http && (code = otlp_http_start(r, err))) snprintf(err->field, sizeof err->field, "protocols.http.endpoint");
+  if (r->cfg->protocols.http && (code = otlp_http_start(r, err))) name_field(err, "http");
   return code;
 }
 

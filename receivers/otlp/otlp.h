@@ -9,6 +9,8 @@
 #include <weir/stage.h>
 #include <weir/timer.h>
 
+#include "plugins/kit/tls_config.h"
+
 #define TRANSPORT_GRPC 0
 #define TRANSPORT_HTTP 1
 
@@ -27,7 +29,8 @@ struct grpc_config {
   int32_t transport;
   uint64_t max_recv_msg_size_mib, max_concurrent_streams, read_buffer_size, write_buffer_size;
   int32_t include_metadata;
-  struct weir_map tls, auth;
+  const struct tls_settings *tls;
+  struct weir_map auth;
   const struct keepalive_config *keepalive;
 };
 
@@ -37,7 +40,8 @@ struct http_config {
   uint64_t max_request_body_size;
   int64_t read_timeout, read_header_timeout, idle_timeout, write_timeout;
   int32_t include_metadata;
-  struct weir_map tls, auth;
+  const struct tls_settings *tls;
+  struct weir_map auth;
   const void *cors;
 };
 

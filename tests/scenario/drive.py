@@ -233,12 +233,15 @@ def send_sdk(scenario, spec):
              "--reference", f"127.0.0.1:{reference.grpc_port if via == 'grpc' else reference.http_port}",
              "--compression", spec.get("compression", "none"), "--signals", ",".join(spec.get("signals", items.REQUEST)),
              "--count", str(spec.get("count", 100)), *(["--json"] if spec.get("encoding") == "json" else [])]
+    for name, path in spec.get("tls", {}).items():  # ca, cert, key; Python alone
+        flags += [f"--{name}", path]
     program = {
         "python": [os.environ["WEIR_PYTHON"], os.path.join(CLIENTS, "sdk_client.py")],
         "js": [os.environ["WEIR_NODE"], os.path.join(CLIENTS, "sdk_client.js")],
         "go": [os.environ.get("WEIR_GO_CLIENT", "goclient")],
     }[spec["sdk"]]
-    done = subprocess.run(program + flags, capture_output=True, text=True, timeout=40 * scenario.slow, check=False)
+    env = {k: v for k, v in os.environ.items() if k not in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")}  # they win over what the SDK is told
+    done = subprocess.run(program + flags, capture_output=True, text=True, timeout=40 * scenario.slow, check=False, env=env)
     if done.returncode != 0:
         raise Failure(f"{spec['sdk']} SDK: exit {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}")
     scenario.made = json.loads(done.stdout.splitlines()[-1])["made"]

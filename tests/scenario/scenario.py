@@ -1,7 +1,8 @@
 """Runs one scenario file. Usage: scenario.py BUILD FILE
 
 A file holds `title`, the configuration of one weir (`weir: |`) or of several (`weir: {a: |, b: |}`), and `steps`. {{port.NAME}} is a free
-port, {{sink.grpc}} and {{sink.http}} the back end's addresses ({{sink.NAME.grpc}} of a further one), {{dir}} a folder of its own.
+port, {{sink.grpc}} and {{sink.http}} the back end's addresses ({{sink.NAME.grpc}} of a further one), {{dir}} a folder of its own,
+{{certs}} one with certificates (tests/tools/certs.sh). `sink_tls: {cert, key, client_ca}` lets the back end speak TLS.
 Unless `finish: no`, every scenario ends with the counting laws on each weir that runs, SIGTERM, exit 0 and no sanitizer report.
 """
 import os
@@ -67,6 +68,8 @@ class Scenario:
         return self.ports[name]
 
     def fill(self, text):
+        scheme = "https" if "\nsink_tls:" in text else "http"
+
         def value(m):
             kind, path = m.group(1), m.group(2).split(".")[1:]
             if kind == "port":
@@ -75,9 +78,11 @@ class Scenario:
                 name = path[0] if len(path) > 1 else ""
                 self.sinks[name] = True
                 port = self.port(f"sink.{name}.{path[-1]}")
-                return f"127.0.0.1:{port}" if path[-1] == "grpc" else f"http://127.0.0.1:{port}"
+                return f"127.0.0.1:{port}" if path[-1] == "grpc" else f"{scheme}://127.0.0.1:{port}"
             if kind == "dir":
                 return self.folder
+            if kind == "certs":
+                return self.certs()
             if kind == "build":
                 return self.build
             if kind == "repo":
@@ -88,9 +93,15 @@ class Scenario:
 
         return PLACE.sub(value, text)
 
+    def certs(self):
+        folder = os.path.join(self.folder, "certs")
+        subprocess.run([os.path.join(REPOSITORY, "tests/tools/certs.sh"), folder], check=True)
+        return folder
+
     def sink(self, name):
         if name not in self.open_sinks:
-            self.open_sinks[name] = sink_module.Sink(self.port(f"sink.{name}.grpc"), self.port(f"sink.{name}.http"), up=False)
+            tls = self.spec.get("sink_tls") if name != "reference" else None
+            self.open_sinks[name] = sink_module.Sink(self.port(f"sink.{name}.grpc"), self.port(f"sink.{name}.http"), up=False, tls=tls)
         return self.open_sinks[name]
 
     def reference_sink(self):

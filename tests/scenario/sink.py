@@ -17,6 +17,7 @@ A fault is a dict: {mode: M, ...}, applied to every request until another is set
 import argparse
 import http.server
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -109,12 +110,23 @@ def status_message(code, message, delay=None):
     return status
 
 
+def content(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def credentials(tls):
+    ca = tls.get("client_ca")
+    return grpc.ssl_server_credentials([(content(tls["key"]), content(tls["cert"]))], content(ca) if ca else None, bool(ca))
+
+
 class GrpcSink(grpc.GenericRpcHandler):
-    def __init__(self, store, port):
+    def __init__(self, store, port, tls=None):
         self.store = store
         self.server = grpc.server(futures.ThreadPoolExecutor(64), handlers=[self], options=[("grpc.so_reuseport", 0),
                                   ("grpc.max_receive_message_length", 64 << 20)])
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
+        address = f"127.0.0.1:{port}"
+        self.port = self.server.add_secure_port(address, credentials(tls)) if tls else self.server.add_insecure_port(address)
         if self.port == 0:
             raise OSError(f"sink: port {port} is taken")
         self.server.start()
@@ -203,9 +215,16 @@ class HttpSink(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, store, port):
+    def __init__(self, store, port, tls=None):
         self.store = store
         super().__init__(("127.0.0.1", port), HttpHandler)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls["cert"], tls["key"])
+            if tls.get("client_ca"):
+                context.load_verify_locations(tls["client_ca"])
+                context.verify_mode = ssl.CERT_REQUIRED
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.port, self.open = self.server_address[1], set()
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()
@@ -230,7 +249,8 @@ class HttpSink(http.server.ThreadingHTTPServer):
 class Sink:
     """Both servers on one store; may be down and up again on the same ports."""
 
-    def __init__(self, grpc_port=0, http_port=0, up=True, fault=None):
+    def __init__(self, grpc_port=0, http_port=0, up=True, fault=None, tls=None):
+        self.tls = tls
         self.store, self.grpc_port, self.http_port, self.servers = Store(), grpc_port, http_port, []
         if fault:
             self.store.set_fault(fault)
@@ -239,7 +259,7 @@ class Sink:
 
     def up(self):
         self.store.closing.clear()
-        self.servers = [GrpcSink(self.store, self.grpc_port), HttpSink(self.store, self.http_port)]
+        self.servers = [GrpcSink(self.store, self.grpc_port, self.tls), HttpSink(self.store, self.http_port, self.tls)]
         self.grpc_port, self.http_port = (s.port for s in self.servers)
 
     def down(self):

@@ -11,6 +11,7 @@
 
 #include "core/assert.h"
 #include "core/listener.h"
+#include "core/tls.h"
 #include "core/yaml.h"
 #include "pipelines/config.h"
 
@@ -75,6 +76,9 @@ static const struct stage_entry *find_entry(struct harness *h, const struct harn
   const char *build = getenv("WEIR_BUILD");
   char path[4096];
   if (!build) fail_msg("WEIR_BUILD is not set: it names the build directory, whose stages/ holds what is tested");
+  static char engine[4096];
+  snprintf(engine, sizeof engine, "%s/engines/tls.so", build);
+  tls_engine_path(engine);
   snprintf(path, sizeof path, "%s/%s", build, s->file ? s->file : "stages");
   if (s->file ? registry_load(h->registry, path, err) : registry_add_dir(h->registry, path, err)) return NULL;
   return registry_find(h->registry, s->role, s->type, err);

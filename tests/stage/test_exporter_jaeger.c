@@ -62,8 +62,8 @@ static void answers_are_verdicts(void **state) {
 static void refusals(void **state) {
   (void)state;
   harness_refuses(WEIR_EXPORTER, "jaeger", WEIR_TRACES, "{}", "`endpoint`");
-  harness_refuses(WEIR_EXPORTER, "jaeger", WEIR_TRACES, "endpoint: jaeger:4317", "set `tls: {insecure: true}`");
-  harness_refuses(WEIR_EXPORTER, "jaeger", WEIR_TRACES, "endpoint: https://jaeger:4317", "TLS is not in this version yet");
+  harness_refuses(WEIR_EXPORTER, "jaeger", WEIR_TRACES, "{endpoint: 'jaeger:4317', tls: {ca_file: /none.pem}}", "tls.ca_file: ca_file /none.pem: No such file or directory");
+  harness_refuses(WEIR_EXPORTER, "jaeger", WEIR_TRACES, "{endpoint: 'http://jaeger:4317', tls: {ca_file: /none.pem}}", "endpoint: http:// asks for plaintext, and `tls` has certificates");
   harness_refuses(
     WEIR_EXPORTER, "jaeger", WEIR_TRACES, "{endpoint: 'http://jaeger:4317', compression: lz4}", "expected one of gzip, none, zstd, snappy");
 }

@@ -42,6 +42,15 @@ ATTRIBUTES = {
 }
 
 
+def security(args, endpoint):
+    """TLS to weir, where asked for; the reference sink is plaintext."""
+    if not args.ca or endpoint != args.endpoint:
+        return {"insecure": True}
+    import grpc
+    read = lambda path: open(path, "rb").read() if path else None
+    return {"insecure": False, "credentials": grpc.ssl_channel_credentials(read(args.ca), read(args.key), read(args.cert))}
+
+
 def exporters(args, endpoint):
     """The three OTLP exporters of one transport."""
     if args.transport == "grpc":
@@ -49,7 +58,7 @@ def exporters(args, endpoint):
         from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-        how = {"endpoint": endpoint, "insecure": True, "timeout": 10,
+        how = {"endpoint": endpoint, "timeout": 10, **security(args, endpoint),
                "compression": Compression.Gzip if args.compression == "gzip" else Compression.NoCompression}
         return {"traces": lambda: OTLPSpanExporter(**how), "metrics": lambda: OTLPMetricExporter(**how),
                 "logs": lambda: OTLPLogExporter(**how)}
@@ -59,7 +68,10 @@ def exporters(args, endpoint):
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     kinds = {"gzip": Compression.Gzip, "deflate": Compression.Deflate}
     how = {"timeout": 10, "compression": kinds.get(args.compression, Compression.NoCompression)}
-    base = f"http://{endpoint}/v1/"
+    tls = args.ca if endpoint == args.endpoint else None
+    if tls:
+        how.update(certificate_file=args.ca, client_certificate_file=args.cert, client_key_file=args.key)
+    base = f"http{'s' if tls else ''}://{endpoint}/v1/"
     return {"traces": lambda: OTLPSpanExporter(endpoint=base + "traces", **how),
             "metrics": lambda: OTLPMetricExporter(endpoint=base + "metrics", **how),
             "logs": lambda: OTLPLogExporter(endpoint=base + "logs", **how)}
@@ -170,6 +182,8 @@ def main():
     p.add_argument("--endpoint", required=True, help="host:port of weir")
     p.add_argument("--reference", help="host:port of the reference sink")
     p.add_argument("--compression", choices=["none", "gzip", "deflate"], default="none")
+    for name in ("--ca", "--cert", "--key"):
+        p.add_argument(name, help="PEM file: TLS to --endpoint")
     p.add_argument("--signals", default="traces,metrics,logs")
     p.add_argument("--count", type=int, default=50)
     p.add_argument("--batch", type=int, default=40)
