@@ -60,7 +60,7 @@ static void on_fail(struct weir_stage *s, const struct weir_error *err, int fata
   h->n_fails++;
 }
 
-static const struct stage_ops ops = { on_emit, on_done, on_drop, on_drained, on_fail };
+static const struct stage_ops ops = { on_emit, on_done, on_drop, on_drained, on_fail, NULL };
 
 /* --- open ------------------------------------------------------------------------------------------------------------ */
 
