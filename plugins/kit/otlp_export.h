@@ -9,6 +9,8 @@
 #include <weir/config.h>
 #include <weir/stage.h>
 
+#include "plugins/kit/auth.h"
+
 struct otlp_tls_config {
   int32_t insecure, insecure_skip_verify;
   const char *ca_file, *cert_file, *key_file, *server_name_override;
@@ -21,7 +23,7 @@ struct otlp_export_config {
   const struct otlp_tls_config *tls;
   uint64_t read_buffer_size, write_buffer_size, max_message_bytes;
   int32_t wait_for_ready;
-  struct weir_map auth;
+  const struct kit_auth_config *auth;
 };
 
 extern const struct weir_field otlp_export_fields[];
