@@ -330,7 +330,7 @@ static const struct weir_stage_type type = {
   .name = "bearertokenauth",
   .doc = "Authenticates with a shared token: `auth: {authenticator: bearertokenauth}` in a receiver checks it, in an exporter sends it. Tokens are compared in constant time and "
          "never shown. An exporter whose token comes from a file tries a request again that was refused while the file may be about to change.",
-  .example_yaml = "filename: /var/run/secrets/token\n",
+  .example_yaml = "scheme: Bearer\ntoken: ${env:WEIR_TOKEN:-change-me}\n",
   .stability = "alpha",
   .fields = fields,
   .field_size = sizeof(struct weir_field),
