@@ -196,6 +196,11 @@ static const char *service_in_words(const char *service) {
   return service;
 }
 
+static void hint_offers(const char *service, struct weir_error *err) {
+  if (!strcmp(service, WEIR_AUTH_SERVER_SERVICE)) weir_hint(err, "basicauth with `htpasswd` and bearertokenauth do");
+  if (!strcmp(service, WEIR_AUTH_CLIENT_SERVICE)) weir_hint(err, "basicauth with `client_auth`, bearertokenauth and headers_setter do");
+}
+
 static const void *host_extension(struct weir_stage *s, const char *id, const char *service, void **ret_self, struct weir_error *err) {
   CHECK_MAGIC(s, STAGE_MAGIC);
   if (!s->ops->extension) {
@@ -205,7 +210,10 @@ static const void *host_extension(struct weir_stage *s, const char *id, const ch
   struct weir_stage *e = s->ops->extension(s, id, err);
   if (!e) return NULL;
   const void *offered = e->entry->type.offer ? e->entry->type.offer(e->self, service) : NULL;
-  if (!offered) weir_fail(err, WEIR_E_CONFIG, "extension `%s` offers no %s", id, service_in_words(service));
+  if (!offered) {
+    weir_fail(err, WEIR_E_CONFIG, "extension `%s` offers no %s", id, service_in_words(service));
+    hint_offers(service, err);
+  }
   *ret_self = e->self;
   return offered;
 }
