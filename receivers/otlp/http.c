@@ -63,9 +63,15 @@ static uint32_t refuse_stranger(struct otlp *r, const struct weir_http_request *
   uint32_t grpc_code = code == WEIR_AUTH_BUSY ? WEIR_GRPC_UNAVAILABLE : WEIR_GRPC_UNAUTHENTICATED;
   struct weir_str type = weir_http_find(req->headers, req->n_headers, "content-type");
   int64_t retry_after_ns = code == WEIR_AUTH_BUSY ? 1000000000 : -1;
-  const char *form = ct_is(type, "application/x-protobuf") ? "application/x-protobuf" : ct_is(type, "application/json") ? "application/json" : "text/plain; charset=utf-8";
-  if (form[0] == 't') body.n = (size_t)snprintf(text, sizeof text, "%.300s\n", result.msg);
-  else body.n = (form[12] == 'j' ? r->otlp->status_json_make : r->otlp->status_make)(grpc_code, result.msg, retry_after_ns, text, sizeof text);
+  const char *form;
+  if (ct_is(type, form = "application/x-protobuf")) {
+    body.n = r->otlp->status_make(grpc_code, result.msg, retry_after_ns, text, sizeof text);
+  } else if (ct_is(type, form = "application/json")) {
+    body.n = r->otlp->status_json_make(grpc_code, result.msg, retry_after_ns, text, sizeof text);
+  } else {
+    form = "text/plain; charset=utf-8";
+    body.n = (size_t)snprintf(text, sizeof text, "%.300s\n", result.msg);
+  }
   body.p = text;
   headers[0] = (struct weir_http_header){ weir_str_of("content-type"), weir_str_of(form) };
   snprintf(challenge, sizeof challenge, "%s", code == WEIR_AUTH_BUSY ? "1" : result.challenge ? result.challenge : "");
