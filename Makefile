@@ -75,11 +75,13 @@ $(BUILD)/obj/%.pic.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(STAGE_CFLAGS) -MMD -MP -c -o $@ $<
 
+LIBS_extension_basicauth := -lcrypt -lmd # loaded with the stage only
+
 # $(call stage_rule,role,type)
 define stage_rule
 $(BUILD)/stages/$(1)_$(2).so: $$(patsubst %.c,$(BUILD)/obj/%.pic.o,$$(wildcard $(1)s/$(2).c $(1)s/$(2)/*.c)) $(KIT_LIB)
 	@mkdir -p $$(@D)
-	$(CC) $(CFLAGS_ALL) -shared $(NODEFS) -Wl,--exclude-libs,ALL -o $$@ $$^
+	$(CC) $(CFLAGS_ALL) -shared $(NODEFS) -Wl,--exclude-libs,ALL -o $$@ $$^ $$(LIBS_$(1)_$(2))
 endef
 $(foreach s,$(STAGE_NAMES),$(eval $(call stage_rule,$(word 1,$(subst _, ,$(s))),$(patsubst $(word 1,$(subst _, ,$(s)))_%,%,$(s)))))
 

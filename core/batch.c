@@ -63,6 +63,7 @@ void batch_free(struct weir_batch *b) {
   free(b->parents);
   iov_done(&b->wire);
   arena_done(&b->scratch);
+  context_unref(b->context);
   b->magic = 0;
   free(b);
 }
@@ -146,6 +147,21 @@ static void split_acks(struct weir_batch *b, struct weir_batch *head, uint64_t i
   b->parents[0].items -= items;
 }
 
+/* --- context --------------------------------------------------------------------------------------------------- */
+
+void batch_set_context(struct weir_batch *b, const struct weir_context *context) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  context_ref(context);
+  context_unref(b->context);
+  b->context = context;
+}
+
+static void merge_contexts(struct weir_batch *into, const struct weir_batch *from) {
+  if (from->n_parts == 0) return;
+  if (into->n_parts == 0) batch_set_context(into, from->context);
+  else if (!context_equal(into->context, from->context)) batch_set_context(into, NULL);
+}
+
 /* --- forks, merges, cuts ------------------------------------------------------------------------------------- */
 
 struct weir_batch *batch_fork(struct weir_batch *b) {
@@ -155,6 +171,7 @@ struct weir_batch *batch_fork(struct weir_batch *b) {
   for (uint32_t i = 0; i < b->n_acks; i++) share_ack(f, b->acks[i]);
   for (uint32_t i = 0; i < b->n_parents; i++) add_parent(f, b->parents[i].items, b->parents[i].n_acks);
   f->ack_delivered = b->ack_delivered;
+  f->context = context_ref(b->context);
   return f;
 }
 
@@ -166,6 +183,7 @@ void batch_merge(struct weir_batch *into, struct weir_batch *from, int settle_no
     if (into->n_parents == 0) add_parents_of(into, into);
     add_parents_of(into, from);
   }
+  merge_contexts(into, from);
   for (uint32_t i = 0; i < from->n_parts; i++) add_part(into, from->parts[i]);
   from->n_parts = 0;
   if (settle_now) {
@@ -205,6 +223,7 @@ struct weir_batch *batch_split(struct weir_batch *b, uint64_t items) {
   b->items -= head->items;
   forget_caches(b);
   head->ack_delivered = b->ack_delivered;
+  head->context = context_ref(b->context);
   return head;
 }
 

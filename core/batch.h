@@ -9,6 +9,7 @@
 #ifndef CORE_BATCH_H
 #define CORE_BATCH_H
 
+#include "core/context.h"
 #include "core/loop.h"
 #include "core/part.h"
 
@@ -57,6 +58,7 @@ struct weir_batch {
   void *holder;      /* the sender's attempt that waits on it */
   uint32_t reserved; /* a fan-out above reserved room for it in every queue it reaches before a stage that holds */
   uint64_t charge;   /* what it takes of its queue, in the queue's unit */
+  const struct weir_context *context; /* one reference, or NULL: who sent it */
 };
 
 struct weir_batch *batch_new(struct loop *, uint32_t signal);
@@ -69,9 +71,12 @@ void batch_settle(struct weir_batch *, const struct weir_verdict *);
 void batch_answer(struct weir_batch *, const struct weir_verdict *);
 /* Adds a waiter on the current lane. */
 void batch_on_verdict(struct weir_batch *, weir_ack_f *, void *arg);
+/* Takes a reference of its own; NULL = none. */
+void batch_set_context(struct weir_batch *, const struct weir_context *);
 /* A second handle on the same parts that carries the same acks (fan-out). */
 struct weir_batch *batch_fork(struct weir_batch *);
-/* Moves from's parts and acks behind into's; takes from. With settle_now from's acks are settled as delivered instead of moved. */
+/* Moves from's parts and acks behind into's; takes from. With settle_now from's acks are settled as delivered instead of moved. An empty batch gets from's
+ * context, another keeps its own only when from's is equal. */
 void batch_merge(struct weir_batch *into, struct weir_batch *from, int settle_now);
 /* Cuts off the first `items` items: the head. Acks go with their items; one whose items stand on both sides is carried by both. NULL: nothing to cut. */
 struct weir_batch *batch_split(struct weir_batch *, uint64_t items);

@@ -27,6 +27,8 @@ struct grpc_engine {
   void (*client_close)(struct weir_grpc_client *);
   void (*call)(struct weir_grpc_client *, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
     weir_grpc_response_f *on_response, void *arg);
+  void (*call_with)(struct weir_grpc_client *, const char *path, const struct weir_http_header *metadata, size_t n_metadata,
+    const struct weir_iov *msg, size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response, void *arg); /* NULL: not offered */
 };
 
 extern const struct grpc_engine grpc_native;
@@ -36,5 +38,7 @@ int grpc_client_open(struct loop *, const struct weir_grpc_client_config *, stru
 void grpc_client_close(struct weir_grpc_client *);
 void grpc_call(struct weir_grpc_client *, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
   weir_grpc_response_f *on_response, void *arg);
+void grpc_call_with(struct weir_grpc_client *, const char *path, const struct weir_http_header *metadata, size_t n_metadata,
+  const struct weir_iov *msg, size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response, void *arg);
 
 #endif

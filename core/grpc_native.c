@@ -37,6 +37,7 @@ struct weir_grpc_server {
   struct weir_grpc_method *methods; /* paths owned */
   size_t n_methods;
   void *self;
+  weir_grpc_metadata_f *on_metadata; /* NULL: nobody asks */
   struct grpc_limit limit;
   size_t n_live, n_spare; /* exchanges out, and waiting for reuse */
   struct weir_grpc_exchange *spare;
@@ -137,6 +138,20 @@ static uint32_t too_large(struct weir_grpc_server *s, uint64_t n, struct weir_ht
   return early_status(s, reply, code, err.msg, -1);
 }
 
+/* The receiver's own judgement (authentication). 0 = go on. */
+static uint32_t ask_on_metadata(struct weir_grpc_server *s, const struct weir_http_request *r, struct weir_http_reply *reply) {
+  if (!s->on_metadata) return 0;
+  struct weir_grpc_request request = { .size = sizeof request,
+    .path = r->path,
+    .peer = r->peer,
+    .metadata = r->headers,
+    .n_metadata = r->n_headers,
+    .authority = r->authority };
+  struct weir_grpc_status status = { sizeof status, WEIR_GRPC_OK, NULL, -1 };
+  if (!s->on_metadata(s->self, &request, &status)) return 0;
+  return early_status(s, reply, status.code, status.msg, status.retry_after_ns);
+}
+
 static uint32_t on_headers(void *self, const struct weir_http_request *r, struct weir_http_reply *reply) {
   struct weir_grpc_server *s = self;
   static const struct weir_iov not_post = { "gRPC requests are POST\n", 23 };
@@ -149,7 +164,7 @@ static uint32_t on_headers(void *self, const struct weir_http_request *r, struct
   if (!grpc_encoding_known(encoding)) return unknown_encoding(s, encoding, reply);
   uint64_t declared = declared_length(r);
   if (declared > s->limit.max_bytes + GRPC_PREFIX) return too_large(s, declared - GRPC_PREFIX, reply);
-  return 0;
+  return ask_on_metadata(s, r, reply);
 }
 
 /* The transport refuses headers or a body: its 431, 413 and 503 in gRPC's words. A call that is not gRPC was refused by its headers. */
@@ -302,7 +317,8 @@ static void on_request(void *self, struct weir_http_exchange *http, const struct
     .body = m.inflated ? m.inflated : r->body,
     .msg = m.p,
     .msg_n = m.n,
-    .deadline_ns = deadline_ns };
+    .deadline_ns = deadline_ns,
+    .authority = r->authority };
   method->on_request(s->self, x, &x->request);
 }
 
@@ -328,6 +344,7 @@ static int native_listen(
   s->magic = SERVER_MAGIC;
   s->loop = loop;
   s->self = c.self;
+  s->on_metadata = c.on_metadata;
   uint64_t max_bytes = c.max_message_bytes ? c.max_message_bytes : DEFAULT_MAX_MESSAGE;
   s->limit = (struct grpc_limit){ max_bytes < UINT32_MAX ? max_bytes : UINT32_MAX, "max_recv_msg_size_mib", 0 }; /* the prefix has 4 bytes */
   copy_methods(s, &c);
@@ -400,4 +417,5 @@ const struct grpc_engine grpc_native = {
   .client_open = grpc_client_open,
   .client_close = grpc_client_close,
   .call = grpc_call,
+  .call_with = grpc_call_with,
 };

@@ -22,6 +22,7 @@
 #define SPARE_CALLS 64u
 #define INLINE_IOVS 16u
 #define LEVEL 1 /* higher ones cost more than the rest of a pipeline */
+#define INLINE_HEADERS 48u
 #define OVER_4_GIB "the message is over 4 GiB, the most that gRPC can carry"
 
 struct grpc_call {
@@ -33,6 +34,8 @@ struct grpc_call {
   struct grpc_call *next;
   struct defer refusal; /* a call that failed before it was sent */
   const char *refusal_msg;
+  const struct weir_http_header *metadata; /* of this call instead of the client's; NULL = the client's. Until it is sent */
+  size_t n_metadata;
   uint32_t refusal_code, refusal_pad;
   char prefix[GRPC_PREFIX];
 };
@@ -42,7 +45,7 @@ struct weir_grpc_client {
   struct loop *loop;
   struct weir_http_client *http;
   struct weir_http_header *headers; /* n_headers constant lines, then one place for grpc-timeout */
-  size_t n_headers;
+  size_t n_headers, n_own;          /* the first n_own are gRPC's, the rest is metadata */
   char *text; /* what the header lines point into, and the authority */
   const char *authority;
   const char *encoding_name, *encoding; /* in headers, and core/compress.h's; NULL = none */
@@ -79,6 +82,7 @@ static void build_headers(struct weir_grpc_client *c, const struct weir_grpc_cli
   add_header(c, "user-agent", keep(&at, agent, strlen(agent)));
   add_header(c, "grpc-accept-encoding", weir_str_of(GRPC_ENCODINGS));
   if (c->encoding_name) add_header(c, "grpc-encoding", weir_str_of(c->encoding_name));
+  c->n_own = c->n_headers;
   for (size_t i = 0; i < config->n_metadata; i++) {
     struct weir_str name = keep(&at, config->metadata[i].name.p, config->metadata[i].name.n);
     c->headers[c->n_headers++] = (struct weir_http_header){ name, keep(&at, config->metadata[i].value.p, config->metadata[i].value.n) };
@@ -220,14 +224,26 @@ static void refuse_later(struct grpc_call *call, uint32_t code, const char *msg)
   loop_defer(call->client->loop, &call->refusal);
 }
 
+/* gRPC's own lines, this call's metadata, one place for grpc-timeout. */
+static struct weir_http_header *own_headers(const struct grpc_call *call, struct weir_http_header *small) {
+  const struct weir_grpc_client *c = call->client;
+  size_t n = c->n_own + call->n_metadata;
+  struct weir_http_header *h = n < INLINE_HEADERS ? small : malloc((n + 1) * sizeof *h);
+  WEIR_ASSERT(h != NULL);
+  memcpy(h, c->headers, c->n_own * sizeof *h);
+  memcpy(h + c->n_own, call->metadata, call->n_metadata * sizeof *h);
+  return h;
+}
+
 static void send_call(struct grpc_call *call, const char *path, const struct weir_iov *body, size_t n, int64_t deadline_ns) {
   struct weir_grpc_client *c = call->client;
   char timeout[GRPC_TIMEOUT_CAP];
+  struct weir_http_header small[INLINE_HEADERS], *headers = call->metadata ? own_headers(call, small) : c->headers;
   struct weir_http_call_config http = { .method = "POST",
     .path = path,
     .authority = c->authority,
-    .headers = c->headers,
-    .n_headers = c->n_headers,
+    .headers = headers,
+    .n_headers = call->metadata ? c->n_own + call->n_metadata : c->n_headers,
     .body = body,
     .n_body = n,
     .deadline_ns = deadline_ns,
@@ -235,9 +251,11 @@ static void send_call(struct grpc_call *call, const char *path, const struct wei
     .arg = call };
   if (deadline_ns) {
     uint32_t text_n = (uint32_t)grpc_timeout_format(deadline_ns - clock_mono_ns(), timeout);
-    c->headers[http.n_headers++] = (struct weir_http_header){ weir_str_of("grpc-timeout"), { timeout, text_n, 0 } };
+    headers[http.n_headers++] = (struct weir_http_header){ weir_str_of("grpc-timeout"), { timeout, text_n, 0 } };
   }
   http_call(c->http, &http);
+  if (headers != c->headers && headers != small) free(headers);
+  call->metadata = NULL;
 }
 
 static void send_packed(struct grpc_call *call, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns) {
@@ -267,9 +285,16 @@ static void send_plain(struct grpc_call *call, const char *path, const struct we
 
 void grpc_call(struct weir_grpc_client *c, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
   weir_grpc_response_f *on_response, void *arg) {
+  grpc_call_with(c, path, NULL, 0, msg, n, deadline_ns, on_response, arg);
+}
+
+void grpc_call_with(struct weir_grpc_client *c, const char *path, const struct weir_http_header *metadata, size_t n_metadata,
+  const struct weir_iov *msg, size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response, void *arg) {
   CHECK_MAGIC(c, CLIENT_MAGIC);
   WEIR_ASSERT(!c->closed);
   struct grpc_call *call = call_new(c, on_response, arg);
+  call->metadata = metadata;
+  call->n_metadata = n_metadata;
   uint64_t bytes = 0;
   for (size_t i = 0; i < n; i++) bytes += msg[i].n;
   if (bytes > UINT32_MAX)

@@ -27,7 +27,8 @@ struct http_export_config {
   int64_t level; /* of compression_params */
   int64_t timeout, idle_conn_timeout;
   uint64_t max_conns_per_host;
-  struct weir_map headers, auth;
+  struct weir_map headers;
+  const struct kit_auth_config *auth;
   const struct tls_settings *tls;
 };
 
@@ -55,7 +56,8 @@ static const struct weir_field fields[] = {
   { "user_agent", WEIR_T_STRING, 0, offsetof(struct http_export_config, user_agent), "weir", NULL, NULL, NULL, NULL, "The user-agent to send.", NULL, 0 },
   { "max_conns_per_host", WEIR_T_UINT, 0, offsetof(struct http_export_config, max_conns_per_host), "16", "1", "1000", NULL, "connections", "The most connections per lane.", NULL, 0 },
   { "idle_conn_timeout", WEIR_T_DURATION, 0, offsetof(struct http_export_config, idle_conn_timeout), "90s", "1s", NULL, NULL, NULL, "Closes a connection that was idle this long.", NULL, 0 },
-  { "auth", WEIR_T_MAP, 0, offsetof(struct http_export_config, auth), NULL, NULL, NULL, NULL, NULL, "Authentication is not in this version yet: setting it is an error.", NULL, 0 },
+  { "auth", WEIR_T_OPT_GROUP, 0, offsetof(struct http_export_config, auth), NULL, NULL, NULL, NULL, NULL, "Adds credentials or other headers to each request; absent = none.",
+    kit_auth_client_fields, sizeof(struct kit_auth_config) },
   WEIR_FIELD_END,
 };
 
@@ -72,9 +74,10 @@ struct exporter {
   const struct weir_otlp_service *otlp;
   struct weir_http_client *client;
   char *authority, *path;
-  struct weir_http_header headers[MAX_HEADERS + 4];
+  struct weir_http_header headers[MAX_HEADERS + 4], signed_headers[MAX_HEADERS + 4 + KIT_AUTH_ROOM];
   size_t n_headers;
   int use_tls;
+  struct kit_signer signer;
 };
 
 struct attempt {
@@ -165,6 +168,7 @@ static void on_response(void *arg, const struct weir_http_response *r) {
     v.code = r->status == 429 || r->status == 502 || r->status == 503 || r->status == 504 ? WEIR_RETRY : WEIR_REJECTED;
     v.too_large = r->status == 413;
     v.status = status_of(r->status);
+    if (r->status == 401 && kit_signer_refused(&e->signer)) v.code = WEIR_RETRY;
     if (v.code == WEIR_RETRY) v.retry_after_ns = retry_after_ns(e, r);
   }
   struct weir_batch *batch = a->batch;
@@ -207,11 +211,20 @@ static int make_body(struct exporter *e, struct attempt *a, struct weir_iov *one
   return 0;
 }
 
+/* The headers of one request: the exporter's and the configuration's, then as the authenticator wants it. */
+static int sign(struct exporter *e, struct weir_batch *batch, size_t *ret_n, struct weir_error *err) {
+  struct weir_auth_headers h = { .size = sizeof h, .v = e->signed_headers, .n = e->n_headers, .cap = sizeof e->signed_headers / sizeof *e->signed_headers };
+  memcpy(e->signed_headers, e->headers, e->n_headers * sizeof *e->headers);
+  int code = kit_signer_sign(&e->signer, e->host->batch_context(batch), &h, err);
+  *ret_n = h.n;
+  return code;
+}
+
 static void http_consume(void *self, struct weir_batch *batch) {
   struct exporter *e = self;
   const struct weir_iov *iov;
   struct weir_iov one;
-  size_t n;
+  size_t n, n_headers = 0;
   struct weir_error err;
   struct attempt *a = calloc(1, sizeof *a);
   err.msg[0] = 0;
@@ -222,12 +235,17 @@ static void http_consume(void *self, struct weir_batch *batch) {
   }
   a->e = e;
   a->batch = batch;
-  int code = make_body(e, a, &one, &iov, &n, &err);
+  int code = sign(e, batch, &n_headers, &err);
+  if (code) {
+    not_now(e, a, code == WEIR_E_INVALID ? WEIR_REJECTED : WEIR_RETRY, err.msg);
+    return;
+  }
+  code = make_body(e, a, &one, &iov, &n, &err);
   if (code) {
     not_now(e, a, code == WEIR_E_NOMEM ? WEIR_RETRY : WEIR_REJECTED, err.msg);
     return;
   }
-  struct weir_http_call_config call = { .method = "POST", .path = e->path, .authority = e->authority, .headers = e->headers, .n_headers = e->n_headers,
+  struct weir_http_call_config call = { .method = "POST", .path = e->path, .authority = e->authority, .headers = e->signed_headers, .n_headers = n_headers,
     .body = iov, .n_body = n, .deadline_ns = e->host->batch_deadline_ns(batch), .on_response = on_response, .arg = a };
   e->http->call(e->client, &call);
 }
@@ -278,7 +296,6 @@ static int check_compression(struct exporter *e, struct weir_error *err) {
 }
 
 static int check(const struct http_export_config *cfg, struct weir_error *err) {
-  if (cfg->auth.n) return weir_fail_field(err, "auth", "authentication is not in this version yet");
   if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
   return 0;
 }
@@ -292,6 +309,7 @@ static void http_close(void *self) {
   struct exporter *e = self;
   if (!e) return;
   if (e->http) e->http->client_close(e->client);
+  kit_signer_close(&e->signer);
   free(e->authority);
   free(e->path);
   free(e);
@@ -312,6 +330,9 @@ static int open_parts(struct exporter *e, struct weir_error *err) {
   add_header(e, "user-agent", e->cfg->user_agent);
   if (e->cfg->compression != NONE) add_header(e, "content-encoding", codings[e->cfg->compression].name);
   for (size_t i = 0; i < e->cfg->headers.n; i++) add_header(e, e->cfg->headers.v[i].key, e->cfg->headers.v[i].value);
+  r = kit_signer_open(&e->signer, e->host, e->stage, e->cfg->auth, err);
+  if (r) return r;
+  if (!e->use_tls) kit_signer_warn_plain(&e->signer, e->host, e->stage, e->authority);
   struct weir_http_client_config cfg = { .size = sizeof cfg, .endpoint = e->authority, .max_response_bytes = 64u << 10,
     .max_connections = (uint32_t)e->cfg->max_conns_per_host, .idle_timeout_ns = e->cfg->idle_conn_timeout };
   struct weir_tls_config tls;

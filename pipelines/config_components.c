@@ -181,6 +181,7 @@ void config_warn_unused(struct config_loader *l) {
     const struct config_section *s = config_section(c->role);
     if (c->used || config_find(l, c->role, c->id)->told) continue;
     diag_warn(l->ds, c->pos, "%s `%s` is defined but not used", s->noun, c->id);
+    if (l->ds->newest) l->ds->newest->untyped = 1; /* its table was not looked at */
     if (c->role == WEIR_EXTENSION)
       diag_caret(l->ds, "list it in `extensions:` of `service`, or remove it");
     else if (c->role == WEIR_CONNECTOR)

@@ -191,7 +191,34 @@ static void on_fail(struct weir_stage *stage, const struct weir_error *err, int 
   if (fatal && g->on_fatal) g->on_fatal(g->arg);
 }
 
-static const struct stage_ops node_ops = { on_emit, on_done, on_drop, on_drained, on_fail };
+/* Why there is no such extension. */
+static void refuse_extension(const struct graph *g, const char *id, struct weir_error *err) {
+  const struct config_component *c = g->config->components;
+  while (c && (c->role != WEIR_EXTENSION || strcmp(c->id, id) != 0)) c = c->next;
+  if (!c) {
+    weir_fail(err, WEIR_E_CONFIG, "extension `%s` is not configured", id);
+    weir_hint(err, "add it below `extensions:`, and to service.extensions");
+  } else {
+    weir_fail(err, WEIR_E_CONFIG, "extension `%s` is not listed in service.extensions", id);
+    weir_hint(err, "write `extensions: [%s]` below `service:`", id);
+  }
+}
+
+/* Extensions are opened first. One whose open failed has no instance, and has said why. */
+static struct weir_stage *on_extension(struct weir_stage *stage, const char *id, struct weir_error *err) {
+  const struct graph *g = node_of(stage)->graph;
+  for (size_t i = 0; i < g->n_sites; i++) {
+    struct site *s = g->sites[i];
+    if (s->role != WEIR_EXTENSION || strcmp(s->component->id, id) != 0) continue;
+    if (s->nodes[0].stage.state != STAGE_CLOSED) return &s->nodes[0].stage;
+    weir_fail(err, WEIR_E_CONFIG, "extension `%s` could not be opened", id);
+    return NULL;
+  }
+  refuse_extension(g, id, err);
+  return NULL;
+}
+
+static const struct stage_ops node_ops = { on_emit, on_done, on_drop, on_drained, on_fail, on_extension };
 
 /* --- open and start -------------------------------------------------------------------------------------------- */
 
@@ -336,6 +363,7 @@ uint32_t graph_close(struct graph *g) {
     }
     settle_down(g);
   }
+  if (g->n_left_open) return g->n_left_open; /* an exporter that stays open may still ask its extension */
   for (size_t i = 0; i < g->n_sites; i++)
     if (g->sites[i]->role == WEIR_EXTENSION && g->sites[i]->nodes && g->sites[i]->nodes[0].stage.state != STAGE_CLOSED)
       stage_close(&g->sites[i]->nodes[0].stage);

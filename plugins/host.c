@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <weir/auth.h>
 #include <weir/health.h>
 
 #include "core/assert.h"
@@ -181,6 +182,42 @@ static uint32_t host_stage_signal(const struct weir_stage *s) { return s->entry-
 static uint32_t host_stage_lane(const struct weir_stage *s) { return s->lane; }
 static uint32_t host_stage_lanes(const struct weir_stage *s) { return s->lanes; }
 
+/* --- the host table: contexts and extensions ---------------------------------------------------------------------------- */
+
+static int host_context_new(struct weir_stage *s, const struct weir_context *what, const struct weir_context **ret, struct weir_error *err) {
+  return context_new(s->loop->pool, what, ret, err);
+}
+
+static const struct weir_context *host_batch_context(const struct weir_batch *b) { return b->context; }
+
+static const char *service_in_words(const char *service) {
+  if (!strcmp(service, WEIR_AUTH_SERVER_SERVICE)) return "server authentication";
+  if (!strcmp(service, WEIR_AUTH_CLIENT_SERVICE)) return "client authentication";
+  return service;
+}
+
+static void hint_offers(const char *service, struct weir_error *err) {
+  if (!strcmp(service, WEIR_AUTH_SERVER_SERVICE)) weir_hint(err, "basicauth with `htpasswd` and bearertokenauth do");
+  if (!strcmp(service, WEIR_AUTH_CLIENT_SERVICE)) weir_hint(err, "basicauth with `client_auth`, bearertokenauth and headers_setter do");
+}
+
+static const void *host_extension(struct weir_stage *s, const char *id, const char *service, void **ret_self, struct weir_error *err) {
+  CHECK_MAGIC(s, STAGE_MAGIC);
+  if (!s->ops->extension) {
+    weir_fail(err, WEIR_E_UNSUPPORTED, "there are no extensions here, so `%s` is not one", id);
+    return NULL;
+  }
+  struct weir_stage *e = s->ops->extension(s, id, err);
+  if (!e) return NULL;
+  const void *offered = e->entry->type.offer ? e->entry->type.offer(e->self, service) : NULL;
+  if (!offered) {
+    weir_fail(err, WEIR_E_CONFIG, "extension `%s` offers no %s", id, service_in_words(service));
+    hint_offers(service, err);
+  }
+  *ret_self = e->self;
+  return offered;
+}
+
 static const struct weir_host table = {
   .size = sizeof table,
   .abi_minor = WEIR_ABI_MINOR,
@@ -213,6 +250,12 @@ static const struct weir_host table = {
   .stage_signal = host_stage_signal,
   .stage_lane = host_stage_lane,
   .stage_lanes = host_stage_lanes,
+  .context_new = host_context_new,
+  .context_ref = context_ref,
+  .context_unref = context_unref,
+  .batch_context = host_batch_context,
+  .batch_set_context = batch_set_context,
+  .extension = host_extension,
 };
 
 const struct weir_host *host_table(void) { return &table; }

@@ -21,6 +21,8 @@ struct stage_ops {
   void (*drop)(struct weir_stage *, struct weir_batch *, const char *reason);
   void (*drained)(struct weir_stage *);
   void (*fail)(struct weir_stage *, const struct weir_error *, int fatal);
+  /* The open instance of the extension with this id, or NULL and err. NULL: there are no extensions here. */
+  struct weir_stage *(*extension)(struct weir_stage *, const char *id, struct weir_error *);
 };
 
 /* The law's counters of one instance, in items: in = out + refused + dropped + held. */

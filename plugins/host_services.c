@@ -82,6 +82,11 @@ static void grpc_call_path(struct weir_grpc_client *c, const char *path, const s
   grpc_native.call(c, path, msg, n, deadline_ns, fn, arg);
 }
 
+static void grpc_call_path_with(struct weir_grpc_client *c, const char *path, const struct weir_http_header *metadata, size_t n_metadata,
+  const struct weir_iov *msg, size_t n, int64_t deadline_ns, weir_grpc_response_f *fn, void *arg) {
+  grpc_native.call_with(c, path, metadata, n_metadata, msg, n, deadline_ns, fn, arg);
+}
+
 static const struct weir_grpc_service grpc_table = {
   .size = sizeof grpc_table,
   .listen = grpc_listen_stage,
@@ -92,6 +97,7 @@ static const struct weir_grpc_service grpc_table = {
   .client_open = grpc_open_stage,
   .client_close = grpc_close_client,
   .call = grpc_call_path,
+  .call_with = grpc_call_path_with,
 };
 
 /* --- weir.otlp/1 -------------------------------------------------------------------------------------------------- */

@@ -4,11 +4,16 @@
  *   processors:
  *     batch: {send_batch_size: 8192, timeout: 200ms}
  *
+ * A shard gathers one batch. There is one, or with metadata_keys one for each combination of their values, for the life of the process: what it sends
+ * carries exactly these values as its context. Without metadata_keys what is sent carries no context, as one batch is of many senders.
+ *
  * One instance per lane and pipeline. Merging joins lists of received bytes: nothing is copied or decoded. With `ack: queued` (the default) a request is answered as
  * soon as its items are held here, so nobody waits for the timer; with `ack: delivered` it hears what became of the batch it went into.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include <weir/metrics.h>
 #include <weir/stage.h>
@@ -29,10 +34,24 @@ static const struct weir_field fields[] = {
   { "send_batch_max_size", WEIR_T_UINT, 0, offsetof(struct batch_config, send_batch_max_size), "0", NULL, NULL, NULL, "items",
     "Cuts larger batches; 0 = no limit, else at least send_batch_size.", NULL, 0 },
   { "metadata_keys", WEIR_T_STRINGS, 0, offsetof(struct batch_config, metadata_keys), NULL, NULL, NULL, NULL, NULL,
-    "Keeps requests with different metadata apart. Not in this version yet: setting it is an error.", NULL, 0 },
+    "Names of request metadata (in any case; the receiver needs `include_metadata: true`): requests with different values are gathered apart, and what is sent carries these "
+    "values, for `from_context` of headers_setter.", NULL, 0 },
   { "metadata_cardinality_limit", WEIR_T_UINT, 0, offsetof(struct batch_config, metadata_cardinality_limit), "1000", NULL, NULL, NULL, "combinations",
-    "How many combinations of metadata_keys are kept apart. Without effect until metadata_keys is offered.", NULL, 0 },
+    "How many combinations of values are kept apart, per lane, until the process ends; requests with further ones are refused for good. 0 = no limit.", NULL, 0 },
   WEIR_FIELD_END,
+};
+
+#define MAX_KEYS 32u
+#define BUCKETS 1024u /* of shards, by the hash of their values; a power of two */
+
+struct batcher;
+
+struct shard {
+  struct batcher *b;
+  struct shard *next, *next_of_all;
+  const struct weir_context *context; /* the values of metadata_keys; NULL without */
+  struct weir_timer *timer;
+  struct weir_batch *held; /* NULL when empty */
 };
 
 struct batcher {
@@ -41,61 +60,181 @@ struct batcher {
   const struct batch_config *cfg;
   const struct weir_timer_service *timers;
   const struct weir_metrics_service *metrics;
-  struct weir_timer *timer;
-  struct weir_batch *held; /* NULL when empty */
-  struct weir_cell *sizes, *bytes, *by_timeout, *by_size;
+  struct weir_str *keys; /* lower case */
+  struct shard **buckets; /* with keys; else there is only `all` */
+  struct shard *all;
+  uint64_t n_shards;
+  struct weir_cell *sizes, *bytes, *by_timeout, *by_size, *cardinality;
 };
 
-static void send(struct batcher *b, struct weir_batch *batch, struct weir_cell *trigger) {
+/* --- one shard ---------------------------------------------------------------------------------------------------------- */
+
+static void send(struct shard *s, struct weir_batch *batch, struct weir_cell *trigger) {
+  struct batcher *b = s->b;
   b->metrics->add(trigger, 1);
   b->metrics->observe(b->sizes, (double)b->host->batch_items(batch));
   b->metrics->observe(b->bytes, (double)b->host->batch_bytes(batch));
+  b->host->batch_set_context(batch, s->context);
   b->host->emit(b->stage, 0, batch);
 }
 
 /* Sends what is held, cut to the largest size that is wanted. With leave_rest a rest below send_batch_size stays for later. */
-static void flush(struct batcher *b, struct weir_cell *trigger, int leave_rest) {
+static void flush(struct shard *s, struct weir_cell *trigger, int leave_rest) {
+  struct batcher *b = s->b;
   uint64_t max = b->cfg->send_batch_max_size;
-  while (b->held) {
-    uint64_t items = b->host->batch_items(b->held);
+  while (s->held) {
+    uint64_t items = b->host->batch_items(s->held);
     if (leave_rest && items < b->cfg->send_batch_size) return;
-    struct weir_batch *head = max && items > max ? b->host->split(b->stage, b->held, max) : NULL;
+    struct weir_batch *head = max && items > max ? b->host->split(b->stage, s->held, max) : NULL;
     if (!head) {
-      head = b->held;
-      b->held = NULL;
+      head = s->held;
+      s->held = NULL;
     }
-    send(b, head, trigger);
+    send(s, head, trigger);
   }
-  b->timers->cancel(b->timer);
+  b->timers->cancel(s->timer);
 }
 
 static void on_timeout(void *arg) {
-  struct batcher *b = arg;
-  flush(b, b->by_timeout, 0);
+  struct shard *s = arg;
+  flush(s, s->b->by_timeout, 0);
 }
+
+static void take(struct shard *s, struct weir_batch *batch) {
+  struct batcher *b = s->b;
+  if (!s->held) {
+    s->held = b->host->batch_new(b->stage, b->host->batch_signal(batch));
+    if (b->cfg->timeout > 0) b->timers->set(s->timer, b->cfg->timeout);
+  }
+  b->host->batch_set_context(batch, NULL); /* the shard's is given to what is sent */
+  b->host->merge(b->stage, s->held, batch);
+  if (b->cfg->timeout <= 0) flush(s, b->by_size, 0);
+  else if (b->host->batch_items(s->held) >= b->cfg->send_batch_size) flush(s, b->by_size, 1);
+}
+
+/* NULL when memory is out. */
+static struct shard *add_shard(struct batcher *b, const struct weir_context *context) {
+  struct shard *s = calloc(1, sizeof *s);
+  if (!s) return NULL;
+  s->b = b;
+  s->context = context;
+  s->timer = b->timers->timer_new(b->stage, on_timeout, s);
+  s->next_of_all = b->all;
+  b->all = s;
+  b->n_shards++;
+  return s;
+}
+
+/* --- which shard: the values of metadata_keys ------------------------------------------------------------------------------ */
+
+static const struct weir_pair *values_of(const struct weir_context *c, struct weir_str key, uint32_t *ret_n) {
+  *ret_n = 0;
+  return c ? weir_pairs_find(c->metadata, c->n_metadata, key, ret_n) : NULL;
+}
+
+static uint32_t mix(uint32_t h, const char *p, size_t n) { /* FNV-1a */
+  for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)p[i]) * 16777619u;
+  return (h ^ (uint32_t)n) * 16777619u;
+}
+
+static uint32_t hash_of(const struct batcher *b, const struct weir_context *c) {
+  uint32_t h = 2166136261u, n;
+  for (size_t k = 0; k < b->cfg->metadata_keys.n; k++) {
+    const struct weir_pair *v = values_of(c, b->keys[k], &n);
+    for (uint32_t i = 0; i < n; i++) h = mix(h, v[i].value.p, v[i].value.n);
+    h = (h ^ n) * 16777619u;
+  }
+  return h;
+}
+
+static int same_values(const struct batcher *b, const struct weir_context *x, const struct weir_context *y) {
+  for (size_t k = 0; k < b->cfg->metadata_keys.n; k++) {
+    uint32_t n, m;
+    const struct weir_pair *v = values_of(x, b->keys[k], &n), *w = values_of(y, b->keys[k], &m);
+    if (n != m) return 0;
+    for (uint32_t i = 0; i < n; i++)
+      if (!weir_str_eq(v[i].value, w[i].value)) return 0;
+  }
+  return 1;
+}
+
+/* A context of the keys alone. */
+static int narrow(struct batcher *b, const struct weir_context *from, const struct weir_context **ret, struct weir_error *err) {
+  struct weir_context what = { .size = sizeof what };
+  struct weir_pair *pairs = calloc((from ? from->n_metadata : 0) + 1u, sizeof *pairs);
+  if (!pairs) return weir_fail(err, WEIR_E_NOMEM, "no memory");
+  what.metadata = pairs;
+  for (size_t k = 0; k < b->cfg->metadata_keys.n; k++) {
+    uint32_t n;
+    const struct weir_pair *v = values_of(from, b->keys[k], &n);
+    for (uint32_t i = 0; i < n; i++) pairs[what.n_metadata++] = v[i];
+  }
+  int code = b->host->context_new(b->stage, &what, ret, err);
+  free(pairs);
+  return code;
+}
+
+static struct shard *new_shard(struct batcher *b, const struct weir_context *c, struct shard **bucket, struct weir_verdict *why) {
+  struct weir_error err;
+  const struct weir_context *own;
+  uint64_t limit = b->cfg->metadata_cardinality_limit;
+  if (limit && b->n_shards >= limit) {
+    *why = (struct weir_verdict){ .code = WEIR_REJECTED, .msg = "too many batcher metadata-value combinations" };
+    b->host->log(b->stage, WEIR_LOG_WARN, "a request was refused: more than %llu combinations of metadata_keys on this lane (metadata_cardinality_limit)", (unsigned long long)limit);
+    return NULL;
+  }
+  struct shard *s = narrow(b, c, &own, &err) == 0 ? add_shard(b, own) : NULL;
+  if (!s) {
+    *why = (struct weir_verdict){ .code = WEIR_RETRY, .msg = "the memory limit of this process is reached" };
+    return NULL;
+  }
+  s->next = *bucket;
+  *bucket = s;
+  b->metrics->add(b->cardinality, 1);
+  return s;
+}
+
+static struct shard *find_shard(struct batcher *b, struct weir_batch *batch, struct weir_verdict *why) {
+  if (!b->buckets) return b->all;
+  const struct weir_context *c = b->host->batch_context(batch);
+  struct shard **bucket = &b->buckets[hash_of(b, c) & (BUCKETS - 1)], *s = *bucket;
+  while (s && !same_values(b, s->context, c)) s = s->next;
+  return s ? s : new_shard(b, c, bucket, why);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------------ */
 
 static void batch_consume(void *self, struct weir_batch *batch) {
   struct batcher *b = self;
-  if (!b->held) {
-    b->held = b->host->batch_new(b->stage, b->host->batch_signal(batch));
-    if (b->cfg->timeout > 0) b->timers->set(b->timer, b->cfg->timeout);
-  }
-  b->host->merge(b->stage, b->held, batch);
-  if (b->cfg->timeout <= 0) flush(b, b->by_size, 0);
-  else if (b->host->batch_items(b->held) >= b->cfg->send_batch_size) flush(b, b->by_size, 1);
+  struct weir_verdict why = { .code = WEIR_RETRY };
+  struct shard *s = find_shard(b, batch, &why);
+  if (s) take(s, batch);
+  else b->host->settle(b->stage, batch, &why);
 }
 
 static void batch_drain(void *self) {
   struct batcher *b = self;
-  flush(b, b->by_timeout, 0);
+  for (struct shard *s = b->all; s; s = s->next_of_all) flush(s, b->by_timeout, 0);
   b->host->drained(b->stage);
+}
+
+static void free_shard(struct batcher *b, struct shard *s) {
+  if (s->held) b->host->drop(b->stage, s->held, "closed");
+  b->timers->timer_free(s->timer);
+  b->host->context_unref(s->context);
+  free(s);
 }
 
 static void batch_close(void *self) {
   struct batcher *b = self;
   if (!b) return;
-  if (b->held) b->host->drop(b->stage, b->held, "closed");
-  if (b->timers) b->timers->timer_free(b->timer);
+  for (struct shard *s = b->all, *next; s; s = next) {
+    next = s->next_of_all;
+    free_shard(b, s);
+  }
+  for (size_t k = 0; b->keys && k < b->cfg->metadata_keys.n; k++) free((char *)(uintptr_t)b->keys[k].p);
+  free(b->keys);
+  free((void *)b->buckets);
   free(b);
 }
 
@@ -110,18 +249,36 @@ static void make_cells(struct batcher *b) {
   b->bytes = m->histogram(b->stage, "otelcol_processor_batch_batch_send_size_bytes", labels, "Bytes in a batch that was sent.", bytes, sizeof bytes / sizeof *bytes);
   b->by_timeout = m->counter(b->stage, "otelcol_processor_batch_timeout_trigger_send_total", labels, "Batches sent because the time was over.");
   b->by_size = m->counter(b->stage, "otelcol_processor_batch_batch_size_trigger_send_total", labels, "Batches sent because they were full.");
+  b->cardinality = m->gauge(b->stage, "otelcol_processor_batch_metadata_cardinality", labels, "Combinations of metadata_keys that are kept apart, added up over the lanes; 1 without.");
+  if (!b->cfg->metadata_keys.n && b->host->stage_lane(b->stage) == 0) m->add(b->cardinality, 1);
 }
 
 static int check(const struct batch_config *cfg, struct weir_error *err) {
-  if (cfg->metadata_keys.n) {
-    weir_fail_field(err, "metadata_keys", "metadata_keys is not in this version yet");
-    weir_hint(err, "remove metadata_keys");
-    return WEIR_E_CONFIG;
-  }
+  for (size_t i = 0; i < cfg->metadata_keys.n; i++)
+    for (size_t k = 0; k < i; k++)
+      if (strcasecmp(cfg->metadata_keys.v[i], cfg->metadata_keys.v[k]) == 0)
+        return weir_fail_field(err, "metadata_keys", "duplicate entry in metadata_keys: \"%s\" (case-insensitive)", cfg->metadata_keys.v[i]);
+  if (cfg->metadata_keys.n > MAX_KEYS) return weir_fail_field(err, "metadata_keys", "more than %u keys", MAX_KEYS);
   if (cfg->send_batch_max_size && cfg->send_batch_max_size < cfg->send_batch_size) {
     weir_fail_field(err, "send_batch_max_size", "send_batch_max_size must be greater or equal to send_batch_size (%llu)", (unsigned long long)cfg->send_batch_size);
     weir_hint(err, "raise send_batch_max_size, lower send_batch_size, or write 0 for no limit");
     return WEIR_E_CONFIG;
+  }
+  return 0;
+}
+
+/* Without metadata_keys: the one shard. */
+static int make_shards(struct batcher *b) {
+  size_t n = b->cfg->metadata_keys.n;
+  if (!n) return add_shard(b, NULL) ? 0 : WEIR_E_NOMEM;
+  b->keys = calloc(n, sizeof *b->keys);
+  b->buckets = calloc(BUCKETS, sizeof(struct shard *));
+  if (!b->keys || !b->buckets) return WEIR_E_NOMEM;
+  for (size_t k = 0; k < n; k++) {
+    char *key = strdup(b->cfg->metadata_keys.v[k]);
+    if (!key) return WEIR_E_NOMEM;
+    b->keys[k] = weir_str_of(key);
+    for (; *key; key++) *key = (char)(*key >= 'A' && *key <= 'Z' ? *key + 32 : *key);
   }
   return 0;
 }
@@ -140,7 +297,10 @@ static int batch_open(const struct weir_host *host, struct weir_stage *stage, co
     batch_close(b);
     return weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that the batch processor needs");
   }
-  b->timer = b->timers->timer_new(stage, on_timeout, b);
+  if (make_shards(b)) {
+    batch_close(b);
+    return weir_fail(err, WEIR_E_NOMEM, "no memory");
+  }
   make_cells(b);
   *ret_self = b;
   return 0;

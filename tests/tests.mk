@@ -26,6 +26,9 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libweir.a $(UNIT_HELP_OBJ) $(ORAC
 	@mkdir -p $(@D)
 	$(CC) $(HOST_CFLAGS) -I$(BUILD)/gen/oracle -o $@ $< $(UNIT_HELP_OBJ) $(ORACLE_OBJ) $(BUILD)/libweir.a $(HOST_LIBS) -lcmocka
 
+# What the code of a stage needs that a test or a fuzz target compiles in.
+$(BUILD)/tests/unit/extensions/test_basicauth $(BUILD)/tests/fuzz/fuzz_auth: HOST_LIBS += -lcrypt -lmd
+
 check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
 	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)
 

@@ -51,9 +51,15 @@ struct weir_grpc_request {
   const char *msg;
   size_t msg_n;
   int64_t deadline_ns; /* from grpc-timeout, on now_mono_ns; 0 = none */
+  struct weir_str authority;
 };
 
 typedef void weir_grpc_request_f(void *self, struct weir_grpc_exchange *, const struct weir_grpc_request *);
+
+/* The metadata is there, the message is not (body NULL, msg NULL). 0: go on. Else `status` is filled, is the answer, and the message is not held. What msg
+ * points at must stay valid until the next call. An engine need not call it: what must hold is checked in on_request as well. */
+struct weir_grpc_status;
+typedef int weir_grpc_metadata_f(void *self, const struct weir_grpc_request *, struct weir_grpc_status *status);
 
 struct weir_grpc_method {
   const char *path; /* "/package.Service/Method" */
@@ -68,6 +74,7 @@ struct weir_grpc_server_config {
   size_t n_methods;
   void *self;
   const struct weir_tls_config *tls; /* NULL = plaintext; borrowed for the call */
+  weir_grpc_metadata_f *on_metadata; /* optional */
 };
 
 /* Outcome of a client call or of a served one. retry_after_ns > 0 travels as RetryInfo in grpc-status-details-bin. */
@@ -108,6 +115,9 @@ struct weir_grpc_service {
    * No connection: UNAVAILABLE with the reason; the client reconnects on the next call. */
   void (*call)(struct weir_grpc_client *, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
     weir_grpc_response_f *on_response, void *arg);
+  /* As call, with this metadata instead of the client's own (lower-case names; borrowed for the call). NULL: the engine can not. */
+  void (*call_with)(struct weir_grpc_client *, const char *path, const struct weir_http_header *metadata, size_t n_metadata, const struct weir_iov *msg,
+    size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response, void *arg);
 };
 
 #ifdef __cplusplus

@@ -17,6 +17,7 @@
 
 #include <weir/batch.h>
 #include <weir/config.h>
+#include <weir/context.h>
 #include <weir/data.h>
 #include <weir/error.h>
 
@@ -124,6 +125,19 @@ struct weir_host {
   uint32_t (*stage_signal)(const struct weir_stage *);  /* the signal of this instance (connectors: of its output) */
   uint32_t (*stage_lane)(const struct weir_stage *);    /* 0 .. lanes-1 */
   uint32_t (*stage_lanes)(const struct weir_stage *);   /* how many instances share the user's limits */
+
+  /* A context of its own, a copy of `what` (names are lowered and sorted). The caller holds one reference. WEIR_E_LIMIT, or WEIR_E_NOMEM when the byte
+   * budget has no room. [lane] */
+  int (*context_new)(struct weir_stage *, const struct weir_context *what, const struct weir_context **ret, struct weir_error *);
+  const struct weir_context *(*context_ref)(const struct weir_context *); /* one more reference; NULL is allowed. [any] */
+  void (*context_unref)(const struct weir_context *);                     /* NULL is allowed. [any] */
+  /* Who sent the batch; NULL = nothing is known. Borrowed from the batch. [lane] */
+  const struct weir_context *(*batch_context)(const struct weir_batch *);
+  /* Gives the batch this context instead of its own, which takes a reference; NULL = none. [lane] */
+  void (*batch_set_context)(struct weir_batch *, const struct weir_context *);
+  /* The table of a service that the extension with this id offers (weir/auth.h), and the `self` to call it with. Both live longer than this instance. NULL and
+   * err: the id is not configured, not listed in service.extensions, or offers no such thing. Ask in open. [control or lane] */
+  const void *(*extension)(struct weir_stage *, const char *id, const char *service, void **ret_self, struct weir_error *);
 };
 
 #define WEIR_HAS(host, slot) \
@@ -142,6 +156,9 @@ typedef void weir_drain_f(void *self);
 typedef void weir_close_f(void *self);
 /* What this instance reads: WEIR_NEED_*. NULL = by flags: WEIR_MUTATES means records, else counts. [control] */
 typedef int weir_need_f(void *self);
+/* Extensions: the table of the service `id` ("weir.auth_server/1") that this instance offers to other stages, or NULL. Called after open, any number of times;
+ * the table is constant and is called with `self`, from any lane (weir/auth.h says how). [control or lane] */
+typedef const void *weir_offer_f(void *self, const char *id);
 
 /* One kind of stage. Append only. */
 struct weir_stage_type {
@@ -160,6 +177,7 @@ struct weir_stage_type {
   weir_drain_f *drain;     /* optional */
   weir_close_f *close;
   weir_need_f *need;       /* optional */
+  weir_offer_f *offer;     /* extensions, optional */
 };
 
 /* Plugin flags: sanitizers that are built in. A host of another build refuses, as mixing them crashes. */

@@ -31,7 +31,8 @@ const struct weir_field otlp_export_fields[] = {
     "Accepted for the Collector's files and without effect: a lane reads through one buffer.", NULL, 0 },
   { "write_buffer_size", WEIR_T_BYTES, 0, offsetof(struct otlp_export_config, write_buffer_size), "512KiB", NULL, NULL, NULL, NULL,
     "Accepted for the Collector's files and without effect: messages are sent from where they stand.", NULL, 0 },
-  { "auth", WEIR_T_MAP, 0, offsetof(struct otlp_export_config, auth), NULL, NULL, NULL, NULL, NULL, "Authentication is not in this version yet: setting it is an error.", NULL, 0 },
+  { "auth", WEIR_T_OPT_GROUP, 0, offsetof(struct otlp_export_config, auth), NULL, NULL, NULL, NULL, NULL, "Adds credentials or other headers to each request; absent = none.",
+    kit_auth_client_fields, sizeof(struct kit_auth_config) },
   WEIR_FIELD_END,
 };
 
@@ -75,6 +76,8 @@ struct exporter {
   const struct weir_otlp_service *otlp;
   struct weir_grpc_client *client;
   const char *path;
+  struct kit_signer signer;
+  struct weir_http_header metadata[MAX_HEADERS + KIT_AUTH_ROOM]; /* the configuration's first, then what a signer adds */
 };
 
 /* One attempt under way. */
@@ -131,7 +134,7 @@ static void on_response(void *arg, const struct weir_grpc_status *s, const char 
     v.retry_after_ns = s->retry_after_ns > 0 ? s->retry_after_ns : 0;
     v.msg = s->msg;
   } else {
-    v.code = WEIR_REJECTED;
+    v.code = s->code == WEIR_GRPC_UNAUTHENTICATED && kit_signer_refused(&e->signer) ? WEIR_RETRY : WEIR_REJECTED;
     v.msg = s->msg;
     v.status = s->code;
   }
@@ -145,10 +148,31 @@ static void not_sent(struct exporter *e, struct weir_batch *batch, int code, int
   e->host->done(e->stage, batch, &v);
 }
 
+/* The configuration's; the HTTP client writes names in lower case. */
+static size_t own_metadata(struct exporter *e) {
+  size_t n = 0;
+  for (; n < e->cfg->headers.n; n++) e->metadata[n] = (struct weir_http_header){ weir_str_of(e->cfg->headers.v[n].key), weir_str_of(e->cfg->headers.v[n].value) };
+  return n;
+}
+
+/* The metadata of one request: the configuration's, then as the authenticator wants it. */
+static int sign(struct exporter *e, struct weir_batch *batch, size_t *ret_n, struct weir_error *err) {
+  struct weir_auth_headers h = { .size = sizeof h, .v = e->metadata, .n = own_metadata(e), .cap = MAX_HEADERS + KIT_AUTH_ROOM };
+  int code = kit_signer_sign(&e->signer, e->host->batch_context(batch), &h, err);
+  *ret_n = h.n;
+  return code;
+}
+
+static void send(struct exporter *e, struct attempt *a, const struct weir_iov *iov, size_t n, size_t n_metadata) {
+  int64_t deadline_ns = e->host->batch_deadline_ns(a->batch);
+  if (e->signer.table) e->grpc->call_with(e->client, e->path, e->metadata, n_metadata, iov, n, deadline_ns, on_response, a);
+  else e->grpc->call(e->client, e->path, iov, n, deadline_ns, on_response, a);
+}
+
 void otlp_export_consume(void *self, struct weir_batch *batch) {
   struct exporter *e = self;
   const struct weir_iov *iov;
-  size_t n, bytes;
+  size_t n, bytes, n_metadata = 0;
   struct weir_error err;
   err.msg[0] = 0;
   int code = e->otlp->encode(batch, &iov, &n, &bytes, &err);
@@ -160,6 +184,10 @@ void otlp_export_consume(void *self, struct weir_batch *batch) {
     not_sent(e, batch, WEIR_REJECTED, 1, "over max_message_bytes");
     return;
   }
+  if (e->signer.table && (code = sign(e, batch, &n_metadata, &err))) {
+    not_sent(e, batch, code == WEIR_E_INVALID ? WEIR_REJECTED : WEIR_RETRY, 0, err.msg);
+    return;
+  }
   struct attempt *a = malloc(sizeof *a);
   if (!a) {
     not_sent(e, batch, WEIR_RETRY, 0, "no memory");
@@ -167,7 +195,7 @@ void otlp_export_consume(void *self, struct weir_batch *batch) {
   }
   a->e = e;
   a->batch = batch;
-  e->grpc->call(e->client, e->path, iov, n, e->host->batch_deadline_ns(batch), on_response, a);
+  send(e, a, iov, n, n_metadata);
 }
 
 /* --- life ----------------------------------------------------------------------------------------------------------------- */
@@ -179,7 +207,6 @@ static const char *path_of(uint32_t signal) {
 }
 
 static int check(const struct otlp_export_config *cfg, int *ret_skip, int *ret_tls, struct weir_error *err) {
-  if (cfg->auth.n) return weir_fail_field(err, "auth", "authentication is not in this version yet");
   if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
   return otlp_security(cfg->endpoint, "endpoint", cfg->tls, ret_skip, ret_tls, err);
 }
@@ -199,20 +226,24 @@ static int fill_tls(struct exporter *e, struct weir_grpc_client_config *cfg, str
 }
 
 static int open_client(struct exporter *e, const char *endpoint, int use_tls, struct weir_error *err) {
-  struct weir_http_header metadata[MAX_HEADERS];
-  size_t n = 0;
-  for (; n < e->cfg->headers.n; n++) { /* the HTTP client writes names in lower case */
-    metadata[n].name = weir_str_of(e->cfg->headers.v[n].key);
-    metadata[n].value = weir_str_of(e->cfg->headers.v[n].value);
-  }
+  size_t n = own_metadata(e);
   struct weir_grpc_client_config cfg = { .size = sizeof cfg, .endpoint = endpoint, .authority = e->cfg->authority,
-    .compression = compressions[e->cfg->compression], .user_agent = e->cfg->user_agent, .metadata = metadata, .n_metadata = n };
+    .compression = compressions[e->cfg->compression], .user_agent = e->cfg->user_agent, .metadata = e->metadata, .n_metadata = n };
   struct weir_tls_config tls;
   char name[256];
   int r = use_tls ? fill_tls(e, &cfg, &tls, name, sizeof name, err) : 0;
   if (!r) r = e->grpc->client_open(e->stage, &cfg, &e->client, err);
   if (r && !err->field[0]) snprintf(err->field, sizeof err->field, "endpoint");
   return r;
+}
+
+static int open_parts(struct exporter *e, const char *endpoint, int use_tls, struct weir_error *err) {
+  if (!e->grpc || !e->otlp) return weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that OTLP exporters need");
+  if (e->cfg->auth && !e->grpc->call_with) return weir_fail_field(err, "auth", "this gRPC engine can not send credentials per request");
+  int r = kit_signer_open(&e->signer, e->host, e->stage, e->cfg->auth, err);
+  if (r) return r;
+  if (!use_tls) kit_signer_warn_plain(&e->signer, e->host, e->stage, endpoint);
+  return open_client(e, endpoint, use_tls, err);
 }
 
 int otlp_export_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
@@ -227,9 +258,9 @@ int otlp_export_open(const struct weir_host *host, struct weir_stage *stage, con
   e->grpc = host->service(stage, WEIR_GRPC_SERVICE);
   e->otlp = host->service(stage, WEIR_OTLP_SERVICE);
   e->path = path_of(host->stage_signal(stage));
-  r = e->grpc && e->otlp ? open_client(e, cfg->endpoint + skip, use_tls, err) : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that OTLP exporters need");
+  r = open_parts(e, cfg->endpoint + skip, use_tls, err);
   if (r) {
-    free(e);
+    otlp_export_close(e);
     return r;
   }
   *ret_self = e;
@@ -239,6 +270,7 @@ int otlp_export_open(const struct weir_host *host, struct weir_stage *stage, con
 void otlp_export_close(void *self) {
   struct exporter *e = self;
   if (!e) return;
-  e->grpc->client_close(e->client);
+  if (e->grpc) e->grpc->client_close(e->client);
+  kit_signer_close(&e->signer);
   free(e);
 }

@@ -9,6 +9,7 @@
 #include <weir/config.h>
 #include <weir/stage.h>
 
+#include "plugins/kit/auth.h"
 #include "plugins/kit/tls_config.h"
 
 struct otlp_export_config {
@@ -18,7 +19,7 @@ struct otlp_export_config {
   const struct tls_settings *tls;
   uint64_t read_buffer_size, write_buffer_size, max_message_bytes;
   int32_t wait_for_ready;
-  struct weir_map auth;
+  const struct kit_auth_config *auth;
 };
 
 extern const struct weir_field otlp_export_fields[];

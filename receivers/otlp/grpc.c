@@ -8,7 +8,21 @@ static void on_export(struct otlp *r, uint32_t signal, struct weir_grpc_exchange
   p->deadline_ns = req->deadline_ns;
   const char *msg = req->msg;
   size_t n = req->msg_n;
-  otlp_take(r, p, signal, r->grpc->body_take(ex), msg, n);
+  struct weir_body *body = r->grpc->body_take(ex);
+  if (otlp_admit(r, p, body, req->metadata, req->n_metadata, req->authority, req->peer)) return;
+  otlp_take(r, p, signal, body, msg, n);
+}
+
+/* Before the message is held. It is asked again with the message, as an engine need not come here. */
+static int on_metadata(void *self, const struct weir_grpc_request *req, struct weir_grpc_status *status) {
+  struct otlp *r = self;
+  struct weir_auth_result result;
+  uint32_t code = kit_gate_check(&r->gate[TRANSPORT_GRPC], req->metadata, req->n_metadata, req->peer, &result);
+  if (code == WEIR_AUTH_OK) return 0;
+  status->code = code == WEIR_AUTH_BUSY ? WEIR_GRPC_UNAVAILABLE : WEIR_GRPC_UNAUTHENTICATED;
+  status->msg = result.msg;
+  status->retry_after_ns = code == WEIR_AUTH_BUSY ? 1000000000 : -1;
+  return -1;
 }
 
 static void on_traces(void *self, struct weir_grpc_exchange *ex, const struct weir_grpc_request *req) { on_export(self, WEIR_TRACES, ex, req); }
@@ -36,6 +50,7 @@ int otlp_grpc_start(struct otlp *r, struct weir_error *err) {
     .methods = methods,
     .n_methods = n,
     .self = r,
+    .on_metadata = g->auth ? on_metadata : NULL,
   };
   struct weir_tls_config tls;
   int code = 0;

@@ -53,8 +53,38 @@ static uint32_t refuse_grpc(const struct otlp *r, struct weir_http_reply *reply)
   return 200;
 }
 
+/* 401 with the scheme to use, or 503 where the client may come again: before anything else is said, as the Collector does. */
+static uint32_t refuse_stranger(struct otlp *r, const struct weir_http_request *req, struct weir_http_reply *reply) {
+  static _Thread_local struct weir_http_header headers[2];
+  static _Thread_local struct weir_iov body;
+  static _Thread_local char text[2400], challenge[160];
+  struct weir_auth_result result;
+  uint32_t code = kit_gate_check(&r->gate[TRANSPORT_HTTP], req->headers, req->n_headers, req->peer, &result);
+  if (code == WEIR_AUTH_OK) return 0;
+  uint32_t grpc_code = code == WEIR_AUTH_BUSY ? WEIR_GRPC_UNAVAILABLE : WEIR_GRPC_UNAUTHENTICATED;
+  struct weir_str type = weir_http_find(req->headers, req->n_headers, "content-type");
+  int64_t retry_after_ns = code == WEIR_AUTH_BUSY ? 1000000000 : -1;
+  const char *form;
+  if (ct_is(type, form = "application/x-protobuf")) {
+    body.n = r->otlp->status_make(grpc_code, result.msg, retry_after_ns, text, sizeof text);
+  } else if (ct_is(type, form = "application/json")) {
+    body.n = r->otlp->status_json_make(grpc_code, result.msg, retry_after_ns, text, sizeof text);
+  } else {
+    form = "text/plain; charset=utf-8";
+    body.n = (size_t)snprintf(text, sizeof text, "%.300s\n", result.msg);
+  }
+  body.p = text;
+  headers[0] = (struct weir_http_header){ weir_str_of("content-type"), weir_str_of(form) };
+  snprintf(challenge, sizeof challenge, "%s", code == WEIR_AUTH_BUSY ? "1" : result.challenge ? result.challenge : "");
+  headers[1] = (struct weir_http_header){ weir_str_of(code == WEIR_AUTH_BUSY ? "retry-after" : "www-authenticate"), weir_str_of(challenge) };
+  *reply = (struct weir_http_reply){ .headers = headers, .n_headers = challenge[0] ? 2 : 1, .body = &body, .n_body = 1 };
+  return code == WEIR_AUTH_BUSY ? 503 : 401;
+}
+
 static uint32_t on_headers(void *self, const struct weir_http_request *req, struct weir_http_reply *reply) {
   struct otlp *r = self;
+  uint32_t stranger = refuse_stranger(r, req, reply);
+  if (stranger) return stranger;
   struct weir_str type = weir_http_find(req->headers, req->n_headers, "content-type");
   if (ct_is(type, "application/grpc") || ct_is(type, "application/grpc+proto")) return refuse_grpc(r, reply);
   if (!signal_of(r, req->path)) return refuse(reply, 404, "404 not found: OTLP is taken at /v1/traces, /v1/metrics and /v1/logs, for the signals that a pipeline uses\n");
@@ -135,6 +165,7 @@ static void on_request(void *self, struct weir_http_exchange *ex, const struct w
   p->http = ex;
   p->json = json;
   p->transport = TRANSPORT_HTTP;
+  if (otlp_admit(r, p, body, req->headers, req->n_headers, req->authority, req->peer)) return;
   otlp_take(r, p, signal, body, body->p, body->n);
 }
 

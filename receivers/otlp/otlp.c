@@ -48,11 +48,12 @@ static const struct weir_field keepalive_fields[] = {
 #define TLS_FIELD(s) \
   { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct s, tls), NULL, NULL, NULL, NULL, NULL, "Serve TLS, and with client_ca_file mutual TLS; absent = plaintext.", tls_server_fields, \
     sizeof(struct tls_settings) }
-#define AUTH_FIELD(s) \
-  { "auth", WEIR_T_MAP, 0, offsetof(struct s, auth), NULL, NULL, NULL, NULL, NULL, "Authentication is not in this version yet: setting it is an error.", NULL, 0 }
+#define AUTH_FIELD(s)                                                                                                                      \
+  { "auth", WEIR_T_OPT_GROUP, 0, offsetof(struct s, auth), NULL, NULL, NULL, NULL, NULL, "Who may send; absent = everybody.", kit_auth_server_fields, \
+    sizeof(struct kit_auth_config) }
 #define METADATA_FIELD(s)                                                                                                               \
   { "include_metadata", WEIR_T_BOOL, 0, offsetof(struct s, include_metadata), "false", NULL, NULL, NULL, NULL,                             \
-    "Request metadata in a batch's context is not in this version yet: true is an error.", NULL, 0 }
+    "Keeps the request's headers with the data, for `metadata_keys` of batch and `from_context` of headers_setter.", NULL, 0 }
 
 static const struct weir_field grpc_fields[] = {
   { "endpoint", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct grpc_config, endpoint), "127.0.0.1:4317", NULL, NULL, NULL, NULL,
@@ -162,17 +163,13 @@ static int check(const struct otlp_config *cfg, struct weir_error *err) {
     return WEIR_E_CONFIG;
   }
   if (g) {
-    if ((r = refuse_later("grpc", "auth", g->auth.n > 0, "authentication", err))) return r;
     if ((r = refuse_later("grpc", "keepalive", g->keepalive != NULL, "keepalive", err))) return r;
-    if ((r = refuse_later("grpc", "include_metadata", g->include_metadata, "include_metadata", err))) return r;
     if (g->transport == 1 && strncmp(g->endpoint, "unix://", 7) != 0)
       return weir_fail_field(err, "protocols.grpc.endpoint", "with transport: unix the endpoint is written unix:///path");
   }
   if (h) {
     if ((r = check_algorithms(h, err))) return r;
-    if ((r = refuse_later("http", "auth", h->auth.n > 0, "authentication", err))) return r;
     if ((r = refuse_later("http", "cors", h->cors != NULL, "CORS", err))) return r;
-    if ((r = refuse_later("http", "include_metadata", h->include_metadata, "include_metadata", err))) return r;
   }
   return 0;
 }
@@ -203,8 +200,17 @@ static void otlp_close(void *self) {
   if (r->grpc) r->grpc->close(r->grpc_server);
   if (r->http) r->http->close(r->http_server);
   if (r->timers) r->timers->timer_free(r->sweep);
+  for (int i = 0; i < 2; i++) kit_gate_close(&r->gate[i]);
   pending_free_all(r);
   free(r);
+}
+
+static int open_gates(struct otlp *r, struct weir_error *err) {
+  const struct grpc_config *g = r->cfg->protocols.grpc;
+  const struct http_config *h = r->cfg->protocols.http;
+  int code = g ? kit_gate_open(&r->gate[TRANSPORT_GRPC], r->host, r->stage, g->auth, g->include_metadata, "protocols.grpc.auth", "grpc", err) : 0;
+  if (!code && h) code = kit_gate_open(&r->gate[TRANSPORT_HTTP], r->host, r->stage, h->auth, h->include_metadata, "protocols.http.auth", "http", err);
+  return code;
 }
 
 static int otlp_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
@@ -223,6 +229,10 @@ static int otlp_open(const struct weir_host *host, struct weir_stage *stage, con
   if (!r->http || !r->grpc || !r->otlp || !r->metrics || !r->timers) {
     otlp_close(r);
     return weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that the otlp receiver needs");
+  }
+  if ((code = open_gates(r, err))) {
+    otlp_close(r);
+    return code;
   }
   r->sweep = r->timers->timer_new(stage, otlp_sweep, r);
   make_cells(r);

@@ -9,6 +9,7 @@
 #include <weir/stage.h>
 #include <weir/timer.h>
 
+#include "plugins/kit/auth.h"
 #include "plugins/kit/tls_config.h"
 
 #define TRANSPORT_GRPC 0
@@ -30,7 +31,7 @@ struct grpc_config {
   uint64_t max_recv_msg_size_mib, max_concurrent_streams, read_buffer_size, write_buffer_size;
   int32_t include_metadata;
   const struct tls_settings *tls;
-  struct weir_map auth;
+  const struct kit_auth_config *auth;
   const struct keepalive_config *keepalive;
 };
 
@@ -41,7 +42,7 @@ struct http_config {
   int64_t read_timeout, read_header_timeout, idle_timeout, write_timeout;
   int32_t include_metadata;
   const struct tls_settings *tls;
-  struct weir_map auth;
+  const struct kit_auth_config *auth;
   const void *cors;
 };
 
@@ -67,6 +68,7 @@ struct otlp {
   struct weir_http_server *http_server;
   struct weir_grpc_server *grpc_server;
   struct weir_cell *accepted[3][2], *refused[3][2], *failed[3][2];
+  struct kit_gate gate[2]; /* by transport: who may pass, and what is kept of the request */
   struct weir_timer *sweep;
   int sweeping, draining; /* draining: servers that have not drained yet */
   struct pending *waiting, *spare;
@@ -83,6 +85,7 @@ struct pending {
   int transport, json; /* json: the request was, so its answer is */
   uint64_t items;
   int64_t deadline_ns;
+  const struct weir_context *context; /* one reference, until the batch has it */
 };
 
 /* --- pending.c: from a message to a batch, from a verdict to an answer --- */
@@ -91,6 +94,11 @@ void otlp_take(struct otlp *, struct pending *, uint32_t signal, struct weir_bod
 struct pending *pending_new(struct otlp *);
 void pending_free_all(struct otlp *);
 int signal_index(uint32_t signal);
+/* A request that no batch is made of: answered, and its body freed. http_status 0: retryable. Takes body. */
+void otlp_refuse(struct otlp *, struct pending *, struct weir_body *body, uint32_t http_status, uint32_t code, const char *msg);
+/* Asks authentication about the whole request and keeps what its context needs in p. 0: go on; else it was answered, p is gone and body was taken. */
+int otlp_admit(struct otlp *, struct pending *, struct weir_body *body, const struct weir_http_header *headers, size_t n, struct weir_str authority,
+  struct weir_str peer);
 
 /* --- http.c --- */
 int otlp_http_start(struct otlp *, struct weir_error *);

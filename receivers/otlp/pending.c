@@ -26,6 +26,8 @@ struct pending *pending_new(struct otlp *r) {
 
 static void pending_free(struct pending *p) {
   struct otlp *r = p->r;
+  r->host->context_unref(p->context);
+  p->context = NULL;
   if (r->n_spare >= SPARE_MAX) {
     free(p);
     return;
@@ -146,6 +148,28 @@ static void refuse_message(struct pending *p, int code, const struct weir_error 
   pending_free(p);
 }
 
+void otlp_refuse(struct otlp *r, struct pending *p, struct weir_body *body, uint32_t http_status, uint32_t code, const char *msg) {
+  r->http->body_free(body);
+  if (http_status) answer_error(p, http_status, code, msg, -1);
+  else answer_retry(p, 0, msg);
+  pending_free(p);
+}
+
+int otlp_admit(struct otlp *r, struct pending *p, struct weir_body *body, const struct weir_http_header *headers, size_t n, struct weir_str authority,
+  struct weir_str peer) {
+  struct kit_gate *gate = &r->gate[p->transport];
+  struct weir_auth_result result;
+  struct weir_error err = { 0 };
+  uint32_t code = kit_gate_check(gate, headers, n, peer, &result);
+  if (code == WEIR_AUTH_OK) {
+    if (kit_gate_context(gate, headers, n, authority, peer, &result, p->transport == TRANSPORT_GRPC, &p->context, &err) == 0) return 0;
+    otlp_refuse(r, p, body, err.code == WEIR_E_LIMIT ? 431 : 0, WEIR_GRPC_RESOURCE_EXHAUSTED, err.msg);
+    return -1;
+  }
+  otlp_refuse(r, p, body, code == WEIR_AUTH_BUSY ? 0 : 401, WEIR_GRPC_UNAUTHENTICATED, result.msg);
+  return -1;
+}
+
 void otlp_take(struct otlp *r, struct pending *p, uint32_t signal, struct weir_body *body, const char *msg, size_t n) {
   struct weir_error err;
   struct weir_batch *batch = NULL;
@@ -157,6 +181,7 @@ void otlp_take(struct otlp *r, struct pending *p, uint32_t signal, struct weir_b
     refuse_message(p, code, &err);
     return;
   }
+  if (p->context) r->host->batch_set_context(batch, p->context);
   p->items = r->host->batch_items(batch);
   if (p->items == 0) { /* an empty request is a success, and nobody below needs to hear of it */
     struct weir_verdict ok = { .code = WEIR_DELIVERED };

@@ -87,6 +87,11 @@ def expect_sink(scenario, wanted, sink=None):
             for k, v in value.items():
                 if not store.attempts or v not in store.attempts[0].headers.get(k, ""):
                     return f"header {k}: expected {v!r}, got {store.attempts[0].headers if store.attempts else None}"
+        elif key == "items_by":  # {header: {value: items}}: how many items came in requests with this header, of all signals; null = without it
+            for header, by_value in value.items():
+                got = store.items_by(header)
+                if got != by_value:
+                    return f"items by {header}: expected {by_value}, got {got}"
         elif key != "transport":
             return f"unknown key {key!r}"
     return None

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.parse
 
 import grpc
 from google.protobuf import json_format
@@ -66,8 +67,8 @@ class GrpcClient:
             kind = "retry" if name in RETRYABLE or (name == "RESOURCE_EXHAUSTED" and delay is not None) else "refused"
             return Answer(kind, f"{name}: {e.details()}", delay, status, dict(e.trailing_metadata() or ()), code=name)
 
-    def export(self, signal, body, timeout):
-        return self.call(items.METHOD[signal], body, timeout)
+    def export(self, signal, body, timeout, metadata=None):
+        return self.call(items.METHOD[signal], body, timeout, list((metadata or {}).items()) or None)
 
     def close(self):
         self.channel.close()
@@ -94,8 +95,8 @@ class HttpClient:
         delay = float(got["retry-after"]) if got.get("retry-after", "").isdigit() else None
         return Answer(kind, f"{answer.status}: {data[:300]!r}", delay, http_status(got, data), got, data, answer.status)
 
-    def export(self, signal, body, timeout):
-        headers = {"Content-Type": "application/x-protobuf"}
+    def export(self, signal, body, timeout, metadata=None):
+        headers = {"Content-Type": "application/x-protobuf", **(metadata or {})}
         if self.encoding == "json":
             body, headers["Content-Type"] = otlp_json.dump(items.parse(signal, body)), "application/json; charset=utf-8"
         if self.compression != "none":
@@ -180,7 +181,7 @@ def send_one(scenario, spec, client, signal, request, deadline):
     scenario.ledger.sent(signal, request)
     while True:
         began = time.monotonic()
-        answer = client.export(signal, body, spec.get("timeout", 10) * scenario.slow)
+        answer = client.export(signal, body, spec.get("timeout", 10) * scenario.slow, spec.get("metadata"))
         took = time.monotonic() - began
         scenario.ledger.answered(signal, request, answer, took)
         if "each_within" in spec and took > spec["each_within"] * scenario.slow:
@@ -241,7 +242,13 @@ def send_sdk(scenario, spec):
         "go": [os.environ.get("WEIR_GO_CLIENT", "goclient")],
     }[spec["sdk"]]
     env = {k: v for k, v in os.environ.items() if k not in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")}  # they win over what the SDK is told
+    if "metadata" in spec:
+        env["OTEL_EXPORTER_OTLP_HEADERS"] = ",".join(f"{k}={urllib.parse.quote(v)}" for k, v in spec["metadata"].items())
     done = subprocess.run(program + flags, capture_output=True, text=True, timeout=40 * scenario.slow, check=False, env=env)
+    if spec.get("expect") == "refused":
+        if done.returncode == 0:
+            raise Failure(f"{spec['sdk']} SDK: nothing was refused\n{done.stdout[-1500:]}")
+        return
     if done.returncode != 0:
         raise Failure(f"{spec['sdk']} SDK: exit {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}")
     scenario.made = json.loads(done.stdout.splitlines()[-1])["made"]

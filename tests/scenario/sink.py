@@ -83,6 +83,16 @@ class Store:
     def collect(self, signal, transport=None, loosely=False):
         return items.collect(signal, self.requests(signal, transport), loosely)
 
+    def items_by(self, header):
+        """How many items came in accepted requests, by the value of a header; None where it was not there."""
+        out = {}
+        with self.lock:
+            some = [a for a in self.attempts if a.accepted]
+        for a in some:
+            value = a.headers.get(header)
+            out[value] = out.get(value, 0) + items.count(a.signal, items.parse(a.signal, a.body))
+        return out
+
     def counts(self):
         out = {"attempts": len(self.attempts), "requests": sum(a.accepted for a in list(self.attempts))}
         for signal, noun in items.NOUN.items():

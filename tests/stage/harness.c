@@ -61,7 +61,13 @@ static void on_fail(struct weir_stage *s, const struct weir_error *err, int fata
   h->n_fails++;
 }
 
-static const struct stage_ops ops = { on_emit, on_done, on_drop, on_drained, on_fail };
+static struct weir_stage *on_extension(struct weir_stage *s, const char *id, struct weir_error *err) {
+  struct harness *h = of(s);
+  if (!h->extension) weir_fail(err, WEIR_E_CONFIG, "extension `%s` is not configured", id);
+  return h->extension;
+}
+
+static const struct stage_ops ops = { on_emit, on_done, on_drop, on_drained, on_fail, on_extension };
 
 /* --- open ------------------------------------------------------------------------------------------------------------ */
 
@@ -125,6 +131,7 @@ static struct harness *make(const struct harness_setup *s) {
   clock_set_virtual(HARNESS_MONO_NS, HARNESS_UNIX_NS);
   h->emitted_end = &h->emitted;
   h->timeout_ns = s->timeout_ns;
+  h->extension = s->extension;
   h->unnamed.harness = h;
   budget_init(&h->env.budget, s->budget_bytes);
   h->env.metrics = metrics_new();

@@ -43,6 +43,7 @@ struct harness_setup {
   int64_t timeout_ns;    /* exporters: the deadline of each attempt, from harness_feed on; 0 = none */
   uint64_t budget_bytes; /* 0 = unlimited */
   int stopped;           /* opened, not started */
+  struct weir_stage *extension; /* what host->extension finds, whatever the id; its type's `offer` is asked. NULL: none */
 };
 
 /* Who waits for the verdict of a batch that was fed. Zero it first. */
@@ -72,6 +73,7 @@ struct harness {
   struct arena arena;
   struct diags diags;
   int64_t timeout_ns;
+  struct weir_stage *extension;
   struct weir_batch *emitted, **emitted_end; /* what the test has not taken */
   size_t n_emitted;                          /* how many of those */
   uint64_t items_emitted;                    /* in all */

@@ -121,17 +121,26 @@ void harness_client_close(struct harness_client *c) {
 
 void harness_send_http(struct harness_client *c, const struct harness_http *q, struct harness_reply *r) {
   const char *type = q->content_type ? q->content_type : "application/x-protobuf";
-  struct weir_http_header headers[2] = { { weir_str_of("content-type"), weir_str_of(type) },
+  struct weir_http_header headers[10] = { { weir_str_of("content-type"), weir_str_of(type) },
     { weir_str_of("content-encoding"), weir_str_of(q->encoding ? q->encoding : "") } };
+  size_t n_headers = q->encoding ? 2 : 1;
+  assert_true(q->n_more <= 8);
+  for (size_t i = 0; i < q->n_more; i++) headers[n_headers++] = q->more[i];
   struct weir_iov body = { q->body, q->n };
   struct weir_http_call_config call = { .method = q->method ? q->method : "POST", .path = q->path, .headers = headers,
-    .n_headers = q->encoding ? 2 : 1, .body = &body, .n_body = q->n ? 1 : 0, .on_response = on_http, .arg = r };
+    .n_headers = n_headers, .body = &body, .n_body = q->n ? 1 : 0, .on_response = on_http, .arg = r };
   http_call(c->http, &call);
 }
 
 void harness_send_grpc(struct harness_client *c, const char *path, const void *msg, size_t n, struct harness_reply *r) {
   struct weir_iov body = { msg, n };
   grpc_native.call(c->grpc, path, &body, n ? 1 : 0, 0, on_grpc, r);
+}
+
+void harness_send_grpc_with(struct harness_client *c, const char *path, const struct weir_http_header *metadata, size_t n_metadata, const void *msg, size_t n,
+  struct harness_reply *r) {
+  struct weir_iov body = { msg, n };
+  grpc_native.call_with(c->grpc, path, metadata, n_metadata, &body, n ? 1 : 0, 0, on_grpc, r);
 }
 
 /* --- what the stage made of it ------------------------------------------------------------------------------------------------- */

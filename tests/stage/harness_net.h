@@ -41,6 +41,8 @@ struct harness_http {
   const char *method, *path, *content_type, *encoding;
   const void *body; /* lives until the reply is there */
   size_t n;
+  const struct weir_http_header *more; /* further headers, at most 8 */
+  size_t n_more;
 };
 
 struct harness_client {
@@ -57,6 +59,9 @@ void harness_client_grpc(struct harness_client *, struct harness *, int port, co
 void harness_client_close(struct harness_client *);
 void harness_send_http(struct harness_client *, const struct harness_http *, struct harness_reply *);
 void harness_send_grpc(struct harness_client *, const char *path, const void *msg, size_t n, struct harness_reply *);
+/* With this metadata; both live until the reply is there. */
+void harness_send_grpc_with(struct harness_client *, const char *path, const struct weir_http_header *metadata, size_t n_metadata, const void *msg, size_t n,
+  struct harness_reply *);
 void harness_wait_reply(struct harness *, struct harness_reply *);
 void harness_reply_done(struct harness_reply *); /* empties it for the next one */
 /* Until n batches were emitted and not taken; until an exporter gave n verdicts. */

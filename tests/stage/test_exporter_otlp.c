@@ -407,7 +407,7 @@ static void refusals(void **state) {
     { "{endpoint: 'http://b', tls: {insecure: true}}", "endpoint: " },
     { "{endpoint: 'http://b:4317', compression: lz4}", "expected one of gzip, none, zstd, snappy" },
     { "{endpoint: 'http://b:4317', compression: brotli}", "`compression`" },
-    { "{endpoint: 'http://b:4317', auth: {authenticator: a}}", "auth: authentication is not in this version yet" },
+    { "{endpoint: 'http://b:4317', auth: {authenticator: a}}", "auth.authenticator: extension `a` is not configured" },
     { "{endpoint: 'http://b:4317', max_message_bytes: 1000}", "`max_message_bytes`" },
     { "{endpoint: 'http://b:4317', endpiont: b}", "did you mean `endpoint`?" },
   };

@@ -473,7 +473,7 @@ static void refusals(void **state) {
     { "{endpoint: 'http://b:1', compression: none, compression_params: {level: 1}}", "compression_params.level: none has no levels" },
     { "{endpoint: 'http://b:1', compression_params: {level: -2}}", "`compression_params.level`" },
     { "{endpoint: 'http://b:1', compression: brotli}", "`compression`" },
-    { "{endpoint: 'http://b:1', auth: {authenticator: a}}", "auth: authentication is not in this version yet" },
+    { "{endpoint: 'http://b:1', auth: {authenticator: a}}", "auth.authenticator: extension `a` is not configured" },
     { "{endpoint: 'http://b:1', max_conns_per_host: 0}", "`max_conns_per_host`" },
     { "{endpont: 'http://b:1'}", "did you mean `endpoint`?" },
   };

@@ -262,7 +262,7 @@ static void refusals(void **state) {
   static const struct {
     const char *yaml, *text;
   } cases[] = {
-    { "metadata_keys: [tenant]", "metadata_keys: metadata_keys is not in this version yet; remove metadata_keys" },
+    { "metadata_keys: [tenant, Tenant]", "metadata_keys: duplicate entry in metadata_keys: \"Tenant\" (case-insensitive)" },
     { "send_batch_max_size: 100", "send_batch_max_size: send_batch_max_size must be greater or equal to send_batch_size (8192)" },
     { "{send_batch_size: 10, send_batch_max_size: 9}", "send_batch_size (10); raise send_batch_max_size, lower send_batch_size" },
     { "timeout: -1s", "`timeout`" },

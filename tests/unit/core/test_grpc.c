@@ -13,9 +13,9 @@ static char endpoint[64];
 
 /* What the server saw last, and the call that Hold keeps. */
 static struct {
-  int calls;
+  int calls, judged;
   int64_t deadline_ns;
-  char metadata[64], peer[64], agent[64];
+  char metadata[64], peer[64], agent[64], authority[64];
   struct weir_grpc_exchange *held;
 } seen;
 
@@ -30,6 +30,20 @@ static void note(const struct weir_grpc_request *r) {
   snprintf(seen.peer, sizeof seen.peer, "%.*s", (int)r->peer.n, r->peer.p);
   copy_header(r, "x-tenant", seen.metadata, sizeof seen.metadata);
   copy_header(r, "user-agent", seen.agent, sizeof seen.agent);
+  snprintf(seen.authority, sizeof seen.authority, "%.*s", (int)r->authority.n, r->authority.p ? r->authority.p : "");
+}
+
+/* Before the message is there: strangers do not get in. */
+static int judge(void *self, const struct weir_grpc_request *r, struct weir_grpc_status *st) {
+  assert_ptr_equal(self, &server);
+  assert_null(r->body);
+  assert_null(r->msg);
+  assert_memory_equal(r->path.p, "/t.Service/", 11);
+  seen.judged++;
+  if (!weir_str_eq(weir_http_find(r->metadata, r->n_metadata, "x-tenant"), weir_str_of("stranger"))) return 0;
+  st->code = WEIR_GRPC_UNAUTHENTICATED;
+  st->msg = "who are you? 100%";
+  return -1;
 }
 
 static void reply(struct weir_grpc_exchange *x, uint32_t code, const char *text, int64_t retry_after_ns, const char *msg, size_t n) {
@@ -84,7 +98,8 @@ static int listen_at(const char *where) {
     .max_message_bytes = MAX_MESSAGE,
     .methods = methods,
     .n_methods = sizeof methods / sizeof *methods,
-    .self = &server };
+    .self = &server,
+    .on_metadata = judge };
   int r = engine->listen(&loop, &c, &server, &err);
   if (r) print_message("listen %s: %s\n", where, err.msg);
   return r;
@@ -160,6 +175,58 @@ static void messages_of_all_sizes_come_back(void **state) {
   assert_non_null(strstr(seen.agent, "test/1"));
   assert_memory_equal(seen.peer, "127.0.0.1:", 10);
   assert_int_equal(seen.deadline_ns, 0);
+}
+
+static void call_as(const char *tenant, const char *msg, int64_t deadline_ns, struct outcome *o) {
+  struct weir_http_header lines[60];
+  struct weir_iov v = { msg, strlen(msg) };
+  lines[0] = (struct weir_http_header){ weir_str_of("x-tenant"), weir_str_of(tenant) };
+  for (size_t i = 1; i < 60; i++) lines[i] = (struct weir_http_header){ weir_str_of("x-more"), weir_str_of("line") };
+  memset(o, 0, sizeof *o);
+  engine->call_with(client, "/t.Service/Echo", lines, strcmp(tenant, "many") ? 1 : 60, &v, 1, deadline_ns, keep_outcome, o);
+  memset(lines, 0, sizeof lines); /* borrowed for the call */
+  wait_for(&o->done, 1);
+}
+
+static void a_call_may_have_its_own_metadata(void **state) {
+  (void)state;
+  static const char *const tenants[] = { "red", "many" };
+  struct outcome o;
+  if (!engine->call_with) return;
+  for (size_t i = 0; i < 2; i++) {
+    call_as(tenants[i], "hello", i ? clock_mono_ns() + 5 * NS_PER_S : 0, &o);
+    assert_int_equal(o.code, WEIR_GRPC_OK);
+    assert_int_equal(o.n, 5);
+    assert_string_equal(seen.metadata, tenants[i]);
+    assert_non_null(strstr(seen.agent, "test/1"));
+    assert_string_equal(seen.authority, endpoint);
+    assert_int_equal(seen.deadline_ns != 0, i);
+    outcome_done(&o);
+  }
+  call_bytes("/t.Service/Echo", "x", 1, 0, &o);
+  assert_string_equal(seen.metadata, "blue"); /* the client's own again */
+  outcome_done(&o);
+}
+
+static void a_request_is_judged_by_its_metadata(void **state) {
+  (void)state;
+  struct outcome o;
+  if (!engine->call_with) return;
+  call_as("stranger", "hello", 0, &o);
+  if (seen.judged == 0) { /* an engine need not ask */
+    outcome_done(&o);
+    return;
+  }
+  assert_int_equal(o.code, WEIR_GRPC_UNAUTHENTICATED);
+  assert_string_equal(o.msg, "who are you? 100%");
+  assert_int_equal(o.retry_after_ns, -1);
+  assert_int_equal(seen.calls, 0);
+  outcome_done(&o);
+  call_as("friend", "hello", 0, &o);
+  assert_int_equal(o.code, WEIR_GRPC_OK);
+  assert_int_equal(seen.judged, 2);
+  assert_int_equal(seen.calls, 1);
+  outcome_done(&o);
 }
 
 static void a_taken_body_outlives_the_request(void **state) {
@@ -444,7 +511,8 @@ static void an_unknown_compression_is_refused(void **state) {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
-  struct CMUnitTest tests[] = { T(messages_of_all_sizes_come_back), T(a_taken_body_outlives_the_request), T(compressed_requests_are_inflated),
+  struct CMUnitTest tests[] = { T(messages_of_all_sizes_come_back), T(a_taken_body_outlives_the_request),
+    T(a_call_may_have_its_own_metadata), T(a_request_is_judged_by_its_metadata), T(compressed_requests_are_inflated),
     T(a_full_budget_does_not_keep_a_client_from_sending),
     T(a_message_over_the_limit_is_resource_exhausted), T(statuses_travel_whole), T(an_unknown_method_is_unimplemented),
     T(a_call_ends_at_its_deadline), T(an_answer_may_come_later), T(many_calls_share_a_connection),

@@ -1,0 +1,73 @@
+/*
+ * plugins/kit/auth.h - the two sides of authentication as receivers and exporters use them, and the context of a received request.
+ *
+ * A gate stands in a receiver, one per protocol: it asks the authenticator, counts refusals, and makes the context of what passes. A signer
+ * stands in an exporter and edits the headers of each request. Both belong to one instance and its lane; all calls are [lane], open and close
+ * also [control].
+ */
+#ifndef KIT_AUTH_H
+#define KIT_AUTH_H
+
+#include <weir/auth.h>
+#include <weir/metrics.h>
+
+/* `auth: {authenticator: ID}`; the field is a WEIR_T_OPT_GROUP with these. */
+struct kit_auth_config {
+  const char *authenticator;
+  struct weir_strings request_params;
+};
+extern const struct weir_field kit_auth_server_fields[];
+extern const struct weir_field kit_auth_client_fields[];
+
+/* --- receivers -------------------------------------------------------------------------------------------------------- */
+
+#define KIT_AUTH_CODES 5
+
+struct kit_gate {
+  const struct weir_host *host;
+  struct weir_stage *stage;
+  const struct weir_auth_server *table; /* NULL: everybody may pass */
+  struct weir_auth_checker *checker;
+  struct weir_cell *refused[KIT_AUTH_CODES];
+  const struct weir_metrics_service *metrics;
+  int include_metadata;
+};
+
+/* field: where `auth` stands in the configuration ("protocols.grpc.auth"), to blame. auth NULL: everybody may pass. */
+int kit_gate_open(struct kit_gate *, const struct weir_host *, struct weir_stage *, const struct kit_auth_config *auth, int include_metadata,
+  const char *field, const char *transport, struct weir_error *);
+void kit_gate_close(struct kit_gate *);
+/* Asks the authenticator. WEIR_AUTH_OK, or why not; refusals are counted. */
+uint32_t kit_gate_check(struct kit_gate *, const struct weir_http_header *headers, size_t n, struct weir_str peer, struct weir_auth_result *ret);
+/* The context of a request that passed with `result`: metadata if it is wanted, the client's address, attributes. *ret is NULL when there is nothing to
+ * keep. is_grpc: without what gRPC itself says (grpc-timeout, te ...), as grpc-go gives it to the Collector. `host` is added from the authority where the
+ * request has none. */
+int kit_gate_context(struct kit_gate *, const struct weir_http_header *headers, size_t n, struct weir_str authority, struct weir_str peer,
+  const struct weir_auth_result *result, int is_grpc, const struct weir_context **ret, struct weir_error *);
+
+/* --- exporters ---------------------------------------------------------------------------------------------------------- */
+
+#define KIT_AUTH_ROOM 24u /* headers that a signer may add to those of the configuration */
+
+struct kit_signer {
+  const struct weir_auth_client *table; /* NULL: nothing to do */
+  struct weir_auth_signer *signer;
+};
+
+int kit_signer_open(struct kit_signer *, const struct weir_host *, struct weir_stage *, const struct kit_auth_config *auth, struct weir_error *);
+void kit_signer_close(struct kit_signer *);
+/* Says once that a secret will go to `endpoint` in plaintext, when it is so. The Collector refuses to start then. */
+void kit_signer_warn_plain(const struct kit_signer *, const struct weir_host *, struct weir_stage *, const char *endpoint);
+int kit_signer_sign(struct kit_signer *, const struct weir_context *, struct weir_auth_headers *, struct weir_error *);
+/* The peer refused the credentials: 1 = try again. */
+int kit_signer_refused(struct kit_signer *);
+
+/* --- header lists, for those who implement a signer ------------------------------------------------------------------------ */
+
+/* Whether a header's name is `lower`, whatever its case. */
+int kit_header_is(struct weir_str name, struct weir_str lower);
+/* Replaces the first header of this name and removes the others, or adds it. WEIR_E_INVALID when there is no room. */
+int kit_headers_set(struct weir_auth_headers *, struct weir_str lower, struct weir_str value, struct weir_error *);
+void kit_headers_remove(struct weir_auth_headers *, struct weir_str lower);
+
+#endif
