@@ -38,6 +38,7 @@ struct grpc_call {
 };
 
 struct weir_grpc_client {
+  const struct grpc_engine *engine; /* first: grpc_engine_of */
   uint32_t magic, closed;
   struct loop *loop;
   struct weir_http_client *http;
@@ -265,7 +266,7 @@ static void send_plain(struct grpc_call *call, const char *path, const struct we
   if (body != small) free(body);
 }
 
-void grpc_call(struct weir_grpc_client *c, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
+void native_call(struct weir_grpc_client *c, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
   weir_grpc_response_f *on_response, void *arg) {
   CHECK_MAGIC(c, CLIENT_MAGIC);
   WEIR_ASSERT(!c->closed);
@@ -280,7 +281,7 @@ void grpc_call(struct weir_grpc_client *c, const char *path, const struct weir_i
     send_plain(call, path, msg, n, (size_t)bytes, deadline_ns);
 }
 
-int grpc_client_open(
+int native_client_open(
   struct loop *loop, const struct weir_grpc_client_config *config, struct weir_grpc_client **ret, struct weir_error *err) {
   struct weir_grpc_client_config g = { 0 };
   memcpy(&g, config, config->size < sizeof g ? config->size : sizeof g);
@@ -289,6 +290,7 @@ int grpc_client_open(
     return weir_fail_field(err, "compression", "\"%s\" is not supported: use gzip or none", g.compression);
   struct weir_grpc_client *c = calloc(1, sizeof *c);
   WEIR_ASSERT(c != NULL);
+  c->engine = &grpc_native;
   c->magic = CLIENT_MAGIC;
   c->loop = loop;
   c->gzip = gzip;
@@ -307,7 +309,7 @@ int grpc_client_open(
   return 0;
 }
 
-void grpc_client_close(struct weir_grpc_client *c) {
+void native_client_close(struct weir_grpc_client *c) {
   if (!c) return;
   CHECK_MAGIC(c, CLIENT_MAGIC);
   c->closed = 1;

@@ -1,7 +1,7 @@
 /*
  * weir/grpc.h - service "weir.grpc/1": unary gRPC, server and client.
  *
- * One interface for every engine; `native` is gRPC over HTTP/2 on the lane. Rules: the gRPC over HTTP/2 protocol
+ * One interface for every engine; `native` is gRPC over HTTP/2 on the lane, `core` is gRPC C-core, loaded when it is asked for. Rules: the gRPC over HTTP/2 protocol
  * document, status codes and google.rpc.Status details (RetryInfo). The server enforces message size before and after
  * decompression, grpc-timeout, identity and gzip encodings (others: UNIMPLEMENTED with grpc-accept-encoding).
  * Requests that are not gRPC get HTTP 415, unknown methods UNIMPLEMENTED. Everything is [lane].
@@ -67,6 +67,7 @@ struct weir_grpc_server_config {
   const struct weir_grpc_method *methods; /* copied */
   size_t n_methods;
   void *self;
+  const char *engine; /* NULL or "native", or "core" */
 };
 
 /* Outcome of a client call or of a served one. retry_after_ns > 0 travels as RetryInfo in grpc-status-details-bin. */
@@ -88,6 +89,7 @@ struct weir_grpc_client_config {
   const struct weir_http_header *metadata; /* sent with each call; copied */
   size_t n_metadata;
   uint32_t max_connections, reserved; /* 0 = 1 */
+  const char *engine;          /* NULL or "native", or "core": then endpoint may be a gRPC name ("dns:///host:port", "xds:///name") */
 };
 
 struct weir_grpc_service {

@@ -17,6 +17,7 @@ struct otlp_tls_config {
 struct otlp_export_config {
   const char *endpoint, *authority, *balancer_name, *user_agent;
   int32_t compression; /* OTLP_GZIP ... */
+  int32_t engine;      /* 0 native, 1 core */
   struct weir_map headers;
   const struct otlp_tls_config *tls;
   uint64_t read_buffer_size, write_buffer_size, max_message_bytes;

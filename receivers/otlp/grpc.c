@@ -36,6 +36,7 @@ int otlp_grpc_start(struct otlp *r, struct weir_error *err) {
     .methods = methods,
     .n_methods = n,
     .self = r,
+    .engine = g->engine ? "core" : "native",
   };
   int code = r->grpc->listen(r->stage, &cfg, &r->grpc_server, err);
   if (code) return code;
