@@ -10,7 +10,8 @@
 #include "plugins/grpc_core/engine.h"
 
 #define QUOTA_MIN (32u << 20)
-#define QUOTA_MAX (512u << 20)
+#define QUOTA_MAX (128u << 20)
+#define QUOTA_MESSAGES 8u
 
 struct weir_str slice_str(const grpc_slice *s) {
   return (struct weir_str){ (const char *)GRPC_SLICE_START_PTR(*s), (uint32_t)GRPC_SLICE_LENGTH(*s), 0 };
@@ -93,10 +94,14 @@ void arg_quota(struct args *a, grpc_resource_quota *quota) {
   arg->value.pointer.vtable = grpc_resource_quota_arg_vtable();
 }
 
-/* What gRPC holds of messages that are not complete is its own memory and not in the byte budget; so it gets a bound beside it, an eighth of the budget. */
-grpc_resource_quota *quota_new(const struct budget *budget) {
-  uint64_t bytes = budget->limit ? budget->limit / 8 : QUOTA_MAX;
+/* gRPC 1.51 collects a message whole, whatever length it declares, before anybody can judge its size (300 MB at a limit of 4 MiB: 295 MB resident), and that
+ * memory is not in the byte budget. So it has a bound beside it, over which gRPC resets streams: an eighth of the budget, within bounds, and room for some
+ * messages of the permitted size. */
+grpc_resource_quota *quota_new(const struct budget *budget, uint64_t max_message_bytes) {
+  uint64_t bytes = budget->limit && budget->limit / 8 < QUOTA_MAX ? budget->limit / 8 : QUOTA_MAX;
+  if (bytes < QUOTA_MIN) bytes = QUOTA_MIN;
+  if (bytes < QUOTA_MESSAGES * max_message_bytes) bytes = QUOTA_MESSAGES * max_message_bytes;
   grpc_resource_quota *quota = grpc_resource_quota_create("weir");
-  grpc_resource_quota_resize(quota, bytes < QUOTA_MIN ? QUOTA_MIN : bytes > QUOTA_MAX ? QUOTA_MAX : (size_t)bytes);
+  grpc_resource_quota_resize(quota, (size_t)bytes);
   return quota;
 }

@@ -296,7 +296,7 @@ static int copy_metadata(struct weir_grpc_client *c, const struct weir_grpc_clie
 
 static void open_channel(struct weir_grpc_client *c, const struct weir_grpc_client_config *g) {
   struct args a = { .n = 0 };
-  grpc_resource_quota *quota = quota_new(&c->port->loop->env->budget);
+  grpc_resource_quota *quota = quota_new(&c->port->loop->env->budget, MAX_RESPONSE);
   arg_str(&a, GRPC_ARG_PRIMARY_USER_AGENT_STRING, g->user_agent ? g->user_agent : "weir");
   if (g->authority) arg_str(&a, GRPC_ARG_DEFAULT_AUTHORITY, g->authority);
   arg_int(&a, GRPC_ARG_ENABLE_RETRIES, 0); /* retries are the sender's: two loops would multiply */

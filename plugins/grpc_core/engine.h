@@ -106,6 +106,6 @@ void arg_int(struct args *, const char *key, int value);
 void arg_str(struct args *, const char *key, const char *value);
 /* What bounds the memory that connections of one server or channel hold inside gRPC; see bytes.c. */
 void arg_quota(struct args *, grpc_resource_quota *);
-grpc_resource_quota *quota_new(const struct budget *);
+grpc_resource_quota *quota_new(const struct budget *, uint64_t max_message_bytes);
 
 #endif

@@ -23,6 +23,7 @@
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct shared *list;
+static _Atomic int n_closing; /* servers that were stopped and are not gone */
 
 /* --- counting -------------------------------------------------------------------------------------------- */
 
@@ -31,6 +32,7 @@ void shared_ref(struct shared *s) { atomic_fetch_add(&s->refs, 1); }
 void shared_unref(struct shared *s) {
   if (atomic_fetch_sub(&s->refs, 1) > 1) return;
   if (s->server) grpc_server_destroy(s->server);
+  if (s->stopping) atomic_fetch_sub(&n_closing, 1);
   if (s->run) run_release(s->run);
   pthread_mutex_destroy(&s->lock);
   free(s->owner);
@@ -100,7 +102,7 @@ static int ends_in_port_0(const char *endpoint) {
 static int probe(const char *endpoint, struct weir_error *err) {
   struct timespec pause = { 0, 5000000 };
   int r = listener_probe(endpoint, err);
-  for (int i = 0; r && strstr(err->msg, "this process") && i < REBIND_TRIES; i++) {
+  for (int i = 0; r && atomic_load(&n_closing) > 0 && strstr(err->msg, "this process") && i < REBIND_TRIES; i++) {
     nanosleep(&pause, NULL);
     r = listener_probe(endpoint, err);
   }
@@ -119,7 +121,7 @@ static int bind_server(struct shared *s, struct loop *loop, const struct weir_gr
   parse_endpoint(c->endpoint, host, sizeof host, &port);
   target_of(host, port, target, sizeof target);
   struct args a = { .n = 0 };
-  grpc_resource_quota *quota = quota_new(&loop->env->budget);
+  grpc_resource_quota *quota = quota_new(&loop->env->budget, c->max_message_bytes ? c->max_message_bytes : DEFAULT_MAX_MESSAGE);
   server_args(&a, c, quota);
   s->server = grpc_server_create(&(grpc_channel_args){ a.n, a.v }, NULL);
   grpc_resource_quota_unref(quota);
@@ -138,6 +140,13 @@ static void on_down(struct tag *t, int ok) {
   shared_unref((struct shared *)((char *)t - offsetof(struct shared, down)));
 }
 
+static void shut_down(struct shared *s) {
+  atomic_fetch_add(&n_closing, 1);
+  shared_ref(s);
+  tag_arm(&s->down, on_down);
+  grpc_server_shutdown_and_notify(s->server, s->run->cq, &s->down);
+}
+
 /* Stops taking connections and calls; those that run go on. */
 static void shared_stop(struct shared *s) {
   pthread_mutex_lock(&list_lock);
@@ -152,9 +161,7 @@ static void shared_stop(struct shared *s) {
   s->stopping = 1;
   pthread_mutex_unlock(&s->lock);
   if (!first) return;
-  shared_ref(s);
-  tag_arm(&s->down, on_down);
-  grpc_server_shutdown_and_notify(s->server, s->run->cq, &s->down);
+  shut_down(s);
 }
 
 static struct shared *shared_new(const struct weir_grpc_server_config *c) {
@@ -190,9 +197,7 @@ static int shared_find(struct loop *loop, const struct weir_grpc_server_config *
   if (r) {
     if (s->server) { /* never started: nothing to wait for, but it has to be shut down before it can go */
       s->stopping = 1;
-      shared_ref(s);
-      tag_arm(&s->down, on_down);
-      grpc_server_shutdown_and_notify(s->server, s->run->cq, &s->down);
+      shut_down(s);
     }
     shared_unref(s);
     return r;
