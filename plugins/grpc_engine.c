@@ -30,7 +30,6 @@ static const struct grpc_host host_table = {
   .body_new = body_new,
   .body_overdraw = body_overdraw,
   .body_free = body_free,
-  .has_room = budget_has_room,
   .deflate = compress_deflate,
   .message_read = grpc_message_read,
   .message_over = grpc_message_over,

@@ -28,7 +28,6 @@ struct grpc_host {
   struct weir_body *(*body_new)(struct pool *, size_t cap);
   struct weir_body *(*body_overdraw)(struct pool *, size_t cap);
   void (*body_free)(struct weir_body *);
-  int (*has_room)(const struct budget *, uint64_t n);
   int (*deflate)(struct pool *, const char *encoding, int level, const struct weir_iov *, size_t n, struct weir_body **ret, struct weir_error *);
   uint32_t (*message_read)(struct pool *, struct weir_str encoding, const char *body, size_t n, const struct grpc_limit *, struct grpc_message *ret,
     struct weir_error *);

@@ -245,8 +245,9 @@ static void start(struct call *call, grpc_byte_buffer *message) {
   ops[5].data.recv_status_on_client.status = &call->status;
   ops[5].data.recv_status_on_client.status_details = &call->details;
   atomic_fetch_add(&call->halves, 1);
+  grpc_call *started = call->call;
   tag_arm(&call->tag, on_finished);
-  grpc_call_error e = grpc_call_start_batch(call->call, ops, sizeof ops / sizeof *ops, &call->tag, NULL);
+  grpc_call_error e = grpc_call_start_batch(started, ops, sizeof ops / sizeof *ops, &call->tag, NULL);
   WEIR_ASSERT(e == GRPC_CALL_OK);
 }
 

@@ -221,13 +221,6 @@ int port_push(struct port *p, struct job *j) {
   return taken;
 }
 
-int port_has_room(struct port *p) {
-  pthread_mutex_lock(&p->lock);
-  int r = p->closed || budget_has_room(&p->loop->env->budget, 1);
-  pthread_mutex_unlock(&p->lock);
-  return r;
-}
-
 void port_close(struct port *p) {
   pthread_mutex_lock(&lock);
   int last = --p->users == 0;

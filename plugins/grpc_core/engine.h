@@ -61,8 +61,6 @@ void port_ref(struct port *);
 void port_unref(struct port *); /* [any] */
 /* Takes the job and returns 1, or 0 when the port is closed. [any] */
 int port_push(struct port *, struct job *);
-/* Whether the byte budget of the port's lane is not used up. [any] */
-int port_has_room(struct port *);
 
 void tag_arm(struct tag *, void (*fn)(struct tag *, int ok));
 

@@ -91,8 +91,9 @@ static void send_answer(struct weir_grpc_exchange *x, const struct weir_grpc_sta
   ops[n++].data.send_status_from_server.status_details = text_n ? &text : NULL;
   ops[n].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
   ops[n++].data.recv_close_on_server.cancelled = &x->cancelled;
+  grpc_call *call = x->call;
   tag_arm(&x->tag, on_replied);
-  grpc_call_error e = grpc_call_start_batch(x->call, ops, n, &x->tag, NULL);
+  grpc_call_error e = grpc_call_start_batch(call, ops, n, &x->tag, NULL); /* x may be gone when it returns */
   WEIR_ASSERT(e == GRPC_CALL_OK);
   if (message) grpc_byte_buffer_destroy(message);
   grpc_slice_unref(text);
@@ -132,6 +133,13 @@ struct weir_body *core_body_take(struct weir_grpc_exchange *x) {
 
 /* --- on the lane -------------------------------------------------------------------------------------------- */
 
+/* On the monotonic clock; 0 = none. The peer chose it: up to 40,000 years. */
+static int64_t deadline_of(const struct weir_grpc_exchange *x) {
+  gpr_timespec d = gpr_convert_clock_type(x->details.deadline, GPR_CLOCK_MONOTONIC);
+  if (gpr_time_cmp(d, gpr_inf_future(GPR_CLOCK_MONOTONIC)) == 0) return 0;
+  return d.tv_sec >= INT64_MAX / NS_PER_S ? INT64_MAX : d.tv_sec * NS_PER_S + d.tv_nsec;
+}
+
 static void fill_request(struct weir_grpc_exchange *x, const struct grpc_message *m) {
   char *peer = grpc_call_get_peer(x->call);
   peer_text(peer, x->peer, sizeof x->peer);
@@ -140,8 +148,6 @@ static void fill_request(struct weir_grpc_exchange *x, const struct grpc_message
   WEIR_ASSERT(x->headers != NULL);
   for (size_t i = 0; i < x->metadata.count; i++)
     x->headers[i] = (struct weir_http_header){ slice_str(&x->metadata.metadata[i].key), slice_str(&x->metadata.metadata[i].value) };
-  gpr_timespec deadline = gpr_convert_clock_type(x->details.deadline, GPR_CLOCK_MONOTONIC);
-  int endless = gpr_time_cmp(deadline, gpr_inf_future(GPR_CLOCK_MONOTONIC)) == 0;
   x->request = (struct weir_grpc_request){ .size = sizeof x->request,
     .path = slice_str(&x->details.method),
     .peer = weir_str_of(x->peer),
@@ -150,7 +156,7 @@ static void fill_request(struct weir_grpc_exchange *x, const struct grpc_message
     .body = x->body,
     .msg = m->p,
     .msg_n = m->n,
-    .deadline_ns = endless ? 0 : deadline.tv_sec * NS_PER_S + deadline.tv_nsec };
+    .deadline_ns = deadline_of(x) };
 }
 
 /* The message in one body of the lane, inflated; or the refusal. */
@@ -236,13 +242,10 @@ static void judge(struct weir_grpc_exchange *x) {
     refuse(x, WEIR_GRPC_UNIMPLEMENTED, msg);
     return;
   }
-  if (!port_has_room(x->server->port)) {
-    refuse(x, WEIR_GRPC_UNAVAILABLE, "out of memory budget; try again later");
-    return;
-  }
   grpc_op op = { .op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &x->message };
+  grpc_call *call = x->call;
   tag_arm(&x->tag, on_message);
-  grpc_call_error e = grpc_call_start_batch(x->call, &op, 1, &x->tag, NULL);
+  grpc_call_error e = grpc_call_start_batch(call, &op, 1, &x->tag, NULL);
   WEIR_ASSERT(e == GRPC_CALL_OK);
 }
 

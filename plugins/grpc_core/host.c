@@ -31,7 +31,6 @@ struct loop *loop_current(void) { return grpc_host->current(); }
 struct weir_body *body_new(struct pool *p, size_t cap) { return grpc_host->body_new(p, cap); }
 struct weir_body *body_overdraw(struct pool *p, size_t cap) { return grpc_host->body_overdraw(p, cap); }
 void body_free(struct weir_body *b) { grpc_host->body_free(b); }
-int budget_has_room(const struct budget *b, uint64_t n) { return grpc_host->has_room(b, n); }
 int parse_endpoint(const char *s, char *host, size_t cap, int *ret_port) { return grpc_host->endpoint_parse(s, host, cap, ret_port); }
 int listener_probe(const char *endpoint, struct weir_error *err) { return grpc_host->listen_probe(endpoint, err); }
 int rpc_status_parse(const char *p, size_t n, struct weir_rpc_status *ret) { return grpc_host->status_parse(p, n, ret); }
