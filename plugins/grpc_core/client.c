@@ -5,6 +5,7 @@
  * closed pays its callbacks in the next step and leaves gRPC's half to the polling thread. Messages are copied into gRPC's memory at once, compressed before:
  * gRPC may hold them longer than the call lasts.
  */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -264,7 +265,7 @@ void core_call(struct weir_grpc_client *c, const char *path, const struct weir_i
     return;
   }
   if (make_message(c, msg, n, (size_t)bytes, &slice)) {
-    answer_later(call, WEIR_GRPC_RESOURCE_EXHAUSTED, "cannot compress the message: the byte budget is used up");
+    answer_later(call, WEIR_GRPC_UNAVAILABLE, "cannot compress the message: the byte budget is used up"); /* RESOURCE_EXHAUSTED would be for good */
     return;
   }
   gpr_timespec deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
@@ -279,7 +280,7 @@ void core_call(struct weir_grpc_client *c, const char *path, const struct weir_i
 
 /* --- life ------------------------------------------------------------------------------------------------------- */
 
-/* C-core ends the process's assertion on metadata that is not legal: what comes from a configuration is checked here. */
+/* Metadata that is not legal would end in a failed call each time: what a configuration says is checked here. */
 static int copy_metadata(struct weir_grpc_client *c, const struct weir_grpc_client_config *g, struct weir_error *err) {
   c->metadata = calloc(g->n_metadata + 1, sizeof *c->metadata);
   WEIR_ASSERT(c->metadata != NULL);
@@ -287,6 +288,7 @@ static int copy_metadata(struct weir_grpc_client *c, const struct weir_grpc_clie
     const struct weir_http_header *h = &g->metadata[i];
     grpc_metadata *m = &c->metadata[c->n_metadata++];
     m->key = slice_of(h->name.p, h->name.n);
+    for (unsigned char *k = GRPC_SLICE_START_PTR(m->key); k < GRPC_SLICE_END_PTR(m->key); k++) *k = (unsigned char)tolower(*k); /* as HTTP/2 wants */
     m->value = slice_of(h->value.p, h->value.n);
     int legal = grpc_header_key_is_legal(m->key) && (grpc_is_binary_header(m->key) || grpc_header_nonbin_value_is_legal(m->value));
     if (!legal) return weir_fail_field(err, "headers", "gRPC cannot send the header \"%.*s\": its name or a character of its value is not allowed",

@@ -194,7 +194,7 @@ static void gzip_requests_are_inflated(void **state) {
 /* What leaves makes room: a client compresses and sends over a full budget. Here it is the server that refuses, being of the same process. */
 static void a_full_budget_does_not_keep_a_client_from_sending(void **state) {
   (void)state;
-  engine->client_close(client);
+  caller->client_close(client);
   connect_with("gzip");
   struct outcome o;
   env.budget.limit = 1;
