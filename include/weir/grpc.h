@@ -90,6 +90,7 @@ struct weir_grpc_client_config {
   size_t n_metadata;
   uint32_t max_connections, reserved; /* 0 = 1 */
   const char *engine;          /* NULL or "native", or "core": then endpoint may be a gRPC name ("dns:///host:port", "xds:///name") */
+  const char *balancer_name;   /* core: "round_robin" or "pick_first" over the addresses of that name; NULL = pick_first */
 };
 
 struct weir_grpc_service {

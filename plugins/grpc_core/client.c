@@ -301,6 +301,7 @@ static void open_channel(struct weir_grpc_client *c, const struct weir_grpc_clie
   struct args a = { .n = 0 };
   grpc_resource_quota *quota = quota_new(&c->port->loop->env->budget, MAX_RESPONSE);
   arg_str(&a, GRPC_ARG_PRIMARY_USER_AGENT_STRING, g->user_agent ? g->user_agent : "weir");
+  if (g->balancer_name) arg_str(&a, GRPC_ARG_LB_POLICY_NAME, g->balancer_name); /* xDS and a service config go before it */
   if (g->authority) arg_str(&a, GRPC_ARG_DEFAULT_AUTHORITY, g->authority);
   arg_int(&a, GRPC_ARG_ENABLE_RETRIES, 0); /* retries are the sender's: two loops would multiply */
   arg_int(&a, GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0); /* inflated here, with a bound */
@@ -328,6 +329,9 @@ int core_client_open(struct loop *loop, const struct weir_grpc_client_config *co
   int gzip = g.compression && strcmp(g.compression, "gzip") == 0;
   if (g.compression && *g.compression && !gzip && strcmp(g.compression, "none") != 0)
     return weir_fail_field(err, "compression", "\"%s\" is not supported: use gzip or none", g.compression);
+  const char *balancer = g.balancer_name;
+  if (balancer && strcmp(balancer, "round_robin") != 0 && strcmp(balancer, "pick_first") != 0)
+    return weir_fail_field(err, "balancer_name", "\"%s\" is not supported: use round_robin or pick_first", balancer);
   int r = port_open(loop, &port, err);
   if (r) return r;
   struct weir_grpc_client *c = calloc(1, sizeof *c);

@@ -40,7 +40,8 @@ const struct weir_field otlp_export_fields[] = {
     "What speaks gRPC: native is weir's own; core is gRPC C-core (Debian's libgrpc29), loaded when it is asked for: it costs more, and takes gRPC's own names "
     "(dns:///host:port, xds:///name) as endpoint. A key of weir's own; docs/design/grpc.md tells when to choose it.", NULL, 0 },
   { "balancer_name", WEIR_T_STRING, 0, offsetof(struct otlp_export_config, balancer_name), "round_robin", NULL, NULL, NULL, NULL,
-    "Accepted for the Collector's files and without effect in this version: one connection per lane.", NULL, 0 },
+    "With engine core: round_robin or pick_first, over the addresses that the endpoint's name has. With native without effect in this version: one connection "
+    "per lane.", NULL, 0 },
   { "wait_for_ready", WEIR_T_BOOL, 0, offsetof(struct otlp_export_config, wait_for_ready), "false", NULL, NULL, NULL, NULL,
     "Accepted for the Collector's files and without effect: a call waits for its connection until its time-out.", NULL, 0 },
   { "read_buffer_size", WEIR_T_BYTES, 0, offsetof(struct otlp_export_config, read_buffer_size), "32KiB", NULL, NULL, NULL, NULL,
@@ -215,7 +216,7 @@ static int open_client(struct exporter *e, const char *endpoint, struct weir_err
   }
   struct weir_grpc_client_config cfg = { .size = sizeof cfg, .endpoint = endpoint, .authority = e->cfg->authority,
     .compression = e->cfg->compression == GZIP ? "gzip" : "none", .user_agent = e->cfg->user_agent, .metadata = metadata, .n_metadata = n,
-    .engine = e->cfg->engine ? "core" : "native" };
+    .engine = e->cfg->engine ? "core" : "native", .balancer_name = e->cfg->balancer_name };
   int r = e->grpc->client_open(e->stage, &cfg, &e->client, err);
   if (r && !err->field[0]) snprintf(err->field, sizeof err->field, "endpoint");
   return r;

@@ -227,13 +227,8 @@ def expect_running(scenario, wanted):
 
 CHECKS = {
     "sink": expect_sink, "sinks": expect_sinks, "metrics": expect_metrics, "stderr": expect_stderr, "stdout": expect_stdout,
-    "output": expect_output, "quiet": expect_quiet, "memory": expect_memory, "answers": expect_answers,
-    "made": expect_made, "running": expect_running, "ended": expect_ended, "lines": expect_lines, "file": expect_file,
-    return None
-
-
     "output": expect_output, "quiet": expect_quiet, "memory": expect_memory, "mapped": expect_mapped, "answers": expect_answers,
-    "made": expect_made, "running": expect_running, "ended": expect_ended, "lines": expect_lines,
+    "made": expect_made, "running": expect_running, "ended": expect_ended, "lines": expect_lines, "file": expect_file,
 }
 
 # total, and what it is the sum of
