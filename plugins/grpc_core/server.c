@@ -140,28 +140,30 @@ static void on_down(struct tag *t, int ok) {
   shared_unref((struct shared *)((char *)t - offsetof(struct shared, down)));
 }
 
+/* No more connections and calls; those that run go on. */
 static void shut_down(struct shared *s) {
+  s->stopping = 1;
   atomic_fetch_add(&n_closing, 1);
   shared_ref(s);
   tag_arm(&s->down, on_down);
   grpc_server_shutdown_and_notify(s->server, s->run->cq, &s->down);
 }
 
-/* Stops taking connections and calls; those that run go on. */
-static void shared_stop(struct shared *s) {
+/* No more calls for this member. The server goes with the last one, so that those of a new configuration may take over from those of the old. */
+static void member_leave(struct weir_grpc_server *m) {
+  struct shared *s = m->shared;
   pthread_mutex_lock(&list_lock);
-  for (struct shared **at = &list; *at; at = &(*at)->next)
+  pthread_mutex_lock(&s->lock);
+  int last = !m->left && --s->n_taking == 0;
+  m->left = 1;
+  pthread_mutex_unlock(&s->lock);
+  for (struct shared **at = &list; last && *at; at = &(*at)->next)
     if (*at == s) {
       *at = s->next;
       break;
     }
   pthread_mutex_unlock(&list_lock);
-  pthread_mutex_lock(&s->lock);
-  int first = !s->stopping;
-  s->stopping = 1;
-  pthread_mutex_unlock(&s->lock);
-  if (!first) return;
-  shut_down(s);
+  if (last) shut_down(s);
 }
 
 static struct shared *shared_new(const struct weir_grpc_server_config *c) {
@@ -195,10 +197,7 @@ static int shared_find(struct loop *loop, const struct weir_grpc_server_config *
   s = shared_new(c);
   int r = bind_server(s, loop, c, err);
   if (r) {
-    if (s->server) { /* never started: nothing to wait for, but it has to be shut down before it can go */
-      s->stopping = 1;
-      shut_down(s);
-    }
+    if (s->server) shut_down(s); /* it was never started, but has to be shut down before it can go */
     shared_unref(s);
     return r;
   }
@@ -217,6 +216,7 @@ static int shared_join(struct shared *s, struct weir_grpc_server *m, struct weir
     s->members[at] = m;
     s->n_members += at == s->n_members;
     s->n_open++;
+    s->n_taking++;
   }
   pthread_mutex_unlock(&s->lock);
   if (full) return weir_fail(err, WEIR_E_LIMIT, "more than %d lanes listen on %s", MAX_MEMBERS, s->endpoint);
@@ -308,12 +308,11 @@ void core_drain(struct weir_grpc_server *m, weir_fn_f *drained, void *arg) {
   m->drained = drained;
   m->drained_arg = arg;
   atomic_fetch_add(&m->refs, 1); /* run_drained gives it back */
+  member_leave(m);
   pthread_mutex_lock(&m->shared->lock);
-  m->left = 1;
   m->draining = m->n_live > 0;
   int now = !m->draining;
   pthread_mutex_unlock(&m->shared->lock);
-  shared_stop(m->shared);
   if (now) port_push(m->port, &m->drain_job);
 }
 
@@ -322,18 +321,15 @@ void core_close(struct weir_grpc_server *m) {
   CHECK_MAGIC(m, SERVER_MAGIC);
   struct shared *s = m->shared;
   m->closed = 1;
+  member_leave(m);
   pthread_mutex_lock(&s->lock);
-  m->left = 1;
   int last = --s->n_open == 0, waiting = m->draining;
   m->draining = 0;
   for (int i = 0; i < s->n_members; i++)
     if (s->members[i] == m) s->members[i] = NULL;
   pthread_mutex_unlock(&s->lock);
   for (struct weir_grpc_exchange *x = m->live; x; x = x->next) exchange_cancel(x);
-  if (last) {
-    shared_stop(s);
-    grpc_server_cancel_all_calls(s->server);
-  }
+  if (last) grpc_server_cancel_all_calls(s->server); /* and ends the connections */
   if (waiting) server_unref(m); /* the drain that is not told any more */
   port_close(m->port);
   server_unref(m);

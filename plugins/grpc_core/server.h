@@ -43,7 +43,8 @@ struct shared {
   _Atomic int refs; /* members in memory, requested calls, calls that no member took, the shutdown */
   struct tag down;
   pthread_mutex_t lock;
-  int n_members, next_member, n_open, stopping;
+  int n_members, next_member, n_open, n_taking; /* n_open: not closed; n_taking: not left */
+  int stopping;
   struct weir_grpc_server *members[MAX_MEMBERS]; /* NULL where one was closed */
 };
 

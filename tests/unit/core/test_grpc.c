@@ -439,6 +439,25 @@ static void an_address_in_use_is_told(void **state) {
   assert_null(second);
 }
 
+/* As two lanes of one receiver do. */
+static void instances_of_one_owner_share_an_address(void **state) {
+  (void)state;
+  struct outcome o;
+  struct weir_grpc_server *first = server;
+  assert_int_equal(listen_at("127.0.0.1:0"), 0); /* the same endpoint, as it was written */
+  struct weir_grpc_server *second = server;
+  server = first;
+  assert_int_equal(engine->port(second), engine->port(first));
+  for (int i = 0; i < 4; i++) {
+    call_bytes("/t.Service/Echo", "x", 1, 0, &o);
+    assert_int_equal(o.code, WEIR_GRPC_OK);
+    outcome_done(&o);
+  }
+  assert_int_equal(seen.calls, 4);
+  engine->close(second);
+  turn_for_ms(5);
+}
+
 static void an_unknown_compression_is_refused(void **state) {
   (void)state;
   struct weir_error err = { 0 };
@@ -458,7 +477,8 @@ int main(void) {
     T(a_call_ends_at_its_deadline), T(an_answer_may_come_later), T(many_calls_share_a_connection),
     T(a_client_finds_a_server_that_comes_back), T(a_closed_server_ends_its_calls), T(drain_lets_running_calls_end),
     T(drain_of_no_server_is_told_later), T(a_closed_client_ends_its_calls), T(calls_may_be_made_and_closed_in_a_callback),
-    T(an_address_in_use_is_told), T(an_unknown_compression_is_refused) };
+    T(an_address_in_use_is_told), T(instances_of_one_owner_share_an_address),
+    T(an_unknown_compression_is_refused) };
   const struct grpc_engine *core = core_engine();
   const struct pair pairs[] = { { &grpc_native, &grpc_native }, { core, core }, { core, &grpc_native }, { &grpc_native, core } };
   int failed = 0;
