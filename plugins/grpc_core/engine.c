@@ -90,11 +90,12 @@ static void poll_queue(struct run *r) {
 void run_release(struct run *r) {
   pthread_mutex_lock(&lock);
   int last = --r->refs == 0, threads = (int)r->threads;
+  grpc_completion_queue *cq = r->cq;
   if (last && current == r) current = NULL;
   pthread_mutex_unlock(&lock);
   if (!last) return;
-  grpc_completion_queue_shutdown(r->cq);
-  if (threads) return; /* the last of them frees it */
+  grpc_completion_queue_shutdown(cq);
+  if (threads) return; /* the last of them frees it, and may have done so already */
   poll_queue(r);
   run_free(r);
 }
