@@ -22,7 +22,7 @@ NODEFS := $(if $(and $(SAN),$(findstring clang,$(CC))),,-Wl$(,)-z$(,)defs)
 VERSION := 0.1.0
 
 .PHONY: all
-all: $(BUILD)/weir $(BUILD)/engines/tls.so stages template
+all: $(BUILD)/weir stages template engines
 
 # --- the program: core, plugins, pipelines, main -------------------------------------------------
 PROTOS := $(wildcard core/proto/*.proto)
@@ -85,6 +85,20 @@ $(BUILD)/stages/$(1)_$(2).so: $$(patsubst %.c,$(BUILD)/obj/%.pic.o,$$(wildcard $
 endef
 $(foreach s,$(STAGE_NAMES),$(eval $(call stage_rule,$(word 1,$(subst _, ,$(s))),$(patsubst $(word 1,$(subst _, ,$(s)))_%,%,$(s)))))
 
+# --- gRPC C-core, loaded for `engine: core` alone: built where its library is (Debian: libgrpc-dev) ----------------
+GRPC_CORE_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard plugins/grpc_core/*.c))
+ENGINES := $(if $(shell pkg-config --exists grpc 2>/dev/null && echo yes),$(BUILD)/engines/grpc_core.so)
+.PHONY: engines
+engines: $(ENGINES)
+
+$(BUILD)/obj/plugins/grpc_core/%.pic.o: plugins/grpc_core/%.c
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) -fPIC -fvisibility=hidden -DWEIR_VERSION='"$(VERSION)"' -MMD -MP -c -o $@ $<
+
+$(BUILD)/engines/grpc_core.so: $(GRPC_CORE_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -shared $(NODEFS) -o $@ $^ -lgrpc -lgpr -lpthread
+
 .PHONY: template
 template: $(BUILD)/template/my_stage.so
 $(BUILD)/template/my_stage.so: $(wildcard plugins/template/my_stage.c) $(KIT_LIB)
@@ -116,6 +130,7 @@ install: all ## install below PREFIX (/usr/local)
 	install -m644 include/weir/*.h $(DESTDIR)$(PREFIX)/include/weir/
 	install -m755 $(STAGE_SO) $(DESTDIR)$(PREFIX)/lib/weir/stages/
 	install -D -m755 $(BUILD)/engines/tls.so $(DESTDIR)$(PREFIX)/lib/weir/engines/tls.so
+	[ -z "$(ENGINES)" ] || install -D -m755 $(ENGINES) $(DESTDIR)$(PREFIX)/lib/weir/engines/grpc_core.so
 PREFIX ?= /usr/local
 
 clean: ## remove what was built

@@ -26,6 +26,7 @@ ALL="floor-frames floor-count floor-walk
 grpc-nop grpc-nop-tls grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop http-nop-tls http-nop-envelope http-nop-read http-json-nop http-json-nop-read
 grpc-nop-gzip grpc-nop-zstd http-nop-gzip http-nop-zstd http-nop-snappy
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
+grpc-nop-core grpc-batch-grpc-core idle-core
 go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert
 one-by-one idle memory micro"
 
@@ -126,8 +127,10 @@ weir_args() {
     tests/tools/certs.sh "$WORK/certs"
     args+=" --set receivers.otlp.protocols.$protocol.tls.cert_file=$WORK/certs/server.pem --set receivers.otlp.protocols.$protocol.tls.key_file=$WORK/certs/server.key"
     ;;
+  *-core) args+=" --set receivers.otlp.protocols.grpc.engine=core" ;;
   *-envelope) args+=" --set receivers.otlp.validation=envelope" ;;
   esac
+  [ "$1" = grpc-batch-grpc-core ] && args+=" --set exporters.otlp_grpc.engine=core"
   case $1 in *-read | *-insert) args+=" --set service.plugins=[$BUILD/bench/stages/processor_bench_edit.so]" ;; esac
   echo "$args"
 }
@@ -186,15 +189,17 @@ run_one_by_one() {
   stop "$sink"
 }
 
-# Start time (exec to the ready line) and resident memory of the quickstart, on ports of our own.
-run_idle() {
+# Start time (exec to the ready line), resident memory and threads of the quickstart, on ports of our own. SUFFIX goes behind the names.
+run_idle() { # SUFFIX [argument of weir...]
+  local suffix=$1
+  shift
   local began ready= line pid
   rm -f "$WORK/fifo" && mkfifo "$WORK/fifo" && exec 8<>"$WORK/fifo"
   : >"$WORK/idle"
   began=$(date +%s%N)
   "$BUILD/weir" run --config pipelines/quickstart.yaml --set service.lanes=1 \
     --set receivers.otlp.protocols.grpc.endpoint="$GRPC" --set receivers.otlp.protocols.http.endpoint="$HTTP" \
-    --set extensions.health_check.endpoint="127.0.0.1:$((PORT + 5))" --set service.telemetry.metrics.address="127.0.0.1:$((PORT + 6))" >&8 2>&1 &
+    --set extensions.health_check.endpoint="127.0.0.1:$((PORT + 5))" --set service.telemetry.metrics.address="127.0.0.1:$((PORT + 6))" "$@" >&8 2>&1 &
   pid=$!
   STARTED+=("$pid")
   while read -r -t 5 -u 8 line; do
@@ -202,9 +207,10 @@ run_idle() {
     echo "$line" >>"$WORK/idle"
   done
   if [ -n "$ready" ]; then
-    note start-ms "$(awk -v d=$((ready - began)) 'BEGIN { printf "%.1f", d / 1e6 }')"
+    note "start-ms$suffix" "$(awk -v d=$((ready - began)) 'BEGIN { printf "%.1f", d / 1e6 }')"
     sleep 0.5
-    note idle-rss-mib "$(awk -v k="$(rss_kib "$pid" VmRSS)" 'BEGIN { printf "%.2f", k / 1024 }')"
+    note "idle-rss-mib$suffix" "$(awk -v k="$(rss_kib "$pid" VmRSS)" 'BEGIN { printf "%.2f", k / 1024 }')"
+    note "idle-threads$suffix" "$(ls "/proc/$pid/task" | wc -l)"
   else
     fail idle "$(tail -3 "$WORK/idle")"
   fi
@@ -242,7 +248,8 @@ run_case() {
   floor-count) run_floor "$1" 2 ;;
   floor-walk) run_floor "$1" 3 ;;
   one-by-one) run_one_by_one ;;
-  idle) run_idle ;;
+  idle) run_idle "" ;;
+  idle-core) run_idle -core --set receivers.otlp.protocols.grpc.engine=core ;;
   memory) run_memory ;;
   # shellcheck disable=SC2046
   go:*) [ -x "$OTELCOL" ] && run_between "${1#go:}" "$GO_SPANS" "$1" "$OTELCOL" $(go_args "${1#go:}") ;;

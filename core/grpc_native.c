@@ -31,6 +31,7 @@ struct status_lines {
 };
 
 struct weir_grpc_server {
+  const struct grpc_engine *engine; /* first: grpc_engine_of */
   uint32_t magic, closed;
   struct loop *loop;
   struct weir_http_server *http;
@@ -45,6 +46,7 @@ struct weir_grpc_server {
 };
 
 struct weir_grpc_exchange {
+  const struct grpc_engine *engine; /* first: grpc_engine_of */
   uint32_t magic, reserved;
   struct weir_grpc_server *server;
   struct weir_http_exchange *http;
@@ -198,6 +200,7 @@ static struct weir_grpc_exchange *exchange_new(struct weir_grpc_server *s, struc
     x = malloc(sizeof *x);
     WEIR_ASSERT(x != NULL);
   }
+  x->engine = &grpc_native;
   x->magic = EXCHANGE_MAGIC;
   x->server = s;
   x->http = http;
@@ -341,6 +344,7 @@ static int native_listen(
   memcpy(&c, config, config->size < sizeof c ? config->size : sizeof c);
   struct weir_grpc_server *s = calloc(1, sizeof *s);
   WEIR_ASSERT(s != NULL);
+  s->engine = &grpc_native;
   s->magic = SERVER_MAGIC;
   s->loop = loop;
   s->self = c.self;
@@ -414,8 +418,8 @@ const struct grpc_engine grpc_native = {
   .close = native_close,
   .body_take = native_body_take,
   .reply = native_reply,
-  .client_open = grpc_client_open,
-  .client_close = grpc_client_close,
-  .call = grpc_call,
-  .call_with = grpc_call_with,
+  .client_open = native_client_open,
+  .client_close = native_client_close,
+  .call = native_call,
+  .call_with = native_call_with,
 };

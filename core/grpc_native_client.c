@@ -41,6 +41,7 @@ struct grpc_call {
 };
 
 struct weir_grpc_client {
+  const struct grpc_engine *engine; /* first: grpc_engine_of */
   uint32_t magic, closed;
   struct loop *loop;
   struct weir_http_client *http;
@@ -283,12 +284,12 @@ static void send_plain(struct grpc_call *call, const char *path, const struct we
   if (body != small) free(body);
 }
 
-void grpc_call(struct weir_grpc_client *c, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
+void native_call(struct weir_grpc_client *c, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
   weir_grpc_response_f *on_response, void *arg) {
-  grpc_call_with(c, path, NULL, 0, msg, n, deadline_ns, on_response, arg);
+  native_call_with(c, path, NULL, 0, msg, n, deadline_ns, on_response, arg);
 }
 
-void grpc_call_with(struct weir_grpc_client *c, const char *path, const struct weir_http_header *metadata, size_t n_metadata,
+void native_call_with(struct weir_grpc_client *c, const char *path, const struct weir_http_header *metadata, size_t n_metadata,
   const struct weir_iov *msg, size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response, void *arg) {
   CHECK_MAGIC(c, CLIENT_MAGIC);
   WEIR_ASSERT(!c->closed);
@@ -305,7 +306,7 @@ void grpc_call_with(struct weir_grpc_client *c, const char *path, const struct w
     send_plain(call, path, msg, n, (size_t)bytes, deadline_ns);
 }
 
-int grpc_client_open(
+int native_client_open(
   struct loop *loop, const struct weir_grpc_client_config *config, struct weir_grpc_client **ret, struct weir_error *err) {
   struct weir_grpc_client_config g = { 0 };
   memcpy(&g, config, config->size < sizeof g ? config->size : sizeof g);
@@ -318,6 +319,7 @@ int grpc_client_open(
   }
   struct weir_grpc_client *c = calloc(1, sizeof *c);
   WEIR_ASSERT(c != NULL);
+  c->engine = &grpc_native;
   c->magic = CLIENT_MAGIC;
   c->loop = loop;
   c->encoding_name = name;
@@ -338,7 +340,7 @@ int grpc_client_open(
   return 0;
 }
 
-void grpc_client_close(struct weir_grpc_client *c) {
+void native_client_close(struct weir_grpc_client *c) {
   if (!c) return;
   CHECK_MAGIC(c, CLIENT_MAGIC);
   c->closed = 1;

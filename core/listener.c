@@ -301,26 +301,44 @@ static int taken_here(struct listeners *ls, const char *owner, const char *endpo
   return 0;
 }
 
-static int listener_open(struct listeners *ls, struct loop *loop, const char *owner, const char *endpoint, struct listener **ret, struct weir_error *err) {
-  char host[256];
-  int port = 0;
-  if (parse_endpoint(endpoint, host, sizeof host, &port)) {
-    weir_fail(err, WEIR_E_CONFIG, "`%s` is no address to listen on", endpoint);
-    weir_hint(err, "write host:port, such as 127.0.0.1:4317, [::1]:4317, :4317 for all addresses, or unix:///path");
-    return WEIR_E_CONFIG;
-  }
-  if (taken_here(ls, owner, endpoint, err)) return WEIR_E_CONFIG;
+static int split_endpoint(const char *endpoint, char *host, size_t cap, int *port, struct weir_error *err) {
+  if (!parse_endpoint(endpoint, host, cap, port)) return 0;
+  weir_fail(err, WEIR_E_CONFIG, "`%s` is no address to listen on", endpoint);
+  weir_hint(err, "write host:port, such as 127.0.0.1:4317, [::1]:4317, :4317 for all addresses, or unix:///path");
+  return WEIR_E_CONFIG;
+}
+
+static struct listener *listener_new(const char *owner, const char *endpoint) {
   struct listener *l = calloc(1, sizeof *l);
   WEIR_ASSERT(l != NULL);
   l->fd = -1;
-  l->all = ls;
-  l->loop = loop;
   l->owner = strdup(owner);
   l->endpoint = strdup(endpoint);
   l->resume.fn = resume;
   l->resume.arg = l;
   pthread_mutex_init(&l->lock, NULL);
   WEIR_ASSERT(l->owner && l->endpoint);
+  return l;
+}
+
+int listener_probe(const char *endpoint, struct weir_error *err) {
+  char host[256];
+  int port = 0;
+  if (split_endpoint(endpoint, host, sizeof host, &port, err)) return WEIR_E_CONFIG;
+  struct listener *l = listener_new("", endpoint);
+  int r = port < 0 ? bind_unix(l, host, err) : bind_tcp(l, host, port, err);
+  listener_free(l);
+  return r;
+}
+
+static int listener_open(struct listeners *ls, struct loop *loop, const char *owner, const char *endpoint, struct listener **ret, struct weir_error *err) {
+  char host[256];
+  int port = 0;
+  if (split_endpoint(endpoint, host, sizeof host, &port, err)) return WEIR_E_CONFIG;
+  if (taken_here(ls, owner, endpoint, err)) return WEIR_E_CONFIG;
+  struct listener *l = listener_new(owner, endpoint);
+  l->all = ls;
+  l->loop = loop;
   int r = port < 0 ? bind_unix(l, host, err) : bind_tcp(l, host, port, err);
   if (!r && uv_poll_init(&loop->uv, &l->poll, l->fd)) r = weir_fail(err, WEIR_E_IO, "cannot poll %s", endpoint);
   if (r) {

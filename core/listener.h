@@ -23,6 +23,9 @@ void listeners_free(struct listeners *); /* NULL allowed; all members must have 
 /* Joins the listener of (owner, endpoint), or makes it. The sentence in err says who holds a busy address, where /proc tells. */
 int listener_join(struct listeners *, struct loop *, const char *owner, const char *endpoint, listener_conn_f *, void *arg, struct listener_member **ret,
   struct weir_error *);
+/* Whether this process could listen there now, for a library that opens its own socket (the C-core engine): binds and closes again. 0, or the error that
+ * listener_join would give. [any] */
+int listener_probe(const char *endpoint, struct weir_error *);
 /* The port that was bound (for endpoints with port 0); -1 for unix sockets. */
 int listener_port(const struct listener_member *);
 /* How many connections the listener's members have together, and one less. Each that on_conn gave is to be told when it is closed. */

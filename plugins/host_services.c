@@ -12,10 +12,10 @@
 
 #include "core/assert.h"
 #include "core/compress.h"
-#include "core/grpc.h"
 #include "core/http_client.h"
 #include "core/http_server.h"
 #include "core/otlp_json.h"
+#include "plugins/grpc_engine.h"
 #include "plugins/host.h"
 
 /* --- weir.http/1 --------------------------------------------------------------------------------------------- */
@@ -57,29 +57,41 @@ static const struct weir_http_service http_table = {
   .deflate = deflate_stage,
 };
 
-/* --- weir.grpc/1: the native engine ----------------------------------------------------------------------------- */
+/* --- weir.grpc/1: each handle knows its engine ------------------------------------------------------------------- */
 
 static int grpc_listen_stage(struct weir_stage *s, const struct weir_grpc_server_config *cfg, struct weir_grpc_server **ret, struct weir_error *err) {
-  return grpc_native.listen(s->loop, cfg, ret, err);
+  const struct grpc_engine *engine;
+  const char *name = cfg->size >= offsetof(struct weir_grpc_server_config, engine) + sizeof cfg->engine ? cfg->engine : NULL;
+  int r = grpc_engine_find(name, &engine, err);
+  return r ? r : engine->listen(s->loop, cfg, ret, err);
 }
 
-static void grpc_drain(struct weir_grpc_server *g, weir_fn_f *drained, void *arg) { grpc_native.drain(g, drained, arg); }
-static void grpc_close(struct weir_grpc_server *g) { grpc_native.close(g); }
-static struct weir_body *grpc_body_take(struct weir_grpc_exchange *ex) { return grpc_native.body_take(ex); }
+static void grpc_drain(struct weir_grpc_server *g, weir_fn_f *drained, void *arg) { (g ? grpc_engine_of(g) : &grpc_native)->drain(g, drained, arg); }
+
+static void grpc_close(struct weir_grpc_server *g) {
+  if (g) grpc_engine_of(g)->close(g);
+}
+
+static struct weir_body *grpc_body_take(struct weir_grpc_exchange *ex) { return grpc_engine_of(ex)->body_take(ex); }
 
 static void grpc_reply(struct weir_grpc_exchange *ex, const struct weir_grpc_status *status, const char *msg, size_t n) {
-  grpc_native.reply(ex, status, msg, n);
+  grpc_engine_of(ex)->reply(ex, status, msg, n);
 }
 
 static int grpc_open_stage(struct weir_stage *s, const struct weir_grpc_client_config *cfg, struct weir_grpc_client **ret, struct weir_error *err) {
-  return grpc_native.client_open(s->loop, cfg, ret, err);
+  const struct grpc_engine *engine;
+  const char *name = cfg->size >= offsetof(struct weir_grpc_client_config, engine) + sizeof cfg->engine ? cfg->engine : NULL;
+  int r = grpc_engine_find(name, &engine, err);
+  return r ? r : engine->client_open(s->loop, cfg, ret, err);
 }
 
-static void grpc_close_client(struct weir_grpc_client *c) { grpc_native.client_close(c); }
+static void grpc_close_client(struct weir_grpc_client *c) {
+  if (c) grpc_engine_of(c)->client_close(c);
+}
 
 static void grpc_call_path(struct weir_grpc_client *c, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
   weir_grpc_response_f *fn, void *arg) {
-  grpc_native.call(c, path, msg, n, deadline_ns, fn, arg);
+  grpc_engine_of(c)->call(c, path, msg, n, deadline_ns, fn, arg);
 }
 
 static void grpc_call_path_with(struct weir_grpc_client *c, const char *path, const struct weir_http_header *metadata, size_t n_metadata,

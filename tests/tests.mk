@@ -93,5 +93,5 @@ layers: ## who includes whom
 	@tests/tools/layers.sh
 size: ## functions under 80 lines, files under 600
 	@tests/tools/size.sh
-symbols: stages template ## each stage exports one symbol
+symbols: $(BUILD)/weir stages template engines ## each stage exports one symbol
 	@tests/tools/symbols.sh $(BUILD)

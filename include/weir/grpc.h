@@ -1,7 +1,7 @@
 /*
  * weir/grpc.h - service "weir.grpc/1": unary gRPC, server and client.
  *
- * One interface for every engine; `native` is gRPC over HTTP/2 on the lane. Rules: the gRPC over HTTP/2 protocol
+ * One interface for every engine; `native` is gRPC over HTTP/2 on the lane, `core` is gRPC C-core, loaded when it is asked for. Rules: the gRPC over HTTP/2 protocol
  * document, status codes and google.rpc.Status details (RetryInfo). The server enforces message size before and after
  * decompression, grpc-timeout, identity, gzip, zstd and snappy (framed) encodings (others: UNIMPLEMENTED with grpc-accept-encoding).
  * Requests that are not gRPC get HTTP 415, unknown methods UNIMPLEMENTED. Everything is [lane].
@@ -75,6 +75,7 @@ struct weir_grpc_server_config {
   void *self;
   const struct weir_tls_config *tls; /* NULL = plaintext; borrowed for the call */
   weir_grpc_metadata_f *on_metadata; /* optional */
+  const char *engine; /* NULL or "native", or "core" */
 };
 
 /* Outcome of a client call or of a served one. retry_after_ns > 0 travels as RetryInfo in grpc-status-details-bin. */
@@ -97,6 +98,8 @@ struct weir_grpc_client_config {
   size_t n_metadata;
   uint32_t max_connections, reserved; /* 0 = 1 */
   const struct weir_tls_config *tls;  /* NULL = plaintext; borrowed for the call */
+  const char *engine;          /* NULL or "native", or "core": then endpoint may be a gRPC name ("dns:///host:port", "xds:///name") */
+  const char *balancer_name;   /* core: "round_robin" or "pick_first" over the addresses of that name; NULL = pick_first */
 };
 
 struct weir_grpc_service {

@@ -23,8 +23,12 @@ const struct weir_field otlp_export_fields[] = {
   { "user_agent", WEIR_T_STRING, 0, offsetof(struct otlp_export_config, user_agent), "weir", NULL, NULL, NULL, NULL, "The user-agent to send.", NULL, 0 },
   { "max_message_bytes", WEIR_T_BYTES, 0, offsetof(struct otlp_export_config, max_message_bytes), "4MiB", "1KiB", NULL, NULL, NULL,
     "A batch that encodes to more is cut before it is sent, as gRPC servers refuse over 4 MiB by default. A key of weir's own.", NULL, 0 },
+  { "engine", WEIR_T_ENUM, 0, offsetof(struct otlp_export_config, engine), "native", NULL, NULL, "native|core", NULL,
+    "What speaks gRPC: native is weir's own; core is gRPC C-core (Debian's libgrpc29), loaded when it is asked for: it costs more, and takes gRPC's own names "
+    "(dns:///host:port, xds:///name) as endpoint. A key of weir's own; docs/design/grpc.md tells when to choose it.", NULL, 0 },
   { "balancer_name", WEIR_T_STRING, 0, offsetof(struct otlp_export_config, balancer_name), "round_robin", NULL, NULL, NULL, NULL,
-    "Accepted for the Collector's files and without effect in this version: one connection per lane.", NULL, 0 },
+    "With engine core: round_robin or pick_first, over the addresses that the endpoint's name has. With native without effect in this version: one connection "
+    "per lane.", NULL, 0 },
   { "wait_for_ready", WEIR_T_BOOL, 0, offsetof(struct otlp_export_config, wait_for_ready), "false", NULL, NULL, NULL, NULL,
     "Accepted for the Collector's files and without effect: a call waits for its connection until its time-out.", NULL, 0 },
   { "read_buffer_size", WEIR_T_BYTES, 0, offsetof(struct otlp_export_config, read_buffer_size), "32KiB", NULL, NULL, NULL, NULL,
@@ -206,9 +210,18 @@ static const char *path_of(uint32_t signal) {
   return "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 }
 
+/* The address in a name that gRPC's own resolvers know, for engine core: "dns:///host:port". NULL when it is none. */
+static const char *grpc_name(const struct otlp_export_config *cfg) {
+  static const char *const schemes[] = { "dns:///", "xds:///", "ipv4:", "ipv6:", "unix:" };
+  for (size_t i = 0; cfg->engine && i < sizeof schemes / sizeof *schemes; i++)
+    if (!strncmp(cfg->endpoint, schemes[i], strlen(schemes[i]))) return cfg->endpoint + strlen(schemes[i]);
+  return NULL;
+}
+
 static int check(const struct otlp_export_config *cfg, int *ret_skip, int *ret_tls, struct weir_error *err) {
   if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
-  return otlp_security(cfg->endpoint, "endpoint", cfg->tls, ret_skip, ret_tls, err);
+  const char *name = grpc_name(cfg); /* goes to gRPC as it is */
+  return otlp_security(name ? name : cfg->endpoint, "endpoint", cfg->tls, ret_skip, ret_tls, err);
 }
 
 static const char *const compressions[] = { "gzip", "none", "zstd", "snappy" }; /* in the field's order */
@@ -228,7 +241,8 @@ static int fill_tls(struct exporter *e, struct weir_grpc_client_config *cfg, str
 static int open_client(struct exporter *e, const char *endpoint, int use_tls, struct weir_error *err) {
   size_t n = own_metadata(e);
   struct weir_grpc_client_config cfg = { .size = sizeof cfg, .endpoint = endpoint, .authority = e->cfg->authority,
-    .compression = compressions[e->cfg->compression], .user_agent = e->cfg->user_agent, .metadata = e->metadata, .n_metadata = n };
+    .compression = compressions[e->cfg->compression], .user_agent = e->cfg->user_agent, .metadata = e->metadata, .n_metadata = n,
+    .engine = e->cfg->engine ? "core" : "native", .balancer_name = e->cfg->balancer_name };
   struct weir_tls_config tls;
   char name[256];
   int r = use_tls ? fill_tls(e, &cfg, &tls, name, sizeof name, err) : 0;

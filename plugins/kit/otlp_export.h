@@ -15,6 +15,7 @@
 struct otlp_export_config {
   const char *endpoint, *authority, *balancer_name, *user_agent;
   int32_t compression; /* of the field's choices */
+  int32_t engine;      /* 0 native, 1 core */
   struct weir_map headers;
   const struct tls_settings *tls;
   uint64_t read_buffer_size, write_buffer_size, max_message_bytes;

@@ -51,6 +51,7 @@ int otlp_grpc_start(struct otlp *r, struct weir_error *err) {
     .n_methods = n,
     .self = r,
     .on_metadata = g->auth ? on_metadata : NULL,
+    .engine = g->engine ? "core" : "native",
   };
   struct weir_tls_config tls;
   int code = 0;

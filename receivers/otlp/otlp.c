@@ -68,6 +68,9 @@ static const struct weir_field grpc_fields[] = {
     "Accepted for the Collector's files and without effect: a lane reads all its connections through one buffer.", NULL, 0 },
   { "write_buffer_size", WEIR_T_BYTES, 0, offsetof(struct grpc_config, write_buffer_size), "32KiB", NULL, NULL, NULL, NULL,
     "Accepted for the Collector's files and without effect: answers of one step share a write.", NULL, 0 },
+  { "engine", WEIR_T_ENUM, 0, offsetof(struct grpc_config, engine), "native", NULL, NULL, "native|core", NULL,
+    "What speaks gRPC: native is weir's own; core is gRPC C-core (Debian's libgrpc29), loaded when it is asked for. native costs less: core is there "
+    "for what only gRPC's own library does. A key of weir's own; docs/design/grpc.md tells when to choose it.", NULL, 0 },
   METADATA_FIELD(grpc_config),
   { "keepalive", WEIR_T_OPT_GROUP, 0, offsetof(struct grpc_config, keepalive), NULL, NULL, NULL, NULL, NULL,
     "Connection ageing and pings are not in this version yet: setting it is an error.", keepalive_fields, sizeof(struct keepalive_config) },

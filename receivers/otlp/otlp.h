@@ -27,7 +27,7 @@ struct keepalive_config {
 
 struct grpc_config {
   const char *endpoint;
-  int32_t transport;
+  int32_t transport, engine; /* engine: 0 native, 1 core */
   uint64_t max_recv_msg_size_mib, max_concurrent_streams, read_buffer_size, write_buffer_size;
   int32_t include_metadata;
   const struct tls_settings *tls;

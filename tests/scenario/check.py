@@ -196,6 +196,15 @@ def expect_file(scenario, wanted):
     return None
 
 
+def expect_mapped(scenario, wanted):
+    """Whether files whose name begins so are mapped into the process, as a dictionary of booleans."""
+    names = {line.split("/")[-1].strip() for line in open(f"/proc/{scenario.weir('').process.pid}/maps", encoding="utf-8") if "/" in line}
+    for prefix, expected in wanted.items():
+        if any(name.startswith(prefix) for name in names) != expected:
+            return f"{prefix} is {'not ' if expected else ''}mapped"
+    return None
+
+
 def expect_memory(scenario, wanted):
     """Peak resident MiB. Sanitizers multiply memory, so there it is not looked at."""
     if scenario.slow != 1:
@@ -223,7 +232,7 @@ def expect_running(scenario, wanted):
 
 CHECKS = {
     "sink": expect_sink, "sinks": expect_sinks, "metrics": expect_metrics, "stderr": expect_stderr, "stdout": expect_stdout,
-    "output": expect_output, "quiet": expect_quiet, "memory": expect_memory, "answers": expect_answers,
+    "output": expect_output, "quiet": expect_quiet, "memory": expect_memory, "mapped": expect_mapped, "answers": expect_answers,
     "made": expect_made, "running": expect_running, "ended": expect_ended, "lines": expect_lines, "file": expect_file,
 }
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -24,8 +25,14 @@
 #include "core/listener.h"
 #include "core/loop.h"
 #include "core/metrics.h"
+#include "plugins/grpc_engine.h"
 
+/* How long a test waits before it fails. ThreadSanitizer works through thousands of reports in gRPC's uninstrumented code before it drops them. */
+#if defined(__SANITIZE_THREAD__)
+#define PATIENCE_NS (30 * NS_PER_S)
+#else
 #define PATIENCE_NS (5 * NS_PER_S)
+#endif
 #define MAX_MESSAGE (256u << 10)
 
 static struct env env;
@@ -87,6 +94,20 @@ static inline void keep_outcome(void *arg, const struct weir_grpc_status *st, co
 static inline void outcome_done(struct outcome *o) {
   free(o->answer);
   memset(o, 0, sizeof *o);
+}
+
+/* The C-core engine from BUILD/engines (the program is BUILD/tests/unit/core/test_X), or NULL with a reason on the output where it was not built. */
+static inline const struct grpc_engine *core_engine(void) {
+  char exe[2000], path[2100];
+  const struct grpc_engine *core = NULL;
+  struct weir_error err = { 0 };
+  ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+  exe[n > 0 ? n : 0] = 0;
+  for (int i = 0; i < 4 && strrchr(exe, '/'); i++) *strrchr(exe, '/') = 0;
+  snprintf(path, sizeof path, "%s/engines/grpc_core.so", exe);
+  if (access(path, F_OK)) print_message("skipped: engine core: there is no %s (Debian: libgrpc-dev)\n", path);
+  else if (grpc_engine_load(path, &core, &err)) fail_msg("%s", err.msg);
+  return core;
 }
 
 static inline void endpoint_of(int port, char *buf, size_t cap) { snprintf(buf, cap, "127.0.0.1:%d", port); }
