@@ -67,6 +67,8 @@ struct weir_grpc_server_config {
   const struct weir_grpc_method *methods; /* copied */
   size_t n_methods;
   void *self;
+  const struct weir_http_keepalive *keepalive; /* NULL = all off; borrowed for the call */
+  int64_t idle_timeout_ns;                     /* 0 = none: a connection without a request */
 };
 
 /* Outcome of a client call or of a served one. retry_after_ns > 0 travels as RetryInfo in grpc-status-details-bin. */
@@ -81,13 +83,14 @@ typedef void weir_grpc_response_f(void *arg, const struct weir_grpc_status *, co
 
 struct weir_grpc_client_config {
   uint32_t size, flags;
-  const char *endpoint;        /* "host:port" */
-  const char *authority;       /* NULL = the endpoint */
+  const char *endpoint;        /* as in weir_http_client_config */
+  const char *authority;       /* NULL = host:port of the endpoint; "localhost" for a unix socket */
   const char *compression;     /* "gzip" or "none" */
   const char *user_agent;
   const struct weir_http_header *metadata; /* sent with each call; copied */
   size_t n_metadata;
   uint32_t max_connections, reserved; /* 0 = 1 */
+  int64_t ping_after_ns, ping_timeout_ns; /* as in weir_http_client_config; flags there: WEIR_HTTP_ROUND_ROBIN, WEIR_HTTP_PING_IDLE */
 };
 
 struct weir_grpc_service {

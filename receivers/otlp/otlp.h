@@ -9,6 +9,9 @@
 #include <weir/stage.h>
 #include <weir/timer.h>
 
+#define ADDRESS_CAP 256 /* unix sockets have at most 107 bytes */
+#define ADDRESS_UNIX 1
+
 #define TRANSPORT_GRPC 0
 #define TRANSPORT_HTTP 1
 
@@ -32,6 +35,8 @@ struct grpc_config {
 };
 
 struct http_config {
+  int32_t transport, keep_alives_enabled;
+  int64_t max_connection_age;
   const char *endpoint, *traces_url_path, *metrics_url_path, *logs_url_path;
   uint64_t max_request_body_size;
   int64_t read_timeout, read_header_timeout, idle_timeout, write_timeout;
@@ -86,6 +91,9 @@ void otlp_take(struct otlp *, struct pending *, uint32_t signal, struct weir_bod
 struct pending *pending_new(struct otlp *);
 void pending_free_all(struct otlp *);
 int signal_index(uint32_t signal);
+
+/* The address in the listener's spelling: with transport: unix the Collector's files have the bare path. Into buf, when it has to be written anew. */
+const char *otlp_address(int32_t transport, const char *endpoint, char *buf, size_t cap);
 
 /* --- http.c --- */
 int otlp_http_start(struct otlp *, struct weir_error *);
