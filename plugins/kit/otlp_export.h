@@ -14,8 +14,15 @@ struct otlp_tls_config {
   const char *ca_file, *cert_file, *key_file, *server_name_override;
 };
 
+struct otlp_keepalive_config {
+  int64_t time, timeout;
+  int32_t permit_without_stream;
+};
+
 struct otlp_export_config {
-  const char *endpoint, *authority, *balancer_name, *user_agent;
+  const char *endpoint, *authority, *user_agent;
+  int32_t balancer_name; /* 0 = round_robin */
+  const struct otlp_keepalive_config *keepalive;
   int32_t compression; /* OTLP_GZIP ... */
   struct weir_map headers;
   const struct otlp_tls_config *tls;

@@ -317,6 +317,7 @@ static void rubbish_and_a_hang_up_are_tried_again(void **state) {
     harness_sink_raw_answer(&f.sink, rubbish[i]);
     harness_wait_done(f.h, i + 1);
     harness_done_is(f.h, WEIR_RETRY, "127.0.0.1");
+    harness_advance(f.h, NS_PER_S); /* an address that failed is left alone for a moment */
   }
   tear_down(&f);
 }
@@ -327,8 +328,10 @@ static void a_back_end_that_is_down_is_tried_again_and_found_when_it_is_up(void 
   open_for(&f, (struct harness_setup){ 0 }, "");
   send_three(&f);
   harness_done_is(f.h, WEIR_RETRY, "connection refused");
+  harness_advance(f.h, NS_PER_S); /* an address that failed is left alone for a moment */
   send_three(&f);
   harness_done_is(f.h, WEIR_RETRY, "connection refused");
+  harness_advance(f.h, NS_PER_S); /* an address that failed is left alone for a moment */
   harness_sink_grpc(&f.sink, f.h);
   send_three(&f);
   harness_done_is(f.h, WEIR_DELIVERED, NULL);
@@ -395,7 +398,7 @@ static void refusals(void **state) {
     { "{endpoint: 'b:4317', tls: {insecure: false}}", "tls: TLS is not in this version yet" },
     { "{endpoint: 'https://b:4317', tls: {insecure: true}}",
       "endpoint: TLS is not in this version yet, and https:// asks for it; write http://" },
-    { "{endpoint: 'dns:///b:4317', tls: {insecure: true}}", "endpoint: `dns:///b:4317` has a scheme that this version does not know" },
+    { "{endpoint: 'xds:///b:4317', tls: {insecure: true}}", "endpoint: `xds:///b:4317` has a scheme that this version does not know" },
     { "{endpoint: 'http://b', tls: {insecure: true}}", "endpoint: " },
     { "{endpoint: 'http://b:4317', compression: zstd}", "compression: zstd is not in this version yet; use gzip or none" },
     { "{endpoint: 'http://b:4317', compression: snappy}", "compression: snappy is not in this version yet; use gzip or none" },
