@@ -183,7 +183,7 @@ static void on_deadline(void *arg) {
     link_close(l, "a call on it timed out");
     return;
   }
-  if (l->heard_ns < call->begun_ns) l->retiring = 1; /* not a word since: the peer may be gone, which TCP takes a quarter of an hour to notice */
+  if (l->heard_ns < call->begun_ns) l->retiring = l->client->renew = 1; /* not a word since: the peer may be gone, which TCP takes a quarter of an hour to notice */
   link_idle(l);
 }
 

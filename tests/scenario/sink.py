@@ -91,6 +91,13 @@ class Store:
         return out
 
 
+def together(stores):
+    """What came in at several, as one."""
+    all_of_them = Store()
+    all_of_them.attempts = sorted((a for s in stores for a in list(s.attempts)), key=lambda a: a.at)
+    return all_of_them
+
+
 def success(signal, fault):
     response = items.RESPONSE[signal]()
     if fault["mode"] == "partial":
@@ -110,11 +117,11 @@ def status_message(code, message, delay=None):
 
 
 class GrpcSink(grpc.GenericRpcHandler):
-    def __init__(self, store, port):
+    def __init__(self, store, port, host):
         self.store = store
         self.server = grpc.server(futures.ThreadPoolExecutor(64), handlers=[self], options=[("grpc.so_reuseport", 0),
                                   ("grpc.max_receive_message_length", 64 << 20)])
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
+        self.port = self.server.add_insecure_port(f"{host}:{port}")
         if self.port == 0:
             raise OSError(f"sink: port {port} is taken")
         self.server.start()
@@ -203,9 +210,9 @@ class HttpSink(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, store, port):
+    def __init__(self, store, port, host):
         self.store = store
-        super().__init__(("127.0.0.1", port), HttpHandler)
+        super().__init__((host, port), HttpHandler)
         self.port, self.open = self.server_address[1], set()
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()
@@ -230,8 +237,8 @@ class HttpSink(http.server.ThreadingHTTPServer):
 class Sink:
     """Both servers on one store; may be down and up again on the same ports."""
 
-    def __init__(self, grpc_port=0, http_port=0, up=True, fault=None):
-        self.store, self.grpc_port, self.http_port, self.servers = Store(), grpc_port, http_port, []
+    def __init__(self, grpc_port=0, http_port=0, up=True, fault=None, host="127.0.0.1"):
+        self.store, self.grpc_port, self.http_port, self.servers, self.host = Store(), grpc_port, http_port, [], host
         if fault:
             self.store.set_fault(fault)
         if up:
@@ -239,7 +246,7 @@ class Sink:
 
     def up(self):
         self.store.closing.clear()
-        self.servers = [GrpcSink(self.store, self.grpc_port), HttpSink(self.store, self.http_port)]
+        self.servers = [GrpcSink(self.store, self.grpc_port, self.host), HttpSink(self.store, self.http_port, self.host)]
         self.grpc_port, self.http_port = (s.port for s in self.servers)
 
     def down(self):

@@ -400,6 +400,8 @@ static void refusals(void **state) {
       "endpoint: TLS is not in this version yet, and https:// asks for it; write http://" },
     { "{endpoint: 'xds:///b:4317', tls: {insecure: true}}", "endpoint: `xds:///b:4317` has a scheme that this version does not know" },
     { "{endpoint: 'http://b', tls: {insecure: true}}", "endpoint: " },
+    { "{endpoint: 'unix://@b', tls: {insecure: true}}", "endpoint: `unix://@b` is no address to connect to; write unix:///path with an absolute path; abstract sockets are not supported" },
+    { "{endpoint: 'b:4317', tls: {insecure: true}, balancer_name: grpclb}", "balancer_name" },
     { "{endpoint: 'http://b:4317', compression: zstd}", "compression: zstd is not in this version yet; use gzip or none" },
     { "{endpoint: 'http://b:4317', compression: snappy}", "compression: snappy is not in this version yet; use gzip or none" },
     { "{endpoint: 'http://b:4317', compression: brotli}", "`compression`" },

@@ -456,6 +456,9 @@ static void refusals(void **state) {
     { "logs_endpoint: 'http://b:1'", "endpoint: at least one endpoint must be specified" }, /* this is the traces' instance */
     { "endpoint: 'b:4318'", "endpoint: `b:4318` is no URL; write http://host:port" },
     { "endpoint: 'ftp://b:4318'", "endpoint: `ftp://b:4318` is no URL" },
+    { "endpoint: 'unix://b'", "endpoint: `unix://b` is no address to connect to; write unix:///path" },
+    { "traces_endpoint: 'unix:///b'", "traces_endpoint: a socket is no URL of a signal; write `endpoint: unix:///b`" },
+    { "{endpoint: 'http://b:1', proxy_url: 'http://user:secret@p:3128'}", "proxy_url: proxies are not supported; let the endpoint name a relay" },
     { "endpoint: 'http://'", "endpoint: `http://` names no host" },
     { "endpoint: 'http:///v1'", "endpoint: `http:///v1` names no host" },
     { "endpoint: 'https://b:4318'", "endpoint: TLS is not in this version yet, and https:// asks for it; write http://" },
