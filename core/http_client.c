@@ -271,12 +271,13 @@ static void open_links(struct weir_http_client *cl, uint32_t waiting) {
     if (!h2) open_probe(cl);
   }
   int64_t wait_ns = waiting && !is_opening(cl) && !cl->resolving ? address_wait_ns(cl) : INT64_MAX;
-  if (wait_ns != INT64_MAX && !cl->reopen.slot) timer_set(cl->loop, &cl->reopen, wait_ns > REOPEN_MIN_NS ? wait_ns : REOPEN_MIN_NS);
+  if (wait_ns != INT64_MAX) timer_set(cl->loop, &cl->reopen, wait_ns > REOPEN_MIN_NS ? wait_ns : REOPEN_MIN_NS);
 }
 
 static void work(void *arg) {
   struct weir_http_client *cl = arg;
   uint32_t waiting = 0;
+  if (cl->closed) return;
   while (cl->waiting) {
     struct weir_http_call *call = cl->waiting;
     struct http_link *l = ready_link(cl, call->retried);

@@ -398,6 +398,23 @@ static void a_time_out_while_waiting_tells_why(void **state) {
   assert_non_null(strstr(got.error, "no connection in time: connection refused"));
 }
 
+/* A client that closes in the step in which its work is due opens nothing any more. */
+static void a_closed_client_connects_no_more(void **state) {
+  char endpoint[40];
+  (void)state;
+  int listening = net_listen(&port);
+  snprintf(endpoint, sizeof endpoint, "127.0.0.1:%d", port);
+  open_client(endpoint, in_turn);
+  begin_call(0);
+  http_client_close(client);
+  client = NULL;
+  NET_UNTIL(&loop, got.done);
+  turns(10);
+  assert_int_equal(accept_all(listening), 0);
+  assert_non_null(strstr(got.error, "the client was closed"));
+  close(listening);
+}
+
 /* --- sockets and endpoints ---------------------------------------------------------------------------------------------- */
 
 static void clients_reach_unix_sockets(void **state) {
@@ -529,7 +546,7 @@ int main(void) {
   const struct CMUnitTest tests[] = { T(round_robin_gives_each_address_its_share), T(pick_first_uses_one_and_goes_on_when_it_fails), T(http1_spreads_its_connections),
     T(one_that_is_gone_costs_no_call_and_is_found_when_it_is_back), T(an_address_that_vanishes_is_drained), T(a_long_ttl_is_kept_unless_something_fails),
     T(a_name_that_does_not_resolve_is_told), T(a_silent_dns_server_ends_with_the_connect_time_out), T(hostile_answers_are_errors),
-    T(a_dns_server_that_fails_later_does_no_harm), T(the_hosts_file_is_read), T(a_dead_back_end_is_not_hammered_and_found_soon), T(a_time_out_while_waiting_tells_why),
+    T(a_dns_server_that_fails_later_does_no_harm), T(the_hosts_file_is_read), T(a_dead_back_end_is_not_hammered_and_found_soon), T(a_time_out_while_waiting_tells_why), T(a_closed_client_connects_no_more),
     T(clients_reach_unix_sockets), T(bad_endpoints_are_refused), T(no_more_connections_idle_than_wanted), T(a_back_end_that_vanished_is_found_out_by_a_ping),
     T(a_server_that_finds_pings_too_many_is_heeded) };
   return cmocka_run_group_tests(tests, NULL, NULL);
