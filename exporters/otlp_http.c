@@ -26,7 +26,7 @@ struct http_export_config {
   const char *endpoint, *traces_endpoint, *metrics_endpoint, *logs_endpoint, *user_agent;
   int32_t compression, encoding;
   int64_t timeout, idle_conn_timeout;
-  uint64_t max_conns_per_host, max_idle_conns, max_idle_conns_per_host;
+  uint64_t max_conns_per_host, max_idle_conns, max_idle_conns_per_host, read_buffer_size, write_buffer_size;
   int32_t disable_keep_alives, force_attempt_http2;
   int64_t http2_read_idle_timeout, http2_ping_timeout;
   const char *proxy_url;
@@ -64,6 +64,10 @@ static const struct weir_field fields[] = {
     "Accepted for the Collector's files and without effect: requests are HTTP/1.1.", NULL, 0 },
   { "http2_ping_timeout", WEIR_T_DURATION, 0, offsetof(struct http_export_config, http2_ping_timeout), "15s", "0", NULL, NULL, NULL,
     "Accepted for the Collector's files and without effect: requests are HTTP/1.1.", NULL, 0 },
+  { "read_buffer_size", WEIR_T_BYTES, 0, offsetof(struct http_export_config, read_buffer_size), "0", NULL, NULL, NULL, NULL,
+    "Accepted for the Collector's files and without effect: a lane reads through one buffer.", NULL, 0 },
+  { "write_buffer_size", WEIR_T_BYTES, 0, offsetof(struct http_export_config, write_buffer_size), "512KiB", NULL, NULL, NULL, NULL,
+    "Accepted for the Collector's files and without effect: bodies are sent from where they stand.", NULL, 0 },
   { "proxy_url", WEIR_T_STRING, WEIR_SECRET, offsetof(struct http_export_config, proxy_url), NULL, NULL, NULL, NULL, NULL,
     "Proxies are not supported: setting it is an error. HTTP_PROXY and its like are not read.", NULL, 0 },
   { "auth", WEIR_T_MAP, 0, offsetof(struct http_export_config, auth), NULL, NULL, NULL, NULL, NULL, "Authentication is not in this version yet: setting it is an error.", NULL, 0 },
