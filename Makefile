@@ -6,7 +6,7 @@ BUILD ?= build$(if $(SAN),-$(SAN))
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-PKGS := libuv libnghttp2 yaml-0.1 libprotobuf-c libdeflate libzstd
+PKGS := libuv libnghttp2 yaml-0.1 libprotobuf-c libdeflate libzstd libcares
 LLHTTP_SRC := /usr/share/llhttp
 LLHTTP_INC := /usr/share/include/llhttp
 

@@ -362,7 +362,9 @@ static int native_listen(
     .on_request = on_request,
     .on_refuse = on_refuse,
     .self = s,
-    .tls = c.tls };
+    .tls = c.tls,
+    .idle_timeout_ns = c.idle_timeout_ns,
+    .keepalive = c.keepalive };
   int r = http_listen(loop, &http, &s->http, err);
   if (r) {
     server_free(s);

@@ -70,14 +70,14 @@ static void add_header(struct weir_grpc_client *c, const char *name, struct weir
 }
 
 static void build_headers(struct weir_grpc_client *c, const struct weir_grpc_client_config *config) {
-  const char *agent = config->user_agent ? config->user_agent : "weir",
-             *authority = config->authority ? config->authority : config->endpoint;
+  const char *agent = config->user_agent ? config->user_agent : "weir", *authority = config->authority ? config->authority : "";
   size_t text_n = strlen(agent) + strlen(authority) + 2;
   for (size_t i = 0; i < config->n_metadata; i++) text_n += (size_t)config->metadata[i].name.n + config->metadata[i].value.n + 2;
   c->headers = calloc(config->n_metadata + OWN_HEADERS, sizeof *c->headers);
   char *at = c->text = malloc(text_n);
   WEIR_ASSERT(c->headers != NULL && at != NULL);
   c->authority = keep(&at, authority, strlen(authority)).p;
+  if (!config->authority) c->authority = NULL; /* the transport knows */
   add_header(c, "content-type", weir_str_of("application/grpc"));
   add_header(c, "te", weir_str_of("trailers"));
   add_header(c, "user-agent", keep(&at, agent, strlen(agent)));
@@ -326,11 +326,13 @@ int native_client_open(
   c->encoding = encoding;
   build_headers(c, &g);
   struct weir_http_client_config http = { .size = sizeof http,
-    .flags = WEIR_HTTP_H2_ONLY,
+    .flags = WEIR_HTTP_H2_ONLY | (g.flags & (WEIR_HTTP_ROUND_ROBIN | WEIR_HTTP_PING_IDLE)),
     .endpoint = g.endpoint,
     .max_response_bytes = MAX_RESPONSE + GRPC_PREFIX,
     .max_connections = g.max_connections,
-    .tls = g.tls };
+    .tls = g.tls,
+    .ping_after_ns = g.ping_after_ns,
+    .ping_timeout_ns = g.ping_timeout_ns };
   int r = http_client_open(loop, &http, &c->http, err);
   if (r) {
     client_free(c);

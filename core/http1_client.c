@@ -27,6 +27,7 @@ static void put_head(struct http_link *l, const struct weir_http_call *call) {
     put(l, call->headers[i].value.p, call->headers[i].value.n);
     put(l, "\r\n", 2);
   }
+  if (l->retiring) put_text(l, "connection: close\r\n"); /* WEIR_HTTP_NO_KEEP_ALIVE */
   snprintf(length, sizeof length, "content-length: %zu\r\n\r\n", call->body_bytes);
   put_text(l, call->n_body || strcmp(call->method, "GET") != 0 ? length : "\r\n");
 }

@@ -409,7 +409,7 @@ void http1_reply(struct weir_http_exchange *ex, const struct weir_http_reply *r)
   size_t body_n = 0;
   for (size_t i = 0; i < r->n_body; i++) body_n += r->body[i].n;
   if (ex->refused && !c->complete && ex->content_length > SKIP_MAX) c->close_after = 1; /* also of unknown length */
-  if (!ex->keep_alive || c->server->draining) c->close_after = 1;
+  if (!ex->keep_alive || c->server->draining || c->old || c->server->cfg.flags & WEIR_HTTP_NO_KEEP_ALIVE) c->close_after = 1;
   put_head(c, ex, r, body_n);
   if (!ex->head_only) put_body(c, r, body_n);
   c->answered = 1;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/assert.h"
+#include "core/clock.h"
 #include "core/http_call.h"
 
 #define STREAM_WINDOW (1 << 20)
@@ -130,6 +131,7 @@ void http2_send(struct http_link *l, struct weir_http_call *call) {
     call_again(call, "no more streams on this connection");
     return;
   }
+  http2_link_watch(l);
   pump_later(l);
 }
 
@@ -141,6 +143,47 @@ void http2_cancel(struct http_link *l, struct weir_http_call *call) {
 
 int http2_has_room(const struct http_link *l) {
   return l->n_calls < nghttp2_session_get_remote_settings(l->h2, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
+/* --- keepalive: as grpc-go's client ------------------------------------------------------------------------------- */
+
+static int64_t ping_due(const struct http_link *l) {
+  const struct weir_http_client_config *cfg = &l->client->cfg;
+  int64_t from = l->heard_ns > l->ready_ns ? l->heard_ns : l->ready_ns;
+  return l->pinged_ns ? l->pinged_ns + cfg->ping_timeout_ns : from + cfg->ping_after_ns;
+}
+
+static void on_ping_timer(void *arg) {
+  struct http_link *l = arg;
+  int64_t now = clock_mono_ns();
+  if (ping_due(l) <= now && l->pinged_ns) {
+    address_failed(l->client, &l->to, 0);
+    link_close(l, "the peer does not answer (keepalive)");
+    return;
+  }
+  if (ping_due(l) <= now) {
+    l->pinged_ns = now;
+    nghttp2_submit_ping(l->h2, NGHTTP2_FLAG_NONE, NULL);
+    pump_later(l);
+  }
+  http2_link_watch(l);
+}
+
+/* The timer comes early when something was heard meanwhile; it is then armed anew. Without calls it rests, unless pings are wanted then, too. */
+void http2_link_watch(struct http_link *l) {
+  const struct weir_http_client_config *cfg = &l->client->cfg;
+  if (cfg->ping_after_ns <= 0 || l->state != LINK_READY || l->ping.slot || (!l->n_calls && !l->pinged_ns && !(cfg->flags & WEIR_HTTP_PING_IDLE))) return;
+  l->ping.fn = on_ping_timer;
+  l->ping.arg = l;
+  timer_set(l->client->loop, &l->ping, ping_due(l) - clock_mono_ns());
+}
+
+/* The server finds our pings too many: half as many from now on. */
+static void heed_goaway(struct http_link *l, const nghttp2_goaway *goaway) {
+  static const char why[] = "too_many_pings";
+  l->retiring = l->client->renew = 1;
+  if (goaway->error_code != NGHTTP2_ENHANCE_YOUR_CALM || goaway->opaque_data_len != sizeof why - 1 || memcmp(goaway->opaque_data, why, sizeof why - 1) != 0) return;
+  if (l->client->cfg.ping_after_ns < INT64_MAX / 4) l->client->cfg.ping_after_ns *= 2;
 }
 
 /* --- reading -------------------------------------------------------------------------------------------------- */
@@ -180,7 +223,7 @@ static int on_data_chunk(nghttp2_session *h2, uint8_t flags, int32_t stream_id, 
 static int on_frame_recv(nghttp2_session *h2, const nghttp2_frame *frame, void *arg) {
   struct http_link *l = arg;
   (void)h2;
-  if (frame->hd.type == NGHTTP2_GOAWAY) l->retiring = 1;
+  if (frame->hd.type == NGHTTP2_GOAWAY) heed_goaway(l, &frame->goaway);
   struct weir_http_call *headed = frame->hd.type == NGHTTP2_HEADERS ? call_at(l, frame->hd.stream_id) : NULL;
   if (headed) headed->in_head = 0;
   if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) && frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
@@ -234,6 +277,7 @@ int http2_link_begin(struct http_link *l) {
   nghttp2_settings_entry settings[] = { { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 }, { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW } };
   nghttp2_submit_settings(l->h2, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings);
   nghttp2_session_set_local_window_size(l->h2, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
+  http2_link_watch(l);
   pump_later(l);
   return 0;
 }

@@ -119,6 +119,7 @@ static int on_frame_recv(nghttp2_session *h2, const nghttp2_frame *frame, void *
   struct http_conn *c = arg;
   (void)h2;
   if (frame->hd.type == NGHTTP2_RST_STREAM) count_reset(c);
+  if (frame->hd.type == NGHTTP2_PING) keepalive_ping_received(c, frame);
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   struct weir_http_exchange *ex = exchange_at(c, frame->hd.stream_id);
   int ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
@@ -153,6 +154,7 @@ static int on_stream_close(nghttp2_session *h2, int32_t stream_id, uint32_t erro
 static int on_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *arg) {
   struct http_conn *c = arg;
   if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR) count_reset(c);
+  if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) c->answered_since_ping = 1;
   if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
   struct weir_http_exchange *ex = exchange_at(c, frame->hd.stream_id);
   if (ex && ex->refused && nghttp2_session_get_stream_remote_close(h2, frame->hd.stream_id) == 0)
@@ -234,18 +236,12 @@ void http2_pump(struct http_conn *c) {
   if (c->io.closing || c->lingering || c->in_session) return;
   move_frames(c);
   int over = !nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2);
-  if (over || (c->server->draining && c->goaway_sent && !c->n_exchanges && !http_io_unwritten(&c->io))) conn_linger(c);
+  if (over || (c->goaway_sent && (c->evicted || !c->n_exchanges) && !http_io_unwritten(&c->io))) conn_linger(c);
 }
 
 void http2_done(struct http_conn *c) {
   nghttp2_session_del(c->h2);
   c->h2 = NULL;
-}
-
-/* Two steps, so that requests on their way are still served: first "no more soon", then the last stream that counts. */
-void http2_drain(struct http_conn *c) {
-  nghttp2_submit_shutdown_notice(c->h2);
-  http2_pump(c);
 }
 
 void http2_goaway(struct http_conn *c) {

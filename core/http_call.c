@@ -171,7 +171,9 @@ static void on_deadline(void *arg) {
   call->timed_out = 1;
   if (!l) {
     call_leave_line(call);
-    call_fail(call, WEIR_E_IO, "no connection in time");
+    const char *why = call->client->why; /* begins with the endpoint, as call_fail does */
+    size_t skip = strlen(call->client->endpoint) + 2;
+    call_fail(call, WEIR_E_IO, "no connection in time%s%s", strlen(why) > skip ? ": " : "", strlen(why) > skip ? why + skip : "");
     return;
   }
   int h2 = l->state == LINK_READY && l->h2 != NULL;
@@ -181,7 +183,7 @@ static void on_deadline(void *arg) {
     link_close(l, "a call on it timed out");
     return;
   }
-  if (l->heard_ns < call->begun_ns) l->retiring = 1; /* not a word since: the peer may be gone, which TCP takes a quarter of an hour to notice */
+  if (l->heard_ns < call->begun_ns) l->retiring = l->client->renew = 1; /* not a word since: the peer may be gone, which TCP takes a quarter of an hour to notice */
   link_idle(l);
 }
 
@@ -234,7 +236,7 @@ void http_call(struct weir_http_client *cl, const struct weir_http_call_config *
   cl->n_calls++;
   call->method = copy_text(cfg->method);
   call->path = copy_text(cfg->path);
-  call->authority = copy_text(cfg->authority ? cfg->authority : cl->endpoint);
+  call->authority = copy_text(cfg->authority ? cfg->authority : cl->authority);
   int bad_header = copy_headers(call, cfg);
   call->body = malloc((cfg->n_body + 1) * sizeof *call->body);
   WEIR_ASSERT(call->body != NULL);

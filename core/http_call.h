@@ -9,6 +9,7 @@
 
 #include "core/http_client.h"
 #include "core/http_io.h"
+#include "core/resolve.h"
 
 #define CALL_MAGIC 0xca11ca11u
 #define CLIENT_MAGIC 0xc11ec11eu
@@ -51,11 +52,11 @@ struct weir_http_call {
   struct weir_error err;
 };
 
-enum link_state { LINK_RESOLVING, LINK_CONNECTING, LINK_READY, LINK_CLOSING };
+enum link_state { LINK_CONNECTING, LINK_READY, LINK_CLOSING };
 
 /* One connection to the peer. */
 struct http_link {
-  struct http_io io; /* first; a socket only from LINK_CONNECTING on */
+  struct http_io io; /* first */
   uint32_t magic;
   enum link_state state;
   struct weir_http_client *client;
@@ -63,13 +64,13 @@ struct http_link {
   struct weir_http_call *calls;
   uint32_t n_calls, n_served;
   struct timer timer; /* connect or idle time-out */
-  uv_getaddrinfo_t resolve;
   uv_connect_t connect;
-  struct addrinfo *addresses, *address, literal;
-  struct sockaddr_storage literal_to;
+  struct sockaddr_storage to;
+  uint64_t turn; /* the client's count when it last took a call */
+  int probe;     /* to an address that failed, while others do: no call waits for it */
   int retiring; /* GOAWAY, Connection: close, or silence: no more calls */
   int64_t heard_ns; /* when the peer last sent something */
-  int has_io, resolving;
+  int has_io;
   struct weir_error err; /* why it ended */
   /* HTTP/1.1 */
   llhttp_t parser;
@@ -81,16 +82,32 @@ struct http_link {
   char heads[8192]; /* frame headers between gathered bodies */
   struct defer pump;
   int in_session;
+  struct timer ping;
+  int64_t ready_ns, pinged_ns; /* pinged: when a PING went out that nothing came after; 0 = none */
+};
+
+/* One of the addresses of the endpoint's name. */
+struct http_address {
+  struct sockaddr_storage to;
+  int64_t backoff_ns;    /* of its last failure; 0 = it has not failed */
+  int64_t not_before_ns; /* not tried before */
 };
 
 struct weir_http_client {
   uint32_t magic;
   struct loop *loop;
   struct weir_http_client_config cfg;
-  char *endpoint, host[256], tls_name[256]; /* tls_name: whom TLS asks for and verifies */
-  struct tls_use tls;
-  int port, closed;
-  uint32_t address_skip; /* addresses that just refused: the next connection tries the one behind them */
+  char *endpoint, host[256], tls_name[256], *authority, *dns_server; /* dns_server: NULL = the system's */
+  struct tls_use tls; /* tls_name: whom TLS asks for and verifies */
+  int port, closed, fixed; /* fixed: the endpoint is an address */
+  struct http_address *addresses;
+  uint32_t n_addresses, next_address;
+  struct resolve *resolving;
+  struct timer resolve_timer;
+  int renew; /* something failed: the name may have other addresses by now */
+  int64_t resolve_not_before_ns, resolve_backoff_ns, stale_ns;
+  uint64_t turn;
+  char why[sizeof((struct weir_error *)0)->msg]; /* the last failure to connect; empty after a success */
   struct http_link *links;
   uint32_t n_links, n_calls; /* n_calls: that exist */
   struct weir_http_call *waiting, **waiting_tail;
@@ -113,8 +130,21 @@ void call_again(struct weir_http_call *, const char *why);
 
 /* --- http_client.c --- */
 void client_maybe_free(struct weir_http_client *);
+void client_fail_waiting(struct weir_http_client *, const struct weir_error *);
+void link_retire(struct http_link *); /* no more calls; it ends with its last one */
 void link_close(struct http_link *, const char *why); /* ends its calls */
 void link_idle(struct http_link *);                /* a call ended: take another, or wait, or close */
+
+/* --- http_address.c --- */
+int address_init(struct weir_http_client *, struct weir_error *); /* from cl->endpoint */
+void address_done(struct weir_http_client *);
+void address_failed(struct weir_http_client *, const struct sockaddr_storage *, int others); /* others: there are connections that work */
+void address_answered(struct weir_http_client *, const struct sockaddr_storage *);
+/* The next to connect to, of those that have failed (and waited) or that have not; unlinked: without a connection. NULL: none now. */
+struct http_address *address_next(struct weir_http_client *, int failed, int unlinked);
+int64_t address_wait_ns(const struct weir_http_client *); /* until one may be tried, or the name be asked for; INT64_MAX: nothing to wait for */
+void addresses_renew(struct weir_http_client *); /* asks for the name's addresses, when it is time */
+void addresses_stop(struct weir_http_client *);
 
 /* --- http1_client.c --- */
 void http1_link_begin(struct http_link *);
@@ -132,5 +162,6 @@ void http2_cancel(struct http_link *, struct weir_http_call *);
 void http2_link_pump(struct http_link *);
 void http2_link_read(struct http_link *, const char *p, size_t n);
 void http2_link_done(struct http_link *);
+void http2_link_watch(struct http_link *); /* keepalive: a call began, or it became ready */
 
 #endif

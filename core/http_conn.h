@@ -80,6 +80,14 @@ struct http_conn {
   uint32_t preface_n;
   int lingering; /* all is said: what still comes is discarded until the peer closes, or a second has passed since the last byte was written */
   struct defer resume;
+  /* http_keepalive.c */
+  int64_t idle_ns;      /* since when there is no request */
+  int64_t old_ns;       /* when it has reached its age; INT64_MAX = never */
+  int64_t retire_ns;    /* HTTP/2: when the peer was given notice; 0 = not yet */
+  int64_t pinged_ns;    /* when a PING went out that nothing came after; 0 = none */
+  int64_t peer_ping_ns; /* the peer's last PING; 0 = none */
+  uint32_t strikes;     /* PINGs that came too early */
+  int old, evicted, answered_since_ping; /* evicted: closed when the GOAWAY is written, whatever runs */
   /* HTTP/1.1 */
   llhttp_t parser;
   struct weir_http_exchange *current; /* being received, or waiting for its answer */
@@ -104,6 +112,7 @@ struct weir_http_server {
   struct http_conn *conns;
   uint32_t n_conns, n_spare, n_open; /* n_open: exchanges that exist */
   struct weir_http_exchange *spare;
+  struct weir_http_keepalive keepalive;
   int draining, closed;
   int64_t drain_ns;
   weir_fn_f *drained;
@@ -137,6 +146,7 @@ void conn_count_refused(struct http_conn *, enum refused);
 void conn_close(struct http_conn *);
 void conn_linger(struct http_conn *); /* the write side ends behind what is written; then as `lingering` says */
 void conn_touch(struct http_conn *);  /* progress was made: time-outs start anew */
+void conn_idle(struct http_conn *);   /* its last exchange ended */
 void server_maybe_free(struct weir_http_server *);
 
 /* --- http1_server.c --- */
@@ -150,10 +160,17 @@ void http1_written(struct http_conn *); /* all that was unwritten is written */
 int http2_begin(struct http_conn *);
 void http2_read(struct http_conn *, const char *p, size_t n);
 void http2_reply(struct weir_http_exchange *, const struct weir_http_reply *);
-void http2_drain(struct http_conn *);
 void http2_goaway(struct http_conn *); /* the final one */
 void http2_cancel_stream(struct weir_http_exchange *);
 void http2_pump(struct http_conn *); /* gives what the session wants to write to the socket */
 void http2_done(struct http_conn *);
+
+/* --- http_keepalive.c --- */
+void keepalive_config(struct weir_http_server *); /* takes over what cfg.keepalive points at */
+void keepalive_begin(struct http_conn *);
+int64_t keepalive_due_ns(const struct http_conn *, int64_t due); /* the earlier of due and what is to be done here */
+void keepalive_tick(struct http_conn *, int64_t now); /* may close the connection */
+void keepalive_retire(struct http_conn *); /* HTTP/2: notice to the peer, then GOAWAY, then the end with the last request */
+void keepalive_ping_received(struct http_conn *, const nghttp2_frame *);
 
 #endif

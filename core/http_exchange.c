@@ -46,8 +46,8 @@ void exchange_detach(struct weir_http_exchange *ex) {
   else c->exchanges = ex->next;
   if (ex->next) ex->next->prev = ex->prev;
   if (c->current == ex) c->current = NULL;
-  c->n_exchanges--;
   ex->conn = NULL;
+  if (--c->n_exchanges == 0) conn_idle(c);
 }
 
 static void free_text(struct weir_http_exchange *ex) {

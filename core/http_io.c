@@ -76,6 +76,8 @@ void http_io_pause(struct http_io *io) {
 
 size_t http_io_unwritten(const struct http_io *io) { return io->out_n + io->flying_n + (io->tls ? http_io_tls_unwritten(io) : 0); }
 
+int http_io_stuck(const struct http_io *io) { return io->flying_n > 0; }
+
 char *http_io_room(struct http_io *io, size_t n) {
   if (io->out_cap - io->out_n < n) {
     size_t cap = io->out_cap ? io->out_cap * 2 : 1024;

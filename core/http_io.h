@@ -66,6 +66,7 @@ const char *http_io_tls_failure(const struct http_io *);
 size_t http_io_writev(struct http_io *, const struct weir_iov *, size_t n);
 void http_io_flush(struct http_io *); /* now */
 size_t http_io_unwritten(const struct http_io *);
+int http_io_stuck(const struct http_io *); /* the kernel has not taken all that it was given: since written_ns */
 /* After what is collected is written, the write side ends; reading goes on until the owner closes. */
 void http_io_shutdown(struct http_io *);
 void http_io_close(struct http_io *); /* at once; idempotent */

@@ -11,7 +11,6 @@
 
 #define LINGER_NS NS_PER_S
 #define TLS_HANDSHAKE 22 /* the first byte of a TLS connection: RFC 8446 section 5.1 */
-#define GOAWAY_AFTER_NS (50 * NS_PER_MS) /* between the two GOAWAY frames of a drain: more than a round trip */
 
 /* --- time-outs ------------------------------------------------------------------------------------------- */
 
@@ -27,28 +26,33 @@ static int64_t exchange_due_ns(const struct http_conn *c, const struct weir_http
 }
 
 /* When the connection's present state must have ended; INT64_MAX = never. */
-static int64_t conn_due_ns(const struct http_conn *c) {
+static int64_t conn_stalls_ns(const struct http_conn *c) {
   const struct weir_http_server_config *cfg = &c->server->cfg;
   int64_t due = INT64_MAX;
-  if (c->lingering && !http_io_unwritten(&c->io)) return (c->io.written_ns > c->progress_ns ? c->io.written_ns : c->progress_ns) + LINGER_NS;
+  if (c->lingering && !http_io_stuck(&c->io)) return (c->io.written_ns > c->progress_ns ? c->io.written_ns : c->progress_ns) + LINGER_NS;
   if (c->lingering) return c->io.written_ns + cfg->write_timeout_ns;
-  if (http_io_unwritten(&c->io)) due = earlier(due, c->io.written_ns, cfg->write_timeout_ns);
+  if (http_io_stuck(&c->io)) due = earlier(due, c->io.written_ns, cfg->write_timeout_ns);
   if (c->proto == 0 || c->in_headers > 1) due = earlier(due, c->header_ns, cfg->read_header_timeout_ns);
-  if (c->server->draining && c->proto == 2 && !c->goaway_sent) due = earlier(due, c->server->drain_ns, GOAWAY_AFTER_NS);
-  if (!c->n_exchanges && cfg->idle_timeout_ns > 0) due = earlier(due, c->progress_ns, cfg->idle_timeout_ns);
   for (const struct weir_http_exchange *ex = c->exchanges; ex; ex = ex->next) due = exchange_due_ns(c, ex, due);
   return due;
 }
 
 /* The timer may come early, as what is due moves on; it is then armed anew. */
 static void conn_watch(struct http_conn *c) {
-  int64_t due = conn_due_ns(c);
+  int64_t due = conn_stalls_ns(c);
+  if (!c->lingering) due = keepalive_due_ns(c, due);
   if (due == INT64_MAX || c->io.closing || (c->timer.slot && c->timer.due_ns <= due)) return;
   timer_set(c->server->loop, &c->timer, due - clock_mono_ns());
 }
 
 void conn_touch(struct http_conn *c) {
   c->progress_ns = clock_mono_ns();
+  conn_watch(c);
+}
+
+void conn_idle(struct http_conn *c) {
+  if (c->io.closing) return;
+  c->idle_ns = clock_mono_ns();
   conn_watch(c);
 }
 
@@ -84,15 +88,13 @@ static void conn_tick(void *arg) {
   struct http_conn *c = arg;
   CHECK_MAGIC(c, CONN_MAGIC);
   int64_t now = clock_mono_ns(), write_due = INT64_MAX;
-  if (http_io_unwritten(&c->io)) write_due = earlier(write_due, c->io.written_ns, c->server->cfg.write_timeout_ns);
-  if (conn_due_ns(c) <= now) {
+  if (http_io_stuck(&c->io)) write_due = earlier(write_due, c->io.written_ns, c->server->cfg.write_timeout_ns);
+  if (!c->lingering) keepalive_tick(c, now);
+  if (!c->io.closing && conn_stalls_ns(c) <= now) {
     if (c->lingering || write_due <= now || c->proto == 0) {
       conn_close(c);
     } else if (c->proto == 1) {
       http1_timed_out(c);
-    } else if (c->server->draining && !c->goaway_sent) {
-      http2_goaway(c);
-      http2_pump(c);
     } else {
       http2_timed_out(c, now);
     }
@@ -147,6 +149,7 @@ static void first_bytes(struct http_conn *c, const char *p, size_t n) {
 void conn_read(struct http_conn *c, const char *p, size_t n) {
   CHECK_MAGIC(c, CONN_MAGIC);
   if (c->lingering || c->io.closing || !n) return;
+  c->pinged_ns = 0;
   if (c->proto == 0) first_bytes(c, p, n);
   else if (c->proto == 1) http1_read(c, p, n);
   else http2_read(c, p, n);
@@ -245,6 +248,7 @@ struct http_conn *conn_open(struct weir_http_server *s, int fd) {
     return NULL;
   }
   c->header_ns = clock_mono_ns(); /* the TLS handshake is within read_header_timeout */
+  keepalive_begin(c);
   conn_touch(c);
   uint32_t alpn = s->cfg.flags & WEIR_HTTP_H2_ONLY ? TLS_ALPN_H2 : TLS_ALPN_H2 | TLS_ALPN_HTTP1;
   if (s->tls.context && http_io_secure(&c->io, &s->tls, NULL, alpn)) {
@@ -318,6 +322,7 @@ int http_listen(struct loop *loop, const struct weir_http_server_config *cfg, st
   s->drained_step.fn = tell_drained;
   s->drained_step.arg = s;
   fill_defaults(&s->cfg);
+  keepalive_config(s);
   int r = tls_use_begin(&s->tls, loop, 1, s->cfg.tls, err);
   s->cfg.tls = NULL;
   if (!r) r = listener_join(loop->env->listeners, loop, s->owner, s->endpoint, on_conn, s, &s->member, err);
@@ -337,7 +342,7 @@ int http_server_port(const struct weir_http_server *s) { return listener_port(s-
 
 static void drain_conn(struct http_conn *c) {
   if (c->io.closing || c->lingering) return;
-  if (c->proto == 2) http2_drain(c);
+  if (c->proto == 2) keepalive_retire(c);
   else if (c->proto == 1) http1_drain(c);
   else if (!c->preface_n) conn_close(c);
   if (!c->io.closing) conn_watch(c);

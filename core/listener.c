@@ -170,18 +170,35 @@ static int holds_socket(const char *pid, unsigned long inode) {
   return found;
 }
 
-/* "weir (pid 1234)", or "another process" when /proc does not tell. */
-static void name_holder(int port, char *buf, size_t cap) {
-  unsigned long inode = listening_inode("/proc/net/tcp", port);
-  if (!inode) inode = listening_inode("/proc/net/tcp6", port);
+/* The same of a unix socket. A path has several when others were there before: the one that listens has __SO_ACCEPTCON among its flags. */
+static unsigned long unix_inode(const char *path) {
+  FILE *f = fopen("/proc/net/unix", "re");
+  char line[512];
+  unsigned long inode = 0;
+  if (!f) return 0;
+  while (!inode && fgets(line, sizeof line, f)) {
+    unsigned int flags;
+    unsigned long in;
+    int at = 0;
+    line[strcspn(line, "\n")] = 0;
+    if (sscanf(line, "%*s %*s %*s %x %*s %*s %lu %n", &flags, &in, &at) == 2 && at && flags & 0x10000u && strcmp(line + at, path) == 0) inode = in;
+  }
+  fclose(f);
+  return inode;
+}
+
+/* "weir (pid 1234)", or "another process" when /proc does not tell. path: of a unix socket, else NULL. */
+static void name_holder(const char *path, int port, char *buf, size_t cap) {
+  unsigned long inode = path ? unix_inode(path) : listening_inode("/proc/net/tcp", port);
+  if (!inode && !path) inode = listening_inode("/proc/net/tcp6", port);
   snprintf(buf, cap, "another process");
   DIR *proc = inode ? opendir("/proc") : NULL;
   if (!proc) return;
   for (struct dirent *e; (e = readdir(proc));) {
-    char path[320], comm[64] = "";
+    char file[320], comm[64] = "";
     if (e->d_name[0] < '1' || e->d_name[0] > '9' || !holds_socket(e->d_name, inode)) continue;
-    snprintf(path, sizeof path, "/proc/%s/comm", e->d_name);
-    FILE *f = fopen(path, "re");
+    snprintf(file, sizeof file, "/proc/%s/comm", e->d_name);
+    FILE *f = fopen(file, "re");
     if (f && fgets(comm, sizeof comm, f)) comm[strcspn(comm, "\n")] = 0;
     if (f) fclose(f);
     snprintf(buf, cap, "%.40s (pid %.20s)", *comm ? comm : "another process", e->d_name);
@@ -190,10 +207,10 @@ static void name_holder(int port, char *buf, size_t cap) {
   closedir(proc);
 }
 
-static int bind_failed(const char *endpoint, int port, int e, struct weir_error *err) {
+static int bind_failed(const char *endpoint, const char *path, int port, int e, struct weir_error *err) {
   char holder[128], self[32];
-  if (e == EADDRINUSE && port > 0) {
-    name_holder(port, holder, sizeof holder);
+  if (e == EADDRINUSE && (path || port > 0)) {
+    name_holder(path, port, holder, sizeof holder);
     snprintf(self, sizeof self, "(pid %d)", (int)getpid());
     int own = strstr(holder, self) != NULL;
     weir_fail(err, WEIR_E_IO, "%s is in use by %s", endpoint, own ? "another component of this process" : holder);
@@ -201,7 +218,9 @@ static int bind_failed(const char *endpoint, int port, int e, struct weir_error 
     return WEIR_E_IO;
   }
   weir_fail(err, WEIR_E_IO, "cannot listen on %s: %s", endpoint, strerror(e));
-  if (e == EACCES) weir_hint(err, "ports below 1024 need rights; choose a higher one");
+  if (path && e == EACCES) weir_hint(err, "this user may not make a file in that directory");
+  else if (path && e == ENOENT) weir_hint(err, "make the directory first");
+  else if (e == EACCES) weir_hint(err, "ports below 1024 need rights; choose a higher one");
   if (e == EADDRNOTAVAIL) weir_hint(err, "this machine has no such address");
   return WEIR_E_IO;
 }
@@ -219,19 +238,37 @@ static int open_socket(const struct sockaddr *addr, socklen_t len, int all, int 
   return fd;
 }
 
+/* Makes way: a socket that nobody listens on was left by a process that is gone. What is no socket stays. 0, or the error. */
+static int clear_path(const char *endpoint, const struct sockaddr_un *un, struct weir_error *err) {
+  struct stat st;
+  if (lstat(un->sun_path, &st)) return 0;
+  if (!S_ISSOCK(st.st_mode)) {
+    weir_fail(err, WEIR_E_IO, "cannot listen on %s: there is a file that is no socket", endpoint);
+    weir_hint(err, "remove it, or choose another path");
+    return WEIR_E_IO;
+  }
+  int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r = 0; /* an owner whose backlog is full lives, too */
+  if (probe >= 0 && connect(probe, (const struct sockaddr *)un, sizeof *un) && errno == ECONNREFUSED && unlink(un->sun_path))
+    r = weir_fail(err, WEIR_E_IO, "cannot remove the socket that a process left at %s: %s", endpoint, strerror(errno));
+  if (probe >= 0) close(probe);
+  return r;
+}
+
 static int bind_unix(struct listener *l, const char *path, struct weir_error *err) {
   struct sockaddr_un un = { .sun_family = AF_UNIX };
   struct stat st;
   int e = 0;
+  if (*path != '/') {
+    weir_fail(err, WEIR_E_CONFIG, "`%s` is no path of a socket", path);
+    weir_hint(err, *path == '@' ? "abstract sockets are not supported: write unix:///path" : "write unix:///path, with an absolute path");
+    return WEIR_E_CONFIG;
+  }
   if (strlen(path) >= sizeof un.sun_path) return weir_fail(err, WEIR_E_CONFIG, "the socket path %s is longer than %zu bytes", path, sizeof un.sun_path - 1);
   memcpy(un.sun_path, path, strlen(path) + 1);
-  if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) { /* left by a process that is gone? */
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (probe >= 0 && connect(probe, (struct sockaddr *)&un, sizeof un) && errno == ECONNREFUSED) unlink(path);
-    if (probe >= 0) close(probe);
-  }
+  int r = clear_path(l->endpoint, &un, err);
+  if (r) return r;
   l->fd = open_socket((struct sockaddr *)&un, sizeof un, 0, &e);
-  if (l->fd < 0) return bind_failed(l->endpoint, 0, e, err);
+  if (l->fd < 0) return bind_failed(l->endpoint, path, 0, e, err);
   l->path = strdup(path);
   if (stat(path, &st) == 0) l->path_dev = st.st_dev, l->path_ino = st.st_ino;
   l->port = -1;
@@ -250,7 +287,7 @@ static int bind_tcp(struct listener *l, const char *host, int port, struct weir_
   if (r) return weir_fail(err, WEIR_E_CONFIG, "cannot resolve %s: %s", l->endpoint, gai_strerror(r));
   for (struct addrinfo *a = list; a && l->fd < 0; a = a->ai_next) l->fd = open_socket(a->ai_addr, a->ai_addrlen, 0, &e);
   if (list) freeaddrinfo(list);
-  if (l->fd < 0) return bind_failed(l->endpoint, port, e, err);
+  if (l->fd < 0) return bind_failed(l->endpoint, NULL, port, e, err);
   struct sockaddr_storage bound;
   socklen_t len = sizeof bound;
   l->port = port;

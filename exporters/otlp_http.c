@@ -26,7 +26,10 @@ struct http_export_config {
   int32_t compression, encoding;
   int64_t level; /* of compression_params */
   int64_t timeout, idle_conn_timeout;
-  uint64_t max_conns_per_host;
+  uint64_t max_conns_per_host, max_idle_conns, max_idle_conns_per_host, read_buffer_size, write_buffer_size;
+  int32_t disable_keep_alives, force_attempt_http2;
+  int64_t http2_read_idle_timeout, http2_ping_timeout;
+  const char *proxy_url;
   struct weir_map headers;
   const struct kit_auth_config *auth;
   const struct tls_settings *tls;
@@ -40,7 +43,7 @@ static const struct weir_field compression_fields[] = {
 
 static const struct weir_field fields[] = {
   { "endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, endpoint), NULL, NULL, NULL, NULL, NULL,
-    "The back end's base URL, http:// or https://; /v1/traces, /v1/metrics or /v1/logs is added. Required unless the signal's own URL is set.", NULL, 0 },
+    "The back end's base URL, http:// or https://; /v1/traces, /v1/metrics or /v1/logs is added. Or unix:///path. Required unless the signal's own URL is set.", NULL, 0 },
   { "traces_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, traces_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for traces.", NULL, 0 },
   { "metrics_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, metrics_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for metrics.", NULL, 0 },
   { "logs_endpoint", WEIR_T_STRING, 0, offsetof(struct http_export_config, logs_endpoint), NULL, NULL, NULL, NULL, NULL, "The whole URL for logs.", NULL, 0 },
@@ -54,8 +57,27 @@ static const struct weir_field fields[] = {
   { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct http_export_config, tls), NULL, NULL, NULL, NULL, NULL, "How an https:// connection is secured; http:// is plaintext.", tls_client_fields,
     sizeof(struct tls_settings) },
   { "user_agent", WEIR_T_STRING, 0, offsetof(struct http_export_config, user_agent), "weir", NULL, NULL, NULL, NULL, "The user-agent to send.", NULL, 0 },
-  { "max_conns_per_host", WEIR_T_UINT, 0, offsetof(struct http_export_config, max_conns_per_host), "16", "1", "1000", NULL, "connections", "The most connections per lane.", NULL, 0 },
+  { "max_conns_per_host", WEIR_T_UINT, 0, offsetof(struct http_export_config, max_conns_per_host), "16", "1", "1000", NULL, "connections",
+    "The most connections per lane. They spread over the addresses of the name.", NULL, 0 },
+  { "max_idle_conns", WEIR_T_UINT, 0, offsetof(struct http_export_config, max_idle_conns), "100", "0", NULL, NULL, "connections",
+    "The most connections per lane that are kept without a request; 0 = without limit.", NULL, 0 },
+  { "max_idle_conns_per_host", WEIR_T_UINT, 0, offsetof(struct http_export_config, max_idle_conns_per_host), "0", "0", NULL, NULL, "connections",
+    "The same, as an exporter has one host; 0 = as many as max_conns_per_host allows.", NULL, 0 },
   { "idle_conn_timeout", WEIR_T_DURATION, 0, offsetof(struct http_export_config, idle_conn_timeout), "90s", "1s", NULL, NULL, NULL, "Closes a connection that was idle this long.", NULL, 0 },
+  { "disable_keep_alives", WEIR_T_BOOL, 0, offsetof(struct http_export_config, disable_keep_alives), "false", NULL, NULL, NULL, NULL,
+    "true: a connection for each request.", NULL, 0 },
+  { "force_attempt_http2", WEIR_T_BOOL, 0, offsetof(struct http_export_config, force_attempt_http2), "true", NULL, NULL, NULL, NULL,
+    "Accepted for the Collector's files and without effect: requests are HTTP/1.1.", NULL, 0 },
+  { "http2_read_idle_timeout", WEIR_T_DURATION, 0, offsetof(struct http_export_config, http2_read_idle_timeout), "0", "0", NULL, NULL, NULL,
+    "Accepted for the Collector's files and without effect: requests are HTTP/1.1.", NULL, 0 },
+  { "http2_ping_timeout", WEIR_T_DURATION, 0, offsetof(struct http_export_config, http2_ping_timeout), "15s", "0", NULL, NULL, NULL,
+    "Accepted for the Collector's files and without effect: requests are HTTP/1.1.", NULL, 0 },
+  { "read_buffer_size", WEIR_T_BYTES, 0, offsetof(struct http_export_config, read_buffer_size), "0", NULL, NULL, NULL, NULL,
+    "Accepted for the Collector's files and without effect: a lane reads through one buffer.", NULL, 0 },
+  { "write_buffer_size", WEIR_T_BYTES, 0, offsetof(struct http_export_config, write_buffer_size), "512KiB", NULL, NULL, NULL, NULL,
+    "Accepted for the Collector's files and without effect: bodies are sent from where they stand.", NULL, 0 },
+  { "proxy_url", WEIR_T_STRING, WEIR_SECRET, offsetof(struct http_export_config, proxy_url), NULL, NULL, NULL, NULL, NULL,
+    "Proxies are not supported: setting it is an error. HTTP_PROXY and its like are not read.", NULL, 0 },
   { "auth", WEIR_T_OPT_GROUP, 0, offsetof(struct http_export_config, auth), NULL, NULL, NULL, NULL, NULL, "Adds credentials or other headers to each request; absent = none.",
     kit_auth_client_fields, sizeof(struct kit_auth_config) },
   WEIR_FIELD_END,
@@ -73,6 +95,7 @@ struct exporter {
   const struct weir_http_service *http;
   const struct weir_otlp_service *otlp;
   struct weir_http_client *client;
+  const char *address; /* where to connect: the authority, or unix:///path */
   char *authority, *path;
   struct weir_http_header headers[MAX_HEADERS + 4], signed_headers[MAX_HEADERS + 4 + KIT_AUTH_ROOM];
   size_t n_headers;
@@ -258,9 +281,26 @@ static const char *own_url(const struct http_export_config *cfg, uint32_t signal
   return *ret_field = "logs_endpoint", *ret_suffix = "/v1/logs", cfg->logs_endpoint;
 }
 
+/* unix:///path: the signal's usual path on that socket. */
+static int use_socket(struct exporter *e, const char *url, const char *field, const char *suffix, struct weir_error *err) {
+  if (!suffix) {
+    weir_fail_field(err, field, "a socket is no URL of a signal");
+    weir_hint(err, "write `endpoint: %s`", url);
+    return WEIR_E_CONFIG;
+  }
+  e->address = url;
+  e->authority = malloc(sizeof "localhost");
+  e->path = malloc(strlen(suffix) + 1);
+  if (!e->authority || !e->path) return weir_fail(err, WEIR_E_NOMEM, "no memory");
+  memcpy(e->authority, "localhost", sizeof "localhost");
+  memcpy(e->path, suffix, strlen(suffix) + 1);
+  return 0;
+}
+
 /* Cuts http[s]://host[:port][/path] into authority and path. */
 static int split_url(struct exporter *e, const char *url, const char *field, const char *suffix, struct weir_error *err) {
   int skip = 0;
+  if (strncmp(url, "unix://", 7) == 0) return use_socket(e, url, field, suffix, err);
   if (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) {
     weir_fail_field(err, field, "`%s` is no URL", url);
     weir_hint(err, "write http://host:port or https://host:port");
@@ -277,6 +317,7 @@ static int split_url(struct exporter *e, const char *url, const char *field, con
   if (!host_n || !e->authority || !e->path) return weir_fail_field(err, field, "`%s` names no host", url);
   snprintf(e->authority, host_n + 5, "%.*s%s", (int)host_n, host, has_port ? "" : e->use_tls ? ":443" : ":80");
   snprintf(e->path, path_n + strlen(suffix ? suffix : "") + 2, "%.*s%s", (int)path_n, path ? path : "", suffix ? suffix : path_n ? "" : "/");
+  e->address = e->authority;
   return 0;
 }
 
@@ -296,6 +337,11 @@ static int check_compression(struct exporter *e, struct weir_error *err) {
 }
 
 static int check(const struct http_export_config *cfg, struct weir_error *err) {
+  if (cfg->proxy_url && *cfg->proxy_url) {
+    weir_fail_field(err, "proxy_url", "proxies are not supported");
+    weir_hint(err, "let the endpoint name a relay that forwards, such as a weir or a reverse proxy beside it");
+    return WEIR_E_CONFIG;
+  }
   if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
   return 0;
 }
@@ -313,6 +359,12 @@ static void http_close(void *self) {
   free(e->authority);
   free(e->path);
   free(e);
+}
+
+/* The smaller of the two limits; 0 = none. */
+static uint32_t max_idle(const struct http_export_config *cfg) {
+  uint64_t all = cfg->max_idle_conns, host = cfg->max_idle_conns_per_host, least = all && (!host || all < host) ? all : host;
+  return least < 1000 ? (uint32_t)least : 1000;
 }
 
 static int open_parts(struct exporter *e, struct weir_error *err) {
@@ -333,8 +385,9 @@ static int open_parts(struct exporter *e, struct weir_error *err) {
   r = kit_signer_open(&e->signer, e->host, e->stage, e->cfg->auth, err);
   if (r) return r;
   if (!e->use_tls) kit_signer_warn_plain(&e->signer, e->host, e->stage, e->authority);
-  struct weir_http_client_config cfg = { .size = sizeof cfg, .endpoint = e->authority, .max_response_bytes = 64u << 10,
-    .max_connections = (uint32_t)e->cfg->max_conns_per_host, .idle_timeout_ns = e->cfg->idle_conn_timeout };
+  struct weir_http_client_config cfg = { .size = sizeof cfg, .flags = e->cfg->disable_keep_alives ? WEIR_HTTP_NO_KEEP_ALIVE : 0, .endpoint = e->address,
+    .max_response_bytes = 64u << 10, .max_connections = (uint32_t)e->cfg->max_conns_per_host, .idle_timeout_ns = e->cfg->idle_conn_timeout,
+    .max_idle_connections = max_idle(e->cfg) };
   struct weir_tls_config tls;
   if (e->use_tls && (r = tls_settings_fill(e->cfg->tls, e->host->stage_id(e->stage), &tls, err))) return r;
   if (e->use_tls) cfg.tls = &tls;

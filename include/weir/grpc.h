@@ -76,6 +76,8 @@ struct weir_grpc_server_config {
   const struct weir_tls_config *tls; /* NULL = plaintext; borrowed for the call */
   weir_grpc_metadata_f *on_metadata; /* optional */
   const char *engine; /* NULL or "native", or "core" */
+  const struct weir_http_keepalive *keepalive; /* NULL = all off; borrowed for the call */
+  int64_t idle_timeout_ns;                     /* 0 = none: a connection without a request */
 };
 
 /* Outcome of a client call or of a served one. retry_after_ns > 0 travels as RetryInfo in grpc-status-details-bin. */
@@ -90,8 +92,8 @@ typedef void weir_grpc_response_f(void *arg, const struct weir_grpc_status *, co
 
 struct weir_grpc_client_config {
   uint32_t size, flags;
-  const char *endpoint;        /* "host:port" */
-  const char *authority;       /* NULL = the endpoint */
+  const char *endpoint;        /* as in weir_http_client_config */
+  const char *authority;       /* NULL = host:port of the endpoint; "localhost" for a unix socket */
   const char *compression;     /* "gzip", "zstd", "snappy" or "none" */
   const char *user_agent;
   const struct weir_http_header *metadata; /* sent with each call; copied */
@@ -100,6 +102,7 @@ struct weir_grpc_client_config {
   const struct weir_tls_config *tls;  /* NULL = plaintext; borrowed for the call */
   const char *engine;          /* NULL or "native", or "core": then endpoint may be a gRPC name ("dns:///host:port", "xds:///name") */
   const char *balancer_name;   /* core: "round_robin" or "pick_first" over the addresses of that name; NULL = pick_first */
+  int64_t ping_after_ns, ping_timeout_ns; /* as in weir_http_client_config; flags there: WEIR_HTTP_ROUND_ROBIN, WEIR_HTTP_PING_IDLE */
 };
 
 struct weir_grpc_service {

@@ -63,6 +63,17 @@ typedef void weir_http_request_f(void *self, struct weir_http_exchange *, const 
  * trailers (gRPC has its own). What the hook fills in must stay valid until the hook is called again. body of the request is NULL. */
 typedef void weir_http_refuse_f(void *self, uint32_t status, const struct weir_http_request *, struct weir_http_reply *);
 
+/* When a server ends connections by itself, and which pings it sends and takes. Times in ns; 0 = off, unless it says otherwise. */
+struct weir_http_keepalive {
+  uint32_t size;
+  uint32_t flags;           /* WEIR_HTTP_PING_IDLE */
+  int64_t max_age_ns;       /* from then on: HTTP/2 is sent GOAWAY, HTTP/1.1 `connection: close` with its next answer. Spread by 10 % to both sides */
+  int64_t max_age_grace_ns; /* HTTP/2: how long requests may still run then; 0 = without limit */
+  int64_t ping_after_ns;    /* HTTP/2: a peer that was silent so long is asked by a PING */
+  int64_t ping_timeout_ns;  /* and left when it stays silent so much longer; 0 = 20 s */
+  int64_t ping_min_ns;      /* HTTP/2: shortest time between the peer's pings; the third that comes too early ends the connection (too_many_pings) */
+};
+
 struct weir_http_server_config {
   uint32_t size, flags;
   const char *owner;    /* instances with the same owner and endpoint share one listener; by custom the stage id */
@@ -83,10 +94,14 @@ struct weir_http_server_config {
   void *self;
   weir_http_refuse_f *on_refuse; /* optional */
   const struct weir_tls_config *tls; /* NULL = plaintext; borrowed for the call */
+  const struct weir_http_keepalive *keepalive; /* NULL = all off; borrowed for the call */
 };
 
 #define WEIR_HTTP_H2_ONLY 1u /* server: refuse HTTP/1.1 with 505 and a sentence; client: HTTP/2 with prior knowledge.
                                * With TLS both insist that ALPN agrees on h2 */
+#define WEIR_HTTP_NO_KEEP_ALIVE 2u /* server and client: a connection serves one request; HTTP/2: those that are under way together */
+#define WEIR_HTTP_ROUND_ROBIN 4u   /* client, HTTP/2: a connection to each address of the name, calls in turn; else one, to the first that answers */
+#define WEIR_HTTP_PING_IDLE 8u     /* pings also without a request: sent (client), allowed (weir_http_keepalive) */
 
 /* The outcome of a client call. status 0 = no answer: `err` says why; sent != 0 when the request may have reached the peer.
  * A status and `err` (WEIR_E_LIMIT): the peer's answer, with the beginning of a body that is longer than max_response_bytes. */
@@ -104,13 +119,16 @@ typedef void weir_http_response_f(void *arg, const struct weir_http_response *);
 
 struct weir_http_client_config {
   uint32_t size, flags;
-  const char *endpoint; /* "host:port" */
+  const char *endpoint; /* "host:port", "dns:///host:port", "dns://server[:port]/host:port" (asks that DNS server), "unix:///path" */
   uint64_t max_response_bytes; /* 0 = 4 MiB */
   uint32_t max_connections;    /* 0 = 1 for HTTP/2, 16 for HTTP/1.1; per instance */
   uint32_t reserved;
   int64_t connect_timeout_ns; /* 0 = 5 s; with the TLS handshake */
   int64_t idle_timeout_ns;    /* 0 = 90 s */
   const struct weir_tls_config *tls; /* NULL = plaintext; borrowed for the call */
+  int64_t ping_after_ns;   /* HTTP/2: a peer that was silent so long, with calls under way, is asked by a PING; 0 = never */
+  int64_t ping_timeout_ns; /* and left when it stays silent so much longer; 0 = 20 s */
+  uint32_t max_idle_connections, reserved2; /* HTTP/1.1: of those without a call; 0 = max_connections */
 };
 
 struct weir_http_call_config {

@@ -6,6 +6,7 @@
 
 #include <grpc/slice.h>
 
+#include "core/clock.h"
 #include "core/assert.h"
 #include "plugins/grpc_core/engine.h"
 
@@ -83,6 +84,11 @@ static grpc_arg *add_arg(struct args *a, const char *key, grpc_arg_type type) {
   arg->type = type;
   arg->key = (char *)(uintptr_t)key;
   return arg;
+}
+
+int ms_of(int64_t ns) {
+  int64_t ms = ns / NS_PER_MS;
+  return ms < 1 ? 1 : ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
 void arg_int(struct args *a, const char *key, int value) { add_arg(a, key, GRPC_ARG_INTEGER)->value.integer = value; }

@@ -343,6 +343,11 @@ static void open_channel(struct weir_grpc_client *c, const struct weir_grpc_clie
   arg_int(&a, GRPC_ARG_ENABLE_CHANNELZ, 0);
   arg_int(&a, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE | 1 << GRPC_COMPRESS_GZIP);
   if (c->gzip) arg_int(&a, GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM, GRPC_COMPRESS_GZIP); /* names it in grpc-encoding; messages are compressed already */
+  if (g->ping_after_ns) {
+    arg_int(&a, GRPC_ARG_KEEPALIVE_TIME_MS, ms_of(g->ping_after_ns));
+    arg_int(&a, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, ms_of(g->ping_timeout_ns));
+    arg_int(&a, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, g->flags & WEIR_HTTP_PING_IDLE ? 1 : 0);
+  }
   arg_quota(&a, quota);
   grpc_channel_credentials *plain = grpc_insecure_credentials_create();
   c->channel = grpc_channel_create(g->endpoint, plain, &(grpc_channel_args){ a.n, a.v });

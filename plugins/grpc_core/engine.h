@@ -104,6 +104,8 @@ struct args {
   grpc_arg v[24];
   size_t n;
 };
+/* Milliseconds as gRPC takes them, at least 1. */
+int ms_of(int64_t ns);
 void arg_int(struct args *, const char *key, int value);
 void arg_str(struct args *, const char *key, const char *value);
 /* What bounds the memory that connections of one server or channel hold inside gRPC; see bytes.c. */

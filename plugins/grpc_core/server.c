@@ -74,6 +74,18 @@ void server_call_ended(struct weir_grpc_server *m) {
 
 /* --- listening -------------------------------------------------------------------------------------------- */
 
+static void keepalive_args(struct args *a, const struct weir_grpc_server_config *c) {
+  const struct weir_http_keepalive *k = c->keepalive;
+  if (c->idle_timeout_ns) arg_int(a, GRPC_ARG_MAX_CONNECTION_IDLE_MS, ms_of(c->idle_timeout_ns));
+  if (!k) return;
+  if (k->max_age_ns) arg_int(a, GRPC_ARG_MAX_CONNECTION_AGE_MS, ms_of(k->max_age_ns));
+  if (k->max_age_grace_ns) arg_int(a, GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, ms_of(k->max_age_grace_ns));
+  if (k->ping_after_ns) arg_int(a, GRPC_ARG_KEEPALIVE_TIME_MS, ms_of(k->ping_after_ns));
+  if (k->ping_timeout_ns) arg_int(a, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, ms_of(k->ping_timeout_ns));
+  if (k->ping_min_ns) arg_int(a, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, ms_of(k->ping_min_ns));
+  arg_int(a, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, k->flags & WEIR_HTTP_PING_IDLE ? 1 : 0);
+}
+
 static void server_args(struct args *a, const struct weir_grpc_server_config *c, grpc_resource_quota *quota) {
   arg_int(a, GRPC_ARG_ALLOW_REUSEPORT, 0); /* on by default: two servers would share a port silently */
   arg_int(a, GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0); /* it would inflate a bomb to the end before it looks at its size */
@@ -82,6 +94,7 @@ static void server_args(struct args *a, const struct weir_grpc_server_config *c,
   arg_int(a, GRPC_ARG_MAX_METADATA_SIZE, MAX_METADATA);
   arg_int(a, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE | 1 << GRPC_COMPRESS_GZIP);
   arg_int(a, GRPC_ARG_ENABLE_CHANNELZ, 0);
+  keepalive_args(a, c);
   arg_quota(a, quota);
 }
 

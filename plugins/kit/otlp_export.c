@@ -8,12 +8,22 @@
 #include <weir/otlp.h>
 
 #define MAX_HEADERS 64
+#define PING_MIN_NS INT64_C(10000000000) /* as grpc-go's KeepaliveMinPingTime */
 
 /* --- configuration --------------------------------------------------------------------------------------------------- */
 
+static const struct weir_field keepalive_fields[] = {
+  { "time", WEIR_T_DURATION, 0, offsetof(struct otlp_keepalive_config, time), "10s", "0", NULL, NULL, NULL,
+    "How long it may be silent; under 10s is 10s. Servers refuse pings that come too often: by default those of less than 5 minutes.", NULL, 0 },
+  { "timeout", WEIR_T_DURATION, 0, offsetof(struct otlp_keepalive_config, timeout), "10s", "1ms", NULL, NULL, NULL, "How long the answer may take before the connection is left.", NULL, 0 },
+  { "permit_without_stream", WEIR_T_BOOL, 0, offsetof(struct otlp_keepalive_config, permit_without_stream), "false", NULL, NULL, NULL, NULL,
+    "Ping without a request, too.", NULL, 0 },
+  WEIR_FIELD_END,
+};
+
 const struct weir_field otlp_export_fields[] = {
   { "endpoint", WEIR_T_STRING, WEIR_REQUIRED | WEIR_NONEMPTY, offsetof(struct otlp_export_config, endpoint), NULL, NULL, NULL, NULL, NULL,
-    "The back end's gRPC address: host:port or https://host:port, with TLS unless `tls` says `insecure: true`; http://host:port is plaintext.", NULL, 0 },
+    "The back end's gRPC address: host:port or https://host:port, with TLS unless `tls` says `insecure: true`; http://host:port is plaintext; unix:///path, or dns://server[:port]/host:port to ask a DNS server of its own.", NULL, 0 },
   { "compression", WEIR_T_ENUM, 0, offsetof(struct otlp_export_config, compression), "gzip", NULL, NULL, "gzip|none|zstd|snappy", NULL,
     "gzip or zstd (level 1: higher levels cost more than the rest of the pipeline), snappy (framed, as gRPC peers have it) or none.", NULL, 0 },
   { "headers", WEIR_T_MAP, WEIR_SECRET, offsetof(struct otlp_export_config, headers), NULL, NULL, NULL, NULL, NULL, "Metadata sent with each request.", NULL, 0 },
@@ -26,9 +36,11 @@ const struct weir_field otlp_export_fields[] = {
   { "engine", WEIR_T_ENUM, 0, offsetof(struct otlp_export_config, engine), "native", NULL, NULL, "native|core", NULL,
     "What speaks gRPC: native is weir's own; core is gRPC C-core (Debian's libgrpc29), loaded when it is asked for: it costs more, and takes gRPC's own names "
     "(dns:///host:port, xds:///name) as endpoint. A key of weir's own; docs/design/grpc.md tells when to choose it.", NULL, 0 },
-  { "balancer_name", WEIR_T_STRING, 0, offsetof(struct otlp_export_config, balancer_name), "round_robin", NULL, NULL, NULL, NULL,
-    "With engine core: round_robin or pick_first, over the addresses that the endpoint's name has. With native without effect in this version: one connection "
-    "per lane.", NULL, 0 },
+  { "balancer_name", WEIR_T_ENUM, 0, offsetof(struct otlp_export_config, balancer_name), "round_robin", NULL, NULL, "round_robin|pick_first", NULL,
+    "round_robin keeps a connection to each address of the endpoint's name and sends in turn; pick_first uses the first address that answers. The name is resolved anew when a connection "
+    "ends or its TTL is over, at most every 30 s; an address that it has not got any more gets no further requests.", NULL, 0 },
+  { "keepalive", WEIR_T_OPT_GROUP, 0, offsetof(struct otlp_export_config, keepalive), NULL, NULL, NULL, NULL, NULL,
+    "Pings a back end that is silent while requests are under way; absent = off, as in the Collector's otlp exporter.", keepalive_fields, sizeof(struct otlp_keepalive_config) },
   { "wait_for_ready", WEIR_T_BOOL, 0, offsetof(struct otlp_export_config, wait_for_ready), "false", NULL, NULL, NULL, NULL,
     "Accepted for the Collector's files and without effect: a call waits for its connection until its time-out.", NULL, 0 },
   { "read_buffer_size", WEIR_T_BYTES, 0, offsetof(struct otlp_export_config, read_buffer_size), "32KiB", NULL, NULL, NULL, NULL,
@@ -56,7 +68,7 @@ int otlp_security(const char *endpoint, const char *field, const struct tls_sett
     weir_hint(err, "write https://, or remove `tls`");
     return WEIR_E_CONFIG;
   }
-  if (!strstr(endpoint, "://")) return 0;
+  if (!strstr(endpoint, "://") || !strncmp(endpoint, "unix://", 7) || !strncmp(endpoint, "dns://", 6)) return 0;
   weir_fail_field(err, field, "`%s` has a scheme that this version does not know", endpoint);
   weir_hint(err, "write host:port, https://host:port or http://host:port");
   return WEIR_E_CONFIG;
@@ -242,7 +254,14 @@ static int open_client(struct exporter *e, const char *endpoint, int use_tls, st
   size_t n = own_metadata(e);
   struct weir_grpc_client_config cfg = { .size = sizeof cfg, .endpoint = endpoint, .authority = e->cfg->authority,
     .compression = compressions[e->cfg->compression], .user_agent = e->cfg->user_agent, .metadata = e->metadata, .n_metadata = n,
-    .engine = e->cfg->engine ? "core" : "native", .balancer_name = e->cfg->balancer_name };
+    .engine = e->cfg->engine ? "core" : "native", .balancer_name = e->cfg->balancer_name == 0 ? "round_robin" : "pick_first",
+    .flags = e->cfg->balancer_name == 0 ? WEIR_HTTP_ROUND_ROBIN : 0 };
+  const struct otlp_keepalive_config *k = e->cfg->keepalive;
+  if (k) {
+    cfg.ping_after_ns = k->time < PING_MIN_NS ? PING_MIN_NS : k->time;
+    cfg.ping_timeout_ns = k->timeout;
+    if (k->permit_without_stream) cfg.flags |= WEIR_HTTP_PING_IDLE;
+  }
   struct weir_tls_config tls;
   char name[256];
   int r = use_tls ? fill_tls(e, &cfg, &tls, name, sizeof name, err) : 0;

@@ -12,8 +12,15 @@
 #include "plugins/kit/auth.h"
 #include "plugins/kit/tls_config.h"
 
+struct otlp_keepalive_config {
+  int64_t time, timeout;
+  int32_t permit_without_stream;
+};
+
 struct otlp_export_config {
-  const char *endpoint, *authority, *balancer_name, *user_agent;
+  const char *endpoint, *authority, *user_agent;
+  int32_t balancer_name; /* 0 = round_robin */
+  const struct otlp_keepalive_config *keepalive;
   int32_t compression; /* of the field's choices */
   int32_t engine;      /* 0 native, 1 core */
   struct weir_map headers;

@@ -29,6 +29,21 @@ static void on_traces(void *self, struct weir_grpc_exchange *ex, const struct we
 static void on_metrics(void *self, struct weir_grpc_exchange *ex, const struct weir_grpc_request *req) { on_export(self, WEIR_METRICS, ex, req); }
 static void on_logs(void *self, struct weir_grpc_exchange *ex, const struct weir_grpc_request *req) { on_export(self, WEIR_LOGS, ex, req); }
 
+#define NS_PER_S INT64_C(1000000000)
+
+/* grpc-go's defaults (keepalive.ServerParameters, EnforcementPolicy), which also hold where the key is not written. */
+static struct weir_http_keepalive keepalive_of(const struct keepalive_config *k) {
+  struct weir_http_keepalive ka = { .size = sizeof ka, .ping_after_ns = 7200 * NS_PER_S, .ping_timeout_ns = 20 * NS_PER_S, .ping_min_ns = 300 * NS_PER_S };
+  if (!k) return ka;
+  ka.max_age_ns = k->server_parameters.max_connection_age;
+  ka.max_age_grace_ns = k->server_parameters.max_connection_age_grace;
+  if (k->server_parameters.time) ka.ping_after_ns = k->server_parameters.time < NS_PER_S ? NS_PER_S : k->server_parameters.time;
+  if (k->server_parameters.timeout) ka.ping_timeout_ns = k->server_parameters.timeout;
+  if (k->enforcement_policy.min_time) ka.ping_min_ns = k->enforcement_policy.min_time;
+  if (k->enforcement_policy.permit_without_stream) ka.flags |= WEIR_HTTP_PING_IDLE;
+  return ka;
+}
+
 int otlp_grpc_start(struct otlp *r, struct weir_error *err) {
   static const struct {
     uint32_t signal;
@@ -38,6 +53,8 @@ int otlp_grpc_start(struct otlp *r, struct weir_error *err) {
     { WEIR_LOGS, { "/opentelemetry.proto.collector.logs.v1.LogsService/Export", on_logs } } };
   const struct grpc_config *g = r->cfg->protocols.grpc;
   struct weir_grpc_method methods[3];
+  struct weir_http_keepalive keepalive = keepalive_of(g->keepalive);
+  char address[ADDRESS_CAP];
   size_t n = 0;
   for (size_t i = 0; i < 3; i++)
     if (r->host->stage_signal(r->stage) & all[i].signal) methods[n++] = all[i].method;
@@ -45,13 +62,15 @@ int otlp_grpc_start(struct otlp *r, struct weir_error *err) {
     .size = sizeof cfg,
     .max_concurrent_streams = (uint32_t)g->max_concurrent_streams,
     .owner = r->host->stage_id(r->stage),
-    .endpoint = g->endpoint,
+    .endpoint = otlp_address(g->transport, g->endpoint, address, sizeof address),
     .max_message_bytes = (g->max_recv_msg_size_mib ? g->max_recv_msg_size_mib : 4) << 20,
     .methods = methods,
     .n_methods = n,
     .self = r,
     .on_metadata = g->auth ? on_metadata : NULL,
     .engine = g->engine ? "core" : "native",
+    .keepalive = &keepalive,
+    .idle_timeout_ns = g->keepalive ? g->keepalive->server_parameters.max_connection_idle : 0,
   };
   struct weir_tls_config tls;
   int code = 0;

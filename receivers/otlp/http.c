@@ -171,10 +171,13 @@ static void on_request(void *self, struct weir_http_exchange *ex, const struct w
 
 int otlp_http_start(struct otlp *r, struct weir_error *err) {
   const struct http_config *h = r->cfg->protocols.http;
+  struct weir_http_keepalive keepalive = { .size = sizeof keepalive, .max_age_ns = h->max_connection_age };
+  char address[ADDRESS_CAP];
   struct weir_http_server_config cfg = {
     .size = sizeof cfg,
+    .flags = h->keep_alives_enabled ? 0 : WEIR_HTTP_NO_KEEP_ALIVE,
     .owner = r->host->stage_id(r->stage),
-    .endpoint = h->endpoint,
+    .endpoint = otlp_address(h->transport, h->endpoint, address, sizeof address),
     .max_body_bytes = h->max_request_body_size,
     .read_header_timeout_ns = h->read_header_timeout,
     .read_timeout_ns = h->read_timeout,
@@ -183,6 +186,7 @@ int otlp_http_start(struct otlp *r, struct weir_error *err) {
     .on_headers = on_headers,
     .on_request = on_request,
     .self = r,
+    .keepalive = &keepalive,
   };
   struct weir_tls_config tls;
   int code = 0;

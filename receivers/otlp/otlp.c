@@ -23,19 +23,20 @@ void otlp_sweep(void *arg); /* pending.c */
   { #member, WEIR_T_DURATION, 0, offsetof(struct keepalive_config, server_parameters.member), default_value, "0", NULL, NULL, NULL, text, NULL, 0 }
 
 static const struct weir_field server_parameters[] = {
-  KA(max_connection_idle, "0", "Closes a connection without requests after this time; 0 = never."),
-  KA(max_connection_age, "0", "Asks a connection to end after this time; 0 = never."),
+  KA(max_connection_idle, "0", "Ends a connection that had no request for this time; 0 = never."),
+  KA(max_connection_age, "0",
+    "Ends a connection of this age, give or take 10 %, so that clients behind a load balancer spread anew: GOAWAY, and its requests are served to their end; 0 = never."),
   KA(max_connection_age_grace, "0", "How long its requests may still run then; 0 = without limit."),
-  KA(time, "2h", "Pings a silent peer after this time."),
-  KA(timeout, "20s", "Closes the connection when the ping is not answered in this time."),
+  KA(time, "2h", "Pings a client from which nothing came for this time. 0 = 2h; under 1s is 1s."),
+  KA(timeout, "20s", "Closes the connection when nothing comes for so much longer; 0 = 20s."),
   WEIR_FIELD_END,
 };
 
 static const struct weir_field enforcement_policy[] = {
   { "min_time", WEIR_T_DURATION, 0, offsetof(struct keepalive_config, enforcement_policy.min_time), "5m", "0", NULL, NULL, NULL,
-    "The shortest time between a client's pings.", NULL, 0 },
+    "The shortest time between a client's pings; 0 = 5m. The third one that comes too early ends its connection (GOAWAY, too_many_pings). Pings after an answer are always allowed.", NULL, 0 },
   { "permit_without_stream", WEIR_T_BOOL, 0, offsetof(struct keepalive_config, enforcement_policy.permit_without_stream), "false", NULL, NULL, NULL, NULL,
-    "Whether a client may ping without a request.", NULL, 0 },
+    "Whether min_time holds for a client without a request, too; else the shortest time is 2 h then.", NULL, 0 },
   WEIR_FIELD_END,
 };
 
@@ -55,11 +56,14 @@ static const struct weir_field keepalive_fields[] = {
   { "include_metadata", WEIR_T_BOOL, 0, offsetof(struct s, include_metadata), "false", NULL, NULL, NULL, NULL,                             \
     "Keeps the request's headers with the data, for `metadata_keys` of batch and `from_context` of headers_setter.", NULL, 0 }
 
+#define TRANSPORT_FIELD(s)                                                                                                                \
+  { "transport", WEIR_T_ENUM, 0, offsetof(struct s, transport), "tcp", NULL, NULL, "tcp|unix", NULL,                                       \
+    "The kind of address; with unix, endpoint is the socket's path, such as /run/weir/otlp.sock.", NULL, 0 }
+
 static const struct weir_field grpc_fields[] = {
   { "endpoint", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct grpc_config, endpoint), "127.0.0.1:4317", NULL, NULL, NULL, NULL,
     "The address to listen on: host:port, :port for all addresses, or unix:///path.", NULL, 0 },
-  { "transport", WEIR_T_ENUM, 0, offsetof(struct grpc_config, transport), "tcp", NULL, NULL, "tcp|unix", NULL,
-    "The kind of address; with unix, endpoint is the socket's path.", NULL, 0 },
+  TRANSPORT_FIELD(grpc_config),
   { "max_recv_msg_size_mib", WEIR_T_UINT, 0, offsetof(struct grpc_config, max_recv_msg_size_mib), "4", "0", "2047", NULL, "MiB",
     "The largest message, before and after decompression; larger ones are answered RESOURCE_EXHAUSTED. 0 = 4.", NULL, 0 },
   { "max_concurrent_streams", WEIR_T_UINT, 0, offsetof(struct grpc_config, max_concurrent_streams), "100", "1", "65535", NULL, "requests",
@@ -73,7 +77,7 @@ static const struct weir_field grpc_fields[] = {
     "for what only gRPC's own library does. A key of weir's own; docs/design/grpc.md tells when to choose it.", NULL, 0 },
   METADATA_FIELD(grpc_config),
   { "keepalive", WEIR_T_OPT_GROUP, 0, offsetof(struct grpc_config, keepalive), NULL, NULL, NULL, NULL, NULL,
-    "Connection ageing and pings are not in this version yet: setting it is an error.", keepalive_fields, sizeof(struct keepalive_config) },
+    "Ageing of connections and pings. Without it the defaults below hold.", keepalive_fields, sizeof(struct keepalive_config) },
   TLS_FIELD(grpc_config),
   AUTH_FIELD(grpc_config),
   WEIR_FIELD_END,
@@ -95,6 +99,7 @@ static const struct weir_field cors_fields[] = {
 static const struct weir_field http_fields[] = {
   { "endpoint", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct http_config, endpoint), "127.0.0.1:4318", NULL, NULL, NULL, NULL,
     "The address to listen on: host:port, :port for all addresses, or unix:///path.", NULL, 0 },
+  TRANSPORT_FIELD(http_config),
   { "traces_url_path", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct http_config, traces_url_path), "/v1/traces", NULL, NULL, NULL, NULL, "Where traces are posted.", NULL, 0 },
   { "metrics_url_path", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct http_config, metrics_url_path), "/v1/metrics", NULL, NULL, NULL, NULL, "Where metrics are posted.", NULL, 0 },
   { "logs_url_path", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct http_config, logs_url_path), "/v1/logs", NULL, NULL, NULL, NULL, "Where logs are posted.", NULL, 0 },
@@ -111,6 +116,11 @@ static const struct weir_field http_fields[] = {
     "How long an answer may make no progress before the connection is closed.", NULL, 0 },
   { "idle_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, idle_timeout), "1m", "0", NULL, NULL, NULL,
     "Closes a connection without requests after this time; 0 = never.", NULL, 0 },
+  { "keep_alives_enabled", WEIR_T_BOOL, 0, offsetof(struct http_config, keep_alives_enabled), "true", NULL, NULL, NULL, NULL,
+    "false: every answer ends its connection.", NULL, 0 },
+  { "max_connection_age", WEIR_T_DURATION, 0, offsetof(struct http_config, max_connection_age), "0", "0", NULL, NULL, NULL,
+    "Ends a connection of this age, give or take 10 %, so that clients behind a load balancer spread anew; 0 = never. HTTP/1.1: the next answer says `connection: close`; "
+    "HTTP/2: GOAWAY, and its requests are served to their end. A key of weir's own.", NULL, 0 },
   METADATA_FIELD(http_config),
   { "cors", WEIR_T_OPT_GROUP, 0, offsetof(struct http_config, cors), NULL, NULL, NULL, NULL, NULL,
     "Requests from browsers are not in this version yet: setting it is an error.", cors_fields, sizeof(struct cors_config) },
@@ -156,6 +166,22 @@ static int check_algorithms(const struct http_config *h, struct weir_error *err)
   return 0;
 }
 
+static int check_address(const char *protocol, int32_t transport, const char *endpoint, struct weir_error *err) {
+  char field[64];
+  const char *path = strncmp(endpoint, "unix://", 7) == 0 ? endpoint + 7 : endpoint;
+  if (transport != ADDRESS_UNIX || *path == '/') return 0;
+  snprintf(field, sizeof field, "protocols.%s.endpoint", protocol);
+  weir_fail_field(err, field, "`%s` is no path of a socket, which transport: unix asks for", endpoint);
+  weir_hint(err, *path == '@' ? "abstract sockets are not supported: write a path, such as /run/weir/otlp.sock" : "write an absolute path, such as /run/weir/otlp.sock");
+  return WEIR_E_CONFIG;
+}
+
+const char *otlp_address(int32_t transport, const char *endpoint, char *buf, size_t cap) {
+  if (transport != ADDRESS_UNIX || *endpoint != '/') return endpoint;
+  snprintf(buf, cap, "unix://%s", endpoint);
+  return buf;
+}
+
 static int check(const struct otlp_config *cfg, struct weir_error *err) {
   const struct grpc_config *g = cfg->protocols.grpc;
   const struct http_config *h = cfg->protocols.http;
@@ -166,13 +192,12 @@ static int check(const struct otlp_config *cfg, struct weir_error *err) {
     return WEIR_E_CONFIG;
   }
   if (g) {
-    if ((r = refuse_later("grpc", "keepalive", g->keepalive != NULL, "keepalive", err))) return r;
-    if (g->transport == 1 && strncmp(g->endpoint, "unix://", 7) != 0)
-      return weir_fail_field(err, "protocols.grpc.endpoint", "with transport: unix the endpoint is written unix:///path");
+    if ((r = check_address("grpc", g->transport, g->endpoint, err))) return r;
   }
   if (h) {
     if ((r = check_algorithms(h, err))) return r;
     if ((r = refuse_later("http", "cors", h->cors != NULL, "CORS", err))) return r;
+    if ((r = check_address("http", h->transport, h->endpoint, err))) return r;
   }
   return 0;
 }

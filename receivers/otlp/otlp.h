@@ -12,6 +12,9 @@
 #include "plugins/kit/auth.h"
 #include "plugins/kit/tls_config.h"
 
+#define ADDRESS_CAP 256 /* unix sockets have at most 107 bytes */
+#define ADDRESS_UNIX 1
+
 #define TRANSPORT_GRPC 0
 #define TRANSPORT_HTTP 1
 
@@ -36,6 +39,8 @@ struct grpc_config {
 };
 
 struct http_config {
+  int32_t transport, keep_alives_enabled;
+  int64_t max_connection_age;
   const char *endpoint, *traces_url_path, *metrics_url_path, *logs_url_path;
   struct weir_strings compression_algorithms;
   uint64_t max_request_body_size;
@@ -99,6 +104,9 @@ void otlp_refuse(struct otlp *, struct pending *, struct weir_body *body, uint32
 /* Asks authentication about the whole request and keeps what its context needs in p. 0: go on; else it was answered, p is gone and body was taken. */
 int otlp_admit(struct otlp *, struct pending *, struct weir_body *body, const struct weir_http_header *headers, size_t n, struct weir_str authority,
   struct weir_str peer);
+
+/* The address in the listener's spelling: with transport: unix the Collector's files have the bare path. Into buf, when it has to be written anew. */
+const char *otlp_address(int32_t transport, const char *endpoint, char *buf, size_t cap);
 
 /* --- http.c --- */
 int otlp_http_start(struct otlp *, struct weir_error *);

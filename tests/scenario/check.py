@@ -6,6 +6,7 @@ import time
 
 import items
 import otlp_json
+import sink as sink_module
 from weir_process import Failure, metric_sum
 
 OPERATORS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "!=": operator.ne}
@@ -54,8 +55,14 @@ def expect_sinks(scenario, wanted):
     return None
 
 
-def expect_sink(scenario, wanted, sink=None):
-    store = (sink or scenario.sink("")).store
+def expect_sinks_together(scenario, wanted):
+    """of: names of sinks; the rest as for one."""
+    store = sink_module.together(scenario.sink(name).store for name in wanted["of"])
+    return expect_sink(scenario, {k: v for k, v in wanted.items() if k != "of"}, store=store)
+
+
+def expect_sink(scenario, wanted, sink=None, store=None):
+    store = store or (sink or scenario.sink("")).store
     counts = store.counts()
     transport = wanted.get("transport")
     for key, value in wanted.items():
@@ -231,7 +238,8 @@ def expect_running(scenario, wanted):
 
 
 CHECKS = {
-    "sink": expect_sink, "sinks": expect_sinks, "metrics": expect_metrics, "stderr": expect_stderr, "stdout": expect_stdout,
+    "sink": expect_sink, "sinks": expect_sinks, "sinks_together": expect_sinks_together,
+    "metrics": expect_metrics, "stderr": expect_stderr, "stdout": expect_stdout,
     "output": expect_output, "quiet": expect_quiet, "memory": expect_memory, "mapped": expect_mapped, "answers": expect_answers,
     "made": expect_made, "running": expect_running, "ended": expect_ended, "lines": expect_lines, "file": expect_file,
 }

@@ -3,6 +3,7 @@
 A file holds `title`, the configuration of one weir (`weir: |`) or of several (`weir: {a: |, b: |}`), and `steps`. {{port.NAME}} is a free
 port, {{sink.grpc}} and {{sink.http}} the back end's addresses ({{sink.NAME.grpc}} of a further one), {{dir}} a folder of its own,
 {{certs}} one with certificates (tests/tools/certs.sh). `sink_tls: {cert, key, client_ca}` lets the back end speak TLS.
+`names: {NAME: [SINK, ...]}` puts further back ends behind one DNS name, {{name.NAME.grpc}}, on the same port of 127.0.0.2 and so on.
 Unless `finish: no`, every scenario ends with the counting laws on each weir that runs, SIGTERM, exit 0 and no sanitizer report.
 """
 import os
@@ -22,6 +23,7 @@ import yaml
 import check
 import drive
 import h2spec
+import names
 import peers
 import sink as sink_module
 from weir_process import Failure, Weir, slow_factor
@@ -59,7 +61,21 @@ class Scenario:
         self.ledger, self.made, self.compare, self.programs = drive.Ledger(), None, check.compare, {}
         with open(path, encoding="utf-8") as f:
             self.spec = yaml.safe_load(self.fill(f.read()))
-        self.open_sinks = {}
+        self.open_sinks, self.names, self.hosts = {}, None, {}
+        self.open_names(self.spec.get("names", {}))
+
+    def open_names(self, behind):
+        """Back ends behind a name: one port, an address each."""
+        if not behind:
+            return
+        self.names = names.Names(self.port("dns"))
+        for name, sinks in behind.items():
+            for number, sink in enumerate(sinks, 2):
+                self.hosts[sink] = f"127.0.0.{number}"
+                ports = (self.port(f"name.{name}.grpc"), self.port(f"name.{name}.http"))
+                self.open_sinks[sink] = sink_module.Sink(*ports, up=False, host=self.hosts[sink])
+                self.sinks[sink] = True
+        self.step_names(behind)
 
     # --- what placeholders name
     def port(self, name):
@@ -79,6 +95,8 @@ class Scenario:
                 self.sinks[name] = True
                 port = self.port(f"sink.{name}.{path[-1]}")
                 return f"127.0.0.1:{port}" if path[-1] == "grpc" else f"{scheme}://127.0.0.1:{port}"
+            if kind == "name":
+                return f"dns://127.0.0.1:{self.port('dns')}/{path[0]}.test:{self.port('name.' + '.'.join(path))}"
             if kind == "dir":
                 return self.folder
             if kind == "certs":
@@ -147,6 +165,11 @@ class Scenario:
 
     def step_kill(self, spec):
         self.weir((spec or {}).get("weir")).kill()
+
+    def step_names(self, spec):
+        """{NAME: [SINK, ...]}: what the name stands for from now on."""
+        for name, sinks in spec.items():
+            self.names.answers[f"{name}.test"] = [self.hosts[s] for s in sinks]
 
     def step_sink(self, spec):
         """{up|down: true} or a fault; `name` of a further sink."""
@@ -266,6 +289,8 @@ class Scenario:
         for s in self.open_sinks.values():
             if s.servers:
                 s.down()
+        if self.names:
+            self.names.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

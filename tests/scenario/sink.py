@@ -102,6 +102,13 @@ class Store:
         return out
 
 
+def together(stores):
+    """What came in at several, as one."""
+    all_of_them = Store()
+    all_of_them.attempts = sorted((a for s in stores for a in list(s.attempts)), key=lambda a: a.at)
+    return all_of_them
+
+
 def success(signal, fault):
     response = items.RESPONSE[signal]()
     if fault["mode"] == "partial":
@@ -131,11 +138,11 @@ def credentials(tls):
 
 
 class GrpcSink(grpc.GenericRpcHandler):
-    def __init__(self, store, port, tls=None):
+    def __init__(self, store, port, host, tls=None):
         self.store = store
         self.server = grpc.server(futures.ThreadPoolExecutor(64), handlers=[self], options=[("grpc.so_reuseport", 0),
                                   ("grpc.max_receive_message_length", 64 << 20)])
-        address = f"127.0.0.1:{port}"
+        address = f"{host}:{port}"
         self.port = self.server.add_secure_port(address, credentials(tls)) if tls else self.server.add_insecure_port(address)
         if self.port == 0:
             raise OSError(f"sink: port {port} is taken")
@@ -225,9 +232,9 @@ class HttpSink(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, store, port, tls=None):
+    def __init__(self, store, port, host, tls=None):
         self.store = store
-        super().__init__(("127.0.0.1", port), HttpHandler)
+        super().__init__((host, port), HttpHandler)
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls["cert"], tls["key"])
@@ -259,9 +266,9 @@ class HttpSink(http.server.ThreadingHTTPServer):
 class Sink:
     """Both servers on one store; may be down and up again on the same ports."""
 
-    def __init__(self, grpc_port=0, http_port=0, up=True, fault=None, tls=None):
+    def __init__(self, grpc_port=0, http_port=0, up=True, fault=None, host="127.0.0.1", tls=None):
         self.tls = tls
-        self.store, self.grpc_port, self.http_port, self.servers = Store(), grpc_port, http_port, []
+        self.store, self.grpc_port, self.http_port, self.servers, self.host = Store(), grpc_port, http_port, [], host
         if fault:
             self.store.set_fault(fault)
         if up:
@@ -269,7 +276,7 @@ class Sink:
 
     def up(self):
         self.store.closing.clear()
-        self.servers = [GrpcSink(self.store, self.grpc_port, self.tls), HttpSink(self.store, self.http_port, self.tls)]
+        self.servers = [GrpcSink(self.store, self.grpc_port, self.host, self.tls), HttpSink(self.store, self.http_port, self.host, self.tls)]
         self.grpc_port, self.http_port = (s.port for s in self.servers)
 
     def down(self):

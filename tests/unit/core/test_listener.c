@@ -94,9 +94,58 @@ static void a_path_that_is_taken_over_early_is_left_alone(void **state) {
   assert_int_not_equal(access(path, F_OK), 0);
 }
 
+static void refused(struct listeners *ls, const char *owner, const char *where, const char *text) {
+  struct weir_error err = { 0 };
+  struct listener_member *m = NULL;
+  assert_int_not_equal(listener_join(ls, &loop, owner, where, on_conn, NULL, &m, &err), 0);
+  if (!strstr(err.msg, text) && !strstr(err.hint, text)) print_error("%s; %s\n", err.msg, err.hint);
+  assert_true(strstr(err.msg, text) || strstr(err.hint, text));
+}
+
+/* What a killed process left is replaced. */
+static void a_stale_socket_is_replaced(void **state) {
+  struct sockaddr_un un = { .sun_family = AF_UNIX };
+  struct listeners *ls = listeners_new();
+  (void)state;
+  snprintf(un.sun_path, sizeof un.sun_path, "%s", path);
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof un), 0);
+  close(fd);
+  assert_false(can_connect());
+  struct listener_member *m = join(ls);
+  assert_true(can_connect());
+  leave(ls, m);
+}
+
+static void a_living_owner_is_named(void **state) {
+  struct listeners *first = listeners_new(), *second = listeners_new();
+  (void)state;
+  struct listener_member *m = join(first);
+  refused(second, "otlp", endpoint, "is in use by");
+  refused(second, "otlp", endpoint, "another component of this process"); /* as told by /proc */
+  assert_true(can_connect());
+  listeners_free(second);
+  leave(first, m);
+}
+
+static void what_is_no_socket_stays(void **state) {
+  struct listeners *ls = listeners_new();
+  (void)state;
+  FILE *f = fopen(path, "w");
+  assert_non_null(f);
+  fclose(f);
+  refused(ls, "otlp", endpoint, "there is a file that is no socket");
+  assert_int_equal(access(path, F_OK), 0);
+  refused(ls, "otlp", "unix:///nowhere/weir/socket", "make the directory first");
+  refused(ls, "otlp", "unix://@weir", "abstract sockets are not supported");
+  refused(ls, "otlp", "unix://relative", "with an absolute path");
+  listeners_free(ls);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = { T(a_path_that_another_took_over_is_left_alone), T(a_path_that_is_taken_over_early_is_left_alone) };
+  const struct CMUnitTest tests[] = { T(a_path_that_another_took_over_is_left_alone), T(a_path_that_is_taken_over_early_is_left_alone),
+    T(a_stale_socket_is_replaced), T(a_living_owner_is_named), T(what_is_no_socket_stays) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
