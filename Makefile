@@ -89,7 +89,7 @@ $(foreach s,$(STAGE_NAMES),$(eval $(call stage_rule,$(word 1,$(subst _, ,$(s))),
 GRPC_CORE_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard plugins/grpc_core/*.c))
 ENGINES := $(if $(shell pkg-config --exists grpc 2>/dev/null && echo yes),$(BUILD)/engines/grpc_core.so)
 .PHONY: engines
-engines: $(ENGINES)
+engines: $(BUILD)/engines/tls.so $(ENGINES)
 
 $(BUILD)/obj/plugins/grpc_core/%.pic.o: plugins/grpc_core/%.c
 	@mkdir -p $(@D)

@@ -8,6 +8,7 @@
  *
  * Values of files are one immutable table, published to all lanes and made anew when a file changes (looked at every second, on the control thread).
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 
 #define LOOK_EVERY_NS 1000000000LL
 #define MAX_HEADERS 16u
-#define MAX_CHAIN 8
+#define MAX_OPENING 64
 
 enum { INSERT, UPDATE, UPSERT, DELETE };
 
@@ -74,6 +75,7 @@ struct setter {
   struct texts *newest; /* the control thread's own copy */
   struct kit_published texts;
   int has_files;
+  _Atomic int opening; /* handles that are being opened now, each by way of the next extension */
 };
 
 static const struct header_config *header_at(const struct setter *s, size_t i) { return (const struct header_config *)s->cfg->headers.v + i; }
@@ -233,16 +235,16 @@ static void signer_close(struct weir_auth_signer *g) {
 }
 
 static int signer_open(void *self, struct weir_stage *user, struct weir_auth_signer **ret, struct weir_error *err) {
-  static _Thread_local int depth; /* extensions that name one another in a circle */
   struct setter *s = self;
   struct kit_auth_config next = { .authenticator = s->cfg->additional_auth };
-  if (depth == MAX_CHAIN) return weir_fail(err, WEIR_E_CONFIG, "additional_auth of `%s`: more than %d extensions in a row", s->host->stage_id(s->stage), MAX_CHAIN);
   struct weir_auth_signer *g = calloc(1, sizeof *g);
   if (!g) return weir_fail(err, WEIR_E_NOMEM, "no memory");
   g->s = s;
-  depth++;
-  int code = next.authenticator ? kit_signer_open(&g->before, s->host, user, &next, err) : 0;
-  depth--;
+  int code = 0;
+  if (atomic_fetch_add(&s->opening, 1) >= MAX_OPENING) /* lanes may open at the same time, but not so many */
+    code = weir_fail(err, WEIR_E_CONFIG, "additional_auth of `%s` goes in a circle", s->host->stage_id(s->stage));
+  else if (next.authenticator) code = kit_signer_open(&g->before, s->host, user, &next, err);
+  atomic_fetch_sub(&s->opening, 1);
   if (code) {
     signer_close(g);
     return code;

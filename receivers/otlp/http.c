@@ -26,28 +26,25 @@ static uint32_t signal_of(const struct otlp *r, struct weir_str path) {
 }
 
 /* A refusal before the body, in plain text; the texts live as long as the program. */
-static uint32_t refuse(struct weir_http_reply *reply, uint32_t status, const char *text) {
+static uint32_t refuse(struct otlp *r, struct weir_http_reply *reply, uint32_t status, const char *text) {
   static const struct weir_http_header headers[] = { { { "content-type", 12, 0 }, { "text/plain", 10, 0 } }, { { "allow", 5, 0 }, { "POST", 4, 0 } } };
-  static _Thread_local struct weir_iov body;
-  body.p = text;
-  body.n = strlen(text);
+  r->early.body = (struct weir_iov){ text, strlen(text) };
   reply->headers = headers;
   reply->n_headers = status == 405 ? 2 : 1;
-  reply->body = &body;
+  reply->body = &r->early.body;
   reply->n_body = 1;
   return status;
 }
 
 /* A gRPC client on the HTTP port: told in gRPC's words, which is what its log shows. */
-static uint32_t refuse_grpc(const struct otlp *r, struct weir_http_reply *reply) {
+static uint32_t refuse_grpc(struct otlp *r, struct weir_http_reply *reply) {
   static const char elsewhere[] = "this port takes OTLP over HTTP (protocol http/protobuf or http/json)%s%s";
-  static _Thread_local char text[400];
-  static _Thread_local struct weir_http_header headers[3];
+  struct weir_http_header *headers = r->early.headers;
   const struct grpc_config *g = r->cfg->protocols.grpc;
-  snprintf(text, sizeof text, elsewhere, g ? "; gRPC is at " : "", g ? g->endpoint : "");
+  snprintf(r->early.text, sizeof r->early.text, elsewhere, g ? "; gRPC is at " : "", g ? g->endpoint : "");
   headers[0] = (struct weir_http_header){ weir_str_of("content-type"), weir_str_of("application/grpc") };
   headers[1] = (struct weir_http_header){ weir_str_of("grpc-status"), weir_str_of("12") };
-  headers[2] = (struct weir_http_header){ weir_str_of("grpc-message"), weir_str_of(text) };
+  headers[2] = (struct weir_http_header){ weir_str_of("grpc-message"), weir_str_of(r->early.text) };
   reply->headers = headers;
   reply->n_headers = 3;
   return 200;
@@ -55,9 +52,9 @@ static uint32_t refuse_grpc(const struct otlp *r, struct weir_http_reply *reply)
 
 /* 401 with the scheme to use, or 503 where the client may come again: before anything else is said, as the Collector does. */
 static uint32_t refuse_stranger(struct otlp *r, const struct weir_http_request *req, struct weir_http_reply *reply) {
-  static _Thread_local struct weir_http_header headers[2];
-  static _Thread_local struct weir_iov body;
-  static _Thread_local char text[2400], challenge[160];
+  struct weir_http_header *headers = r->early.headers;
+  struct weir_iov *body = &r->early.body;
+  char *text = r->early.text, *challenge = r->early.challenge;
   struct weir_auth_result result;
   uint32_t code = kit_gate_check(&r->gate[TRANSPORT_HTTP], req->headers, req->n_headers, req->peer, &result);
   if (code == WEIR_AUTH_OK) return 0;
@@ -66,18 +63,18 @@ static uint32_t refuse_stranger(struct otlp *r, const struct weir_http_request *
   int64_t retry_after_ns = code == WEIR_AUTH_BUSY ? 1000000000 : -1;
   const char *form;
   if (ct_is(type, form = "application/x-protobuf")) {
-    body.n = r->otlp->status_make(grpc_code, result.msg, retry_after_ns, text, sizeof text);
+    body->n = r->otlp->status_make(grpc_code, result.msg, retry_after_ns, text, sizeof r->early.text);
   } else if (ct_is(type, form = "application/json")) {
-    body.n = r->otlp->status_json_make(grpc_code, result.msg, retry_after_ns, text, sizeof text);
+    body->n = r->otlp->status_json_make(grpc_code, result.msg, retry_after_ns, text, sizeof r->early.text);
   } else {
     form = "text/plain; charset=utf-8";
-    body.n = (size_t)snprintf(text, sizeof text, "%.300s\n", result.msg);
+    body->n = (size_t)snprintf(text, sizeof r->early.text, "%.300s\n", result.msg);
   }
-  body.p = text;
+  body->p = text;
   headers[0] = (struct weir_http_header){ weir_str_of("content-type"), weir_str_of(form) };
-  snprintf(challenge, sizeof challenge, "%s", code == WEIR_AUTH_BUSY ? "1" : result.challenge ? result.challenge : "");
+  snprintf(challenge, sizeof r->early.challenge, "%s", code == WEIR_AUTH_BUSY ? "1" : result.challenge ? result.challenge : "");
   headers[1] = (struct weir_http_header){ weir_str_of(code == WEIR_AUTH_BUSY ? "retry-after" : "www-authenticate"), weir_str_of(challenge) };
-  *reply = (struct weir_http_reply){ .headers = headers, .n_headers = challenge[0] ? 2 : 1, .body = &body, .n_body = 1 };
+  *reply = (struct weir_http_reply){ .headers = headers, .n_headers = challenge[0] ? 2 : 1, .body = body, .n_body = 1 };
   return code == WEIR_AUTH_BUSY ? 503 : 401;
 }
 
@@ -87,10 +84,10 @@ static uint32_t on_headers(void *self, const struct weir_http_request *req, stru
   if (stranger) return stranger;
   struct weir_str type = weir_http_find(req->headers, req->n_headers, "content-type");
   if (ct_is(type, "application/grpc") || ct_is(type, "application/grpc+proto")) return refuse_grpc(r, reply);
-  if (!signal_of(r, req->path)) return refuse(reply, 404, "404 not found: OTLP is taken at /v1/traces, /v1/metrics and /v1/logs, for the signals that a pipeline uses\n");
-  if (!weir_str_eq(req->method, weir_str_of("POST"))) return refuse(reply, 405, "405 method not allowed, supported: [POST]");
+  if (!signal_of(r, req->path)) return refuse(r, reply, 404, "404 not found: OTLP is taken at /v1/traces, /v1/metrics and /v1/logs, for the signals that a pipeline uses\n");
+  if (!weir_str_eq(req->method, weir_str_of("POST"))) return refuse(r, reply, 405, "405 method not allowed, supported: [POST]");
   if (!ct_is(type, "application/json") && !ct_is(type, "application/x-protobuf"))
-    return refuse(reply, 415, "415 unsupported media type, supported: [application/json, application/x-protobuf]");
+    return refuse(r, reply, 415, "415 unsupported media type, supported: [application/json, application/x-protobuf]");
   return 0;
 }
 

@@ -78,6 +78,11 @@ struct otlp {
   int sweeping, draining; /* draining: servers that have not drained yet */
   struct pending *waiting, *spare;
   uint32_t n_spare;
+  struct { /* the answer to headers alone, until the next one */
+    struct weir_http_header headers[3];
+    struct weir_iov body;
+    char text[2400], challenge[160];
+  } early;
 };
 
 /* One request between its batch and its answer. */

@@ -29,5 +29,8 @@ check plugins '^(core|plugins)/' "$any"
 check pipelines '^(core|plugins|pipelines)/' "$any"
 for d in receivers processors exporters connectors extensions plugins/template; do check $d '^plugins/kit/' "$libc|$crypto"; done
 check plugins/kit '^plugins/kit/' "$libc"
-if [ -s "$bad" ]; then cat "$bad"; echo "layers: $(wc -l <"$bad") includes break the layers"; exit 1; fi
+# An instance belongs to one lane, so it needs no data of the thread; in what is loaded late that also breaks LeakSanitizer.
+grep -rnE "_Thread_local|__thread" --include="*.[ch]" receivers processors exporters connectors extensions plugins/kit plugins/template |
+  sed "s/$/ (stages have no thread-local data)/" >>"$bad"
+if [ -s "$bad" ]; then cat "$bad"; echo "layers: $(wc -l <"$bad") lines break the layers"; exit 1; fi
 echo "layers: ok"
