@@ -13,6 +13,7 @@
 #include "core/nearest.h"
 #include "pipelines/command.h"
 #include "pipelines/config.h"
+#include "pipelines/control.h"
 #include "pipelines/run.h"
 #include "plugins/manual.h"
 
@@ -55,15 +56,27 @@ static void show(const struct diags *ds) {
   free(text);
 }
 
+struct sources {
+  const struct command *command;
+  struct registry *registry;
+};
+
+static struct config *load(void *arg, struct diags *ds) {
+  const struct sources *s = arg;
+  return config_load(s->registry, ds, s->command->configs, s->command->n_configs, s->command->sets, s->command->n_sets);
+}
+
 static int run_command(const struct command *c, struct registry *registry) {
+  struct sources sources = { c, registry };
   struct diags ds;
   struct run *run = NULL;
   int code = EXIT_CONFIG;
   diags_init(&ds);
-  struct config *config = config_load(registry, &ds, c->configs, c->n_configs, c->sets, c->n_sets);
+  struct config *config = load(&sources, &ds);
   if (config) code = c->verb == COMMAND_RUN ? set_up_log(&config->telemetry) : EXIT_OK;
   if (code == EXIT_OK) run = run_open(config, &ds, &code);
   show(&ds);
+  if (run) run_set_sources(run, &(struct run_sources){ load, &sources, registry });
   if (run && c->verb == COMMAND_RUN) code = run_until_stopped(run);
   if (run_close(run)) {
     fflush(NULL);
@@ -132,6 +145,8 @@ int main(int argc, char **argv) {
       code = components_command(registry);
     else if (command.verb == COMMAND_DOC)
       code = doc_command(command.stage, registry);
+    else if (command.verb == COMMAND_RELOAD)
+      code = control_ask(command.socket, "reload");
     else
       code = run_command(&command, registry);
     registry_free(registry);

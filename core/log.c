@@ -26,6 +26,7 @@ struct repeat {
 };
 
 static struct log_config config = { WEIR_LOG_INFO, 0, 2, 0 };
+static _Atomic int least = WEIR_LOG_INFO; /* config.level, read without the lock */
 static struct repeat repeats[REPEAT_SLOTS];
 static uint64_t unwritten; /* lines that nobody took */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -35,9 +36,12 @@ void log_setup(const struct log_config *c) {
   pthread_mutex_lock(&lock);
   config = *c;
   pthread_mutex_unlock(&lock);
+  log_set_level(c->level);
 }
 
-int log_enabled(int level) { return level >= config.level; }
+void log_set_level(int level) { least = level; }
+
+int log_enabled(int level) { return level >= least; }
 
 /* Control characters never reach a terminal or forge a line. */
 static size_t put_escaped(char *out, size_t cap, const char *s, int json) {

@@ -19,6 +19,7 @@ struct log_config {
 };
 
 void log_setup(const struct log_config *);
+void log_set_level(int level);
 /* Whether lines of this level are written. */
 int log_enabled(int level);
 void log_write(int level, const char *logger, const char *fmt, ...) WEIR_PRINTF(3, 4);

@@ -14,6 +14,7 @@ struct verb {
 static const struct verb verbs[] = {
   { "run", COMMAND_RUN, 1 },
   { "validate", COMMAND_VALIDATE, 1 },
+  { "reload", COMMAND_RELOAD, 0 },
   { "components", COMMAND_COMPONENTS, 0 },
   { "doc", COMMAND_DOC, 0 },
   { "version", COMMAND_VERSION, 0 },
@@ -26,6 +27,7 @@ void command_help(FILE *out) {
         "\n"
         "  weir run --config FILE       receive, process and export until SIGTERM; also: weir --config FILE\n"
         "  weir validate --config FILE  check a configuration and say everything that is wrong with it\n"
+        "  weir reload [--socket PATH]  let a running weir read its configuration again, and say what came of it\n"
         "  weir components              list the stages that are there\n"
         "  weir doc STAGE               the manual page of a stage: otlp, exporter/otlp\n"
         "  weir version\n"
@@ -33,6 +35,7 @@ void command_help(FILE *out) {
         "\n"
         "  --config FILE   a path, file:PATH, env:NAME or yaml:TEXT; several are merged, the later wins\n"
         "  --set a.b=c     sets one value after all files\n"
+        "  --socket PATH   the running weir's service.control.socket; default: weir.sock in $XDG_RUNTIME_DIR\n"
         "\n"
         "Exit codes: 0 ok, 1 failure, 2 wrong usage, 78 bad configuration.\n",
     out);
@@ -60,7 +63,7 @@ static int unknown_verb(FILE *out, const char *name) {
   for (size_t i = 0; i < N_VERBS; i++) nearest_offer(&near, verbs[i].name);
   usage(out, "unknown command", name);
   if (near.best) fprintf(out, "  did you mean `weir %s`?\n", near.best);
-  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, components, doc, version, help");
+  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, reload, components, doc, version, help");
 }
 
 static int unknown_option(FILE *out, const char *arg) {
@@ -70,6 +73,7 @@ static int unknown_option(FILE *out, const char *arg) {
   nearest_init(&near, name);
   nearest_offer(&near, "--config");
   nearest_offer(&near, "--set");
+  nearest_offer(&near, "--socket");
   nearest_offer(&near, "--help");
   nearest_offer(&near, "--version");
   usage(out, "unknown option", name);
@@ -100,6 +104,8 @@ static int take_option(struct command *c, int argc, char **argv, int *i, FILE *o
   const char *value;
   int r = option("--config", argc, argv, i, &value, out);
   if (r > 0) c->configs[c->n_configs++] = value;
+  if (r) return r > 0 ? 0 : -1;
+  r = option("--socket", argc, argv, i, &c->socket, out);
   if (r) return r > 0 ? 0 : -1;
   r = option("--set", argc, argv, i, &value, out);
   if (r < 0) return -1;
@@ -138,6 +144,10 @@ static int check(const struct command *c, FILE *out) {
   if (!v->takes_config && (c->n_configs || c->n_sets)) {
     usage(out, "this command reads no configuration:", v->name);
     return hint(out, "leave --config and --set out");
+  }
+  if (c->socket && c->verb != COMMAND_RELOAD) {
+    usage(out, "--socket belongs to `weir reload`", NULL);
+    return hint(out, "a running weir's socket is set by service.control.socket in its configuration");
   }
   if (c->verb == COMMAND_DOC && !c->stage) {
     usage(out, "which stage?", NULL);

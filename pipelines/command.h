@@ -3,6 +3,7 @@
  *
  *     weir run --config FILE ... [--set a.b=c ...]     also: weir --config FILE
  *     weir validate --config FILE ...
+ *     weir reload [--socket PATH]
  *     weir components | doc STAGE | version | help
  */
 #ifndef PIPELINES_COMMAND_H
@@ -17,11 +18,13 @@
 #define COMMAND_DOC 4
 #define COMMAND_VERSION 5
 #define COMMAND_HELP 6
+#define COMMAND_RELOAD 7
 
 struct command {
   int verb;
   const char **configs, **sets; /* borrowed from argv; the arrays are ours */
   size_t n_configs, n_sets;
+  const char *socket; /* reload; NULL = the default */
   const char *stage; /* doc: "otlp", "exporter/otlp" */
 };
 
