@@ -74,6 +74,8 @@ void diag_note(struct diags *, const char *fmt, ...) WEIR_PRINTF(2, 3);
 #define diag_warn(ds, pos, ...) diag_add(ds, DIAG_WARNING, pos, __VA_ARGS__)
 /* The place holds a secret: whatever is reported about its lines, it is shown as ***. */
 void diag_secret(struct diags *, struct pos);
+/* Whether a key of that name most likely holds a secret; for where no field table tells. */
+int diag_sounds_secret(const char *key, size_t n);
 /* All of them in source order, then "2 errors, 1 warning". malloc'ed, NUL-terminated; caller frees. No colours. */
 char *diags_render(const struct diags *);
 

@@ -229,6 +229,8 @@ static const struct weir_field service_fields[] = {
   WEIR_FIELD_END,
 };
 
+const struct schema_table config_service_table = { service_fields, sizeof(struct weir_field) };
+
 /* --- plugins --------------------------------------------------------------------------------- */
 
 static void load_plugin(struct config_loader *l, const struct yaml_node *item) {
