@@ -55,6 +55,18 @@ static void put_choices(FILE *out, const char *choices) {
   }
 }
 
+/* A choice is taken in any case; patterns have no flag for that. */
+static void put_any_case(FILE *out, const char *choices) {
+  fputs("{\"type\": \"string\", \"pattern\": \"^(", out);
+  for (const char *p = choices; *p; p++) {
+    int c = *p, lower = c >= 'A' && c <= 'Z' ? c + 32 : c, upper = c >= 'a' && c <= 'z' ? c - 32 : c;
+    if (lower != upper) fprintf(out, "[%c%c]", upper, lower);
+    else if (c == '.' || c == '+') fprintf(out, "\\\\%c", c);
+    else fputc(c, out);
+  }
+  fputs(")$\"}", out);
+}
+
 static void put_scalar(struct writer *w, const struct weir_field *f) {
   fputs("\"anyOf\": [", w->out);
   if (f->type == WEIR_T_BOOL) fputs("{\"type\": \"boolean\"}", w->out);
@@ -63,7 +75,8 @@ static void put_scalar(struct writer *w, const struct weir_field *f) {
   else if (f->type == WEIR_T_ENUM) {
     fputs("{\"enum\": [", w->out);
     put_choices(w->out, f->choices);
-    fputs("]}", w->out);
+    fputs("]}, ", w->out);
+    put_any_case(w->out, f->choices);
   } else {
     fprintf(w->out, "{\"type\": \"%s\"", f->type == WEIR_T_DOUBLE ? "number" : "integer");
     put_limits(w, f);
