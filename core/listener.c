@@ -26,16 +26,18 @@ struct listener_member {
   struct loop *loop;
   listener_conn_f *on_conn;
   void *arg;
+  char *owner;
   uint32_t generation;
+  int yields; /* it is about to leave: others may join its listener */
   _Atomic int left;      /* written on its lane, read where the listener accepts */
   _Atomic uint32_t refs; /* its owner, and its connections from when they are handed over */
 };
 
 struct listener {
-  char *owner, *endpoint, *path; /* path: of a unix socket, removed when it closes */
+  char *endpoint, *path; /* path: of a unix socket, removed when it closes */
   dev_t path_dev;
   ino_t path_ino;
-  int fd, port, n_members, yields;
+  int fd, port, n_members;
   _Atomic int accepting;
   _Atomic uint32_t n_connections; /* open now, of all members */
   struct loop *loop; /* accepts */
@@ -63,7 +65,9 @@ struct listeners *listeners_new(void) {
 uint32_t listener_connections(const struct listener_member *m) { return atomic_load_explicit(&m->listener->n_connections, memory_order_relaxed); }
 
 static void unref(struct listener_member *m) {
-  if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) == 1) free(m);
+  if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
+  free(m->owner);
+  free(m);
 }
 
 void listener_conn_closed(struct listener_member *m) {
@@ -301,7 +305,6 @@ static void listener_free(struct listener *l) {
   close_socket(l);
   pthread_mutex_destroy(&l->lock);
   free(l->path);
-  free(l->owner);
   free(l->endpoint);
   free(l);
 }
@@ -317,18 +320,30 @@ void listeners_free(struct listeners *ls) {
   free(ls);
 }
 
-/* Another owner in this process has the same endpoint: one sentence that names it. */
-static int taken_here(struct listeners *ls, const char *owner, const char *endpoint, struct weir_error *err) {
-  for (struct listener *l = ls->first; l; l = l->next) {
-    if (strcmp(l->endpoint, endpoint) != 0 || strcmp(l->owner, owner) == 0 || !l->accepting || strcmp(endpoint + strlen(endpoint) - 2, ":0") == 0) continue;
-    weir_fail(err, WEIR_E_CONFIG, "%s is in use by `%s` of this configuration", endpoint, l->owner);
+/* Another owner that listens there and stays; NULL = none. */
+static const char *held_by(const struct listener *l, const char *owner) {
+  for (int i = 0; i < l->n_members; i++)
+    if (!l->members[i]->yields && strcmp(l->members[i]->owner, owner) != 0) return l->members[i]->owner;
+  return NULL;
+}
+
+/* The listener to join, or NULL when there is none yet. 0, or one sentence about who has the address. */
+static int find_listener(struct listeners *ls, const char *owner, const char *endpoint, struct listener **ret, struct weir_error *err) {
+  int any_port = strcmp(endpoint + strlen(endpoint) - 2, ":0") == 0;
+  *ret = NULL;
+  for (struct listener *l = ls->first; l && !*ret; l = l->next) {
+    if (strcmp(l->endpoint, endpoint) != 0 || !l->accepting || l->port == 0) continue;
+    const char *other = held_by(l, owner);
+    if (!other) *ret = l;
+    if (!other || any_port) continue;
+    weir_fail(err, WEIR_E_CONFIG, "%s is in use by `%s` of this configuration", endpoint, other);
     weir_hint(err, "give each its own endpoint");
     return WEIR_E_CONFIG;
   }
   return 0;
 }
 
-static int listener_open(struct listeners *ls, struct loop *loop, const char *owner, const char *endpoint, struct listener **ret, struct weir_error *err) {
+static int listener_open(struct listeners *ls, struct loop *loop, const char *endpoint, struct listener **ret, struct weir_error *err) {
   char host[256];
   int port = 0;
   if (parse_endpoint(endpoint, host, sizeof host, &port)) {
@@ -336,18 +351,16 @@ static int listener_open(struct listeners *ls, struct loop *loop, const char *ow
     weir_hint(err, "write host:port, such as 127.0.0.1:4317, [::1]:4317, :4317 for all addresses, or unix:///path");
     return WEIR_E_CONFIG;
   }
-  if (taken_here(ls, owner, endpoint, err)) return WEIR_E_CONFIG;
   struct listener *l = calloc(1, sizeof *l);
   WEIR_ASSERT(l != NULL);
   l->fd = -1;
   l->all = ls;
   l->loop = loop;
-  l->owner = strdup(owner);
   l->endpoint = strdup(endpoint);
   l->resume.fn = resume;
   l->resume.arg = l;
   pthread_mutex_init(&l->lock, NULL);
-  WEIR_ASSERT(l->owner && l->endpoint);
+  WEIR_ASSERT(l->endpoint != NULL);
   int r = port < 0 ? bind_unix(l, host, err) : bind_tcp(l, host, port, err);
   if (!r && uv_poll_init(&loop->uv, &l->poll, l->fd)) r = weir_fail(err, WEIR_E_IO, "cannot poll %s", endpoint);
   if (r) {
@@ -361,13 +374,6 @@ static int listener_open(struct listeners *ls, struct loop *loop, const char *ow
   return 0;
 }
 
-static void take_over(struct listener *l, const char *owner) {
-  if (strcmp(l->owner, owner) == 0) return;
-  free(l->owner);
-  l->owner = strdup(owner);
-  WEIR_ASSERT(l->owner != NULL);
-}
-
 void listeners_next_generation(struct listeners *ls) {
   pthread_mutex_lock(&ls->lock);
   ls->generation++;
@@ -377,19 +383,17 @@ void listeners_next_generation(struct listeners *ls) {
 void listeners_yield(struct listeners *ls, const char *owner, int yields) {
   pthread_mutex_lock(&ls->lock);
   for (struct listener *l = ls->first; l; l = l->next)
-    if (strcmp(l->owner, owner) == 0) l->yields = yields;
+    for (int i = 0; i < l->n_members; i++)
+      if (strcmp(l->members[i]->owner, owner) == 0) l->members[i]->yields = yields;
   pthread_mutex_unlock(&ls->lock);
 }
 
 int listener_join(struct listeners *ls, struct loop *loop, const char *owner, const char *endpoint, listener_conn_f *on_conn, void *arg,
   struct listener_member **ret, struct weir_error *err) {
-  struct listener *l;
-  int r = 0;
+  struct listener *l = NULL;
   pthread_mutex_lock(&ls->lock);
-  for (l = ls->first; l; l = l->next)
-    if (strcmp(l->endpoint, endpoint) == 0 && (l->yields || strcmp(l->owner, owner) == 0) && l->accepting && l->port != 0) break;
-  if (l) take_over(l, owner);
-  if (!l && !(r = listener_open(ls, loop, owner, endpoint, &l, err))) {
+  int r = find_listener(ls, owner, endpoint, &l, err);
+  if (!r && !l && !(r = listener_open(ls, loop, endpoint, &l, err))) {
     l->next = ls->first;
     ls->first = l;
   }
@@ -401,6 +405,8 @@ int listener_join(struct listeners *ls, struct loop *loop, const char *owner, co
     m->loop = loop;
     m->on_conn = on_conn;
     m->arg = arg;
+    m->owner = strdup(owner);
+    WEIR_ASSERT(m->owner != NULL);
     m->generation = ls->generation;
     atomic_init(&m->refs, 1);
     pthread_mutex_lock(&l->lock);

@@ -41,7 +41,7 @@ void listener_release(struct listener_member *);
 
 /* Members that join from now on are a newer generation. [control] */
 void listeners_next_generation(struct listeners *);
-/* Whether others than this owner may join its listeners (and own them then), because it is about to leave. [control] */
+/* Whether others than this owner may join the listeners where its members are now, because they are about to leave. [control] */
 void listeners_yield(struct listeners *, const char *owner, int yields);
 
 #endif

@@ -133,14 +133,23 @@ static int admit(int level, const char *logger, const char *fmt, const char *tex
   return 0;
 }
 
-void log_vwrite(int level, const char *logger, const char *fmt, va_list ap) {
+static void write_text(int level, const char *logger, const char *fmt, va_list ap, int each) {
   if (!log_enabled(level)) return;
   char text[1600];
   vsnprintf(text, sizeof text, fmt, ap);
   if (!logger) logger = "weir";
   pthread_mutex_lock(&lock);
-  if (config.raw || admit(level, logger, fmt, text, clock_mono_ns())) write_line(level, logger, text);
+  if (each || config.raw || admit(level, logger, fmt, text, clock_mono_ns())) write_line(level, logger, text);
   pthread_mutex_unlock(&lock);
+}
+
+void log_vwrite(int level, const char *logger, const char *fmt, va_list ap) { write_text(level, logger, fmt, ap, 0); }
+
+void log_each(int level, const char *logger, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  write_text(level, logger, fmt, ap, 1);
+  va_end(ap);
 }
 
 void log_write(int level, const char *logger, const char *fmt, ...) {

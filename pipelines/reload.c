@@ -15,7 +15,7 @@
 
 #define LOGGER "weir"
 
-enum outcome { RELOADED, UNCHANGED, FAILED };
+enum outcome { RELOADED, UNCHANGED, FAILED, NOT_NOW };
 
 /* What is told: to the log, and to whoever asked. */
 struct report {
@@ -28,7 +28,7 @@ static void WEIR_PRINTF(3, 4) tell(struct report *t, int level, const char *fmt,
   va_start(ap, fmt);
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
-  log_write(level, LOGGER, "reload: %s", text);
+  log_each(level, LOGGER, "reload: %s", text);
   fprintf(t->out, "%s\n", text);
 }
 
@@ -38,9 +38,9 @@ static void tell_diags(struct report *t, const struct diags *ds) {
     int level = d->level == DIAG_ERROR ? WEIR_LOG_ERROR : WEIR_LOG_WARN;
     const char *sep = d->caret ? "; " : "", *caret = d->caret ? d->caret : "";
     if (d->pos.file < ds->n_files && d->pos.line)
-      log_write(level, LOGGER, "reload: %s:%u:%u: %s%s%s", ds->files[d->pos.file].name, d->pos.line, d->pos.col, d->msg, sep, caret);
+      log_each(level, LOGGER, "reload: %s:%u:%u: %s%s%s", ds->files[d->pos.file].name, d->pos.line, d->pos.col, d->msg, sep, caret);
     else
-      log_write(level, LOGGER, "reload: %s%s%s", d->msg, sep, caret);
+      log_each(level, LOGGER, "reload: %s%s%s", d->msg, sep, caret);
   }
   if (!ds->first) return;
   char *text = diags_render(ds);
@@ -91,9 +91,8 @@ static struct graph *build_beside(struct run *r, struct config *c, struct report
     return NULL;
   }
   yield_addresses(r, g, 1);
-  int failed = graph_start(g, &err);
+  if (graph_start(g, &err) == 0) return g;
   yield_addresses(r, g, 0);
-  if (!failed) return g;
   tell(t, WEIR_LOG_ERROR, "%s%s%s", err.msg, *err.hint ? "; " : "", err.hint);
   graph_disown(g);
   retire_begin(&r->retirement, g, r->config->drain_timeout_ns); /* what did start may have taken requests */
@@ -138,7 +137,7 @@ static enum outcome reload_because(struct run *r, const char *why, char **ret_te
   struct diags ds;
   struct report t = { NULL };
   size_t n = 0;
-  enum outcome outcome = FAILED;
+  enum outcome outcome = NOT_NOW;
   uint64_t known = watch_identity(r->config->files, r->config->n_files);
   t.out = open_memstream(ret_text, &n);
   WEIR_ASSERT(t.out != NULL);
@@ -149,17 +148,20 @@ static enum outcome reload_because(struct run *r, const char *why, char **ret_te
   if (outcome == UNCHANGED) {
     log_write(*why ? WEIR_LOG_INFO : WEIR_LOG_DEBUG, LOGGER, "reload%s%s: the configuration is the same", *why ? " by " : "", why);
     fputs("the configuration is the same\n", t.out);
-  } else {
+  } else if (outcome != NOT_NOW) {
     metric_add(outcome == FAILED ? r->reload_failures : r->reloads, 1);
   }
-  if (outcome == FAILED && !r->drain.phase) tell(&t, WEIR_LOG_ERROR, "failed: nothing has changed, weir runs on with the configuration that it had");
+  if (outcome == FAILED) tell(&t, WEIR_LOG_ERROR, "failed: nothing has changed, weir runs on with the configuration that it had");
   diags_done(&ds);
   fclose(t.out);
   if (!r->drain.phase) watch_again(r, outcome == RELOADED ? 0 : known);
   return outcome;
 }
 
-int run_reload(struct run *r, const char *why, char **ret_text) { return reload_because(r, why, ret_text) == FAILED ? EXIT_CONFIG : EXIT_OK; }
+int run_reload(struct run *r, const char *why, char **ret_text) {
+  static const int codes[] = { [RELOADED] = EXIT_OK, [UNCHANGED] = EXIT_OK, [FAILED] = EXIT_CONFIG, [NOT_NOW] = EXIT_FAILED };
+  return codes[reload_because(r, why, ret_text)];
+}
 
 static void on_change(void *arg) {
   char *text = NULL;

@@ -15,7 +15,8 @@ struct run;
 /* Counters, the watch on files (service.reload.watch) and the command socket. */
 int reload_start(struct run *, struct weir_error *);
 void reload_stop(struct run *);
-/* why: for the log. *ret_text: malloc'ed, what to tell whoever asked. EXIT_OK, or EXIT_CONFIG when it was refused. */
+/* why: for the log. *ret_text: malloc'ed, what to tell whoever asked. EXIT_OK, EXIT_CONFIG when it was refused, EXIT_FAILED when weir is
+ * shutting down. */
 int run_reload(struct run *, const char *why, char **ret_text);
 
 #endif
