@@ -386,11 +386,6 @@ uint32_t graph_close_all(struct graph *const *graphs, size_t n) {
 
 uint32_t graph_close(struct graph *g) { return graph_close_all(&g, 1); }
 
-/* Settings of a stage that edits stay: what it put into records that still wait in a queue may be its configuration's own strings (weir/stage.h). */
-static void release_bound(struct site *s) {
-  if (s->bound && !(s->component->entry->type.flags & WEIR_MUTATES)) config_free(s->bound);
-}
-
 static void free_site(struct site *s) {
   int own = !s->kept;
   for (uint32_t i = 0; s->nodes && i < s->n_nodes; i++)
@@ -401,7 +396,7 @@ static void free_site(struct site *s) {
     sender_free(s->sender);
     free((void *)s->sender_lanes);
     free(s->nodes);
-    release_bound(s);
+    config_free(s->bound);
   }
   free(s);
 }

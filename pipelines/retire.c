@@ -187,12 +187,25 @@ static void count_graph(const struct graph *g, uint64_t *sent, uint64_t *lost) {
   }
 }
 
+/* Settings of a stage that edits stay until the end: what it put into records that still wait in a queue may be strings of its own configuration (weir/stage.h). */
+static void keep_strings(struct retirement *all, struct graph *g) {
+  for (size_t i = 0; i < g->n_sites; i++) {
+    struct site *s = g->sites[i];
+    if (!(s->component->entry->type.flags & WEIR_MUTATES)) continue;
+    all->kept = realloc(all->kept, (all->n_kept + 1) * sizeof(struct config *));
+    WEIR_ASSERT(all->kept != NULL);
+    all->kept[all->n_kept++] = s->bound;
+    s->bound = NULL;
+  }
+}
+
 static void finish(struct retire *x) {
   struct retirement *all = x->all;
   struct retire **at = &all->first;
   while (*at != x) at = &(*at)->next;
   *at = x->next;
   count_graph(x->graph, &all->sent, &all->lost);
+  keep_strings(all, x->graph);
   graph_free(x->graph);
   free(x);
   log_debug(LOGGER, "reload: what was replaced is closed");
@@ -254,6 +267,10 @@ void retire_free(struct retirement *all) {
     free(x);
   }
   all->first = NULL;
+  for (size_t i = 0; i < all->n_kept; i++) config_free(all->kept[i]);
+  free((void *)all->kept);
+  all->kept = NULL;
+  all->n_kept = 0;
 }
 
 void retire_count(const struct retirement *all, uint64_t *sent, uint64_t *lost) {

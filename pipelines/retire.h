@@ -18,6 +18,8 @@ struct retirement {
   struct loop *control;
   struct retire *first;       /* oldest first */
   uint64_t sent, lost;        /* of senders that are gone */
+  struct config **kept;       /* of editing stages that are gone: see retire.c */
+  size_t n_kept;
   void (*on_empty)(void *arg); /* nothing retires any more. NULL allowed */
   void *arg;
 };
@@ -28,7 +30,7 @@ void retire_begin(struct retirement *, struct graph *, int64_t timeout_ns);
 void retire_hurry(struct retirement *, int64_t timeout_ns);
 /* Stops waiting. The graphs, for graph_close_all; *ret is malloc'ed, the caller frees it. Returns how many. */
 size_t retire_stop(struct retirement *, struct graph ***ret);
-void retire_free(struct retirement *); /* after the lanes have stopped */
+void retire_free(struct retirement *); /* after all graphs were closed and the lanes have stopped */
 /* Items sent and lost, of what retires and what has. */
 void retire_count(const struct retirement *, uint64_t *sent, uint64_t *lost);
 

@@ -503,6 +503,19 @@ static void a_configuration_stays_while_something_uses_it(void **state) {
   assert_int_equal(after->refs, 2);  /* the graph and x */
 }
 
+/* What it put into records that wait may be strings of its settings. */
+static void settings_of_an_editing_stage_stay(void **state) {
+  (void)state;
+  pipeline(before, WEIR_TRACES, "traces", "r", "e=1", "d");
+  pipeline(after, WEIR_TRACES, "traces", "r", "e=2", "d");
+  start();
+  swap_to(after);
+  pass(NS_PER_S);
+  assert_int_equal(emptied, 1);
+  assert_int_equal(retirement.n_kept, 1);
+  assert_ptr_equal(retirement.kept[0], before);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -510,6 +523,7 @@ int main(void) {
     T(who_names_an_extension_changes_with_it), T(need_follows_what_stands_below), T(a_processor_comes_and_goes_between_kept_stages),
     T(a_replaced_sender_sends_its_queue_with_its_exporter), T(a_one_lane_exporter_is_replaced_too), T(a_receiver_stays_until_it_has_heard),
     T(it_ends_in_the_order_of_the_data), T(who_does_not_drain_is_closed_after_the_timeout), T(a_younger_one_waits_for_the_older_ones_processors),
-    T(what_can_not_be_opened_changes_nothing), T(a_configuration_stays_while_something_uses_it) };
+    T(what_can_not_be_opened_changes_nothing), T(a_configuration_stays_while_something_uses_it),
+    T(settings_of_an_editing_stage_stay) };
   return cmocka_run_group_tests_name("graph_renew", tests, NULL, NULL);
 }
