@@ -3,7 +3,7 @@
 #   bad/X.yaml    `weir validate --config X.yaml` says X.txt and exits 78
 #   good/X.yaml   says X.txt (warnings, or nothing) and exits 0
 #   print/X.yaml  `weir print-config` makes X.redacted.txt of it; `--origin --mode unredacted` X.origin.txt
-#   schema.json   is what `weir schema` prints
+#   schema.json   is what `weir schema exporter/debug` prints (all stages: tests/scenario/cases/cli/schema.yaml)
 #   docs/stages/R_S.md is what `weir doc R/S` prints, and the example on it is valid
 # --update writes what the program says now; read the difference before it is committed.
 build=$(cd "$1" && pwd) || exit 1
@@ -52,7 +52,7 @@ for f in *.yaml; do
   compare "print/$f (origin)" "${f%.yaml}.origin.txt" $? 0
 done
 cd "$here" || exit 1
-timeout 20 "$weir" schema >"$out" 2>&1
+timeout 20 "$weir" schema exporter/debug >"$out" 2>&1
 compare schema schema.json $? 0
 
 cd "$here/../../docs/stages" || exit 1
