@@ -26,11 +26,21 @@ static int mentions(const struct yaml_node *body, const char *id) {
   return 0;
 }
 
-/* Extensions stand before all others, so what becomes of them is known. */
-static int uses_changed_extension(const struct graph *g, const struct site *s) {
+static int stays(const struct graph *g, const struct site *of) {
+  for (size_t i = 0; i < g->n_sites; i++)
+    if (g->sites[i]->kept == of) return 1;
+  return 0;
+}
+
+/* Extensions stand before all others, so what becomes of them is known. One that is new may be asked for; one that goes, replaced or not, takes what it offers with it. */
+static int uses_changed_extension(const struct graph *g, const struct graph *before, const struct site *s) {
   for (size_t i = 0; i < g->n_sites; i++) {
     const struct site *e = g->sites[i];
     if (e->role == WEIR_EXTENSION && e != s && !e->kept && mentions(s->component->body, e->component->id)) return 1;
+  }
+  for (size_t i = 0; i < before->n_sites; i++) {
+    const struct site *e = before->sites[i];
+    if (e->role == WEIR_EXTENSION && s->role != WEIR_EXTENSION && !stays(g, e) && mentions(s->component->body, e->component->id)) return 1;
   }
   return 0;
 }
@@ -69,7 +79,7 @@ struct graph *graph_renew(const struct graph *before, struct config *config, str
   if (graph_build_sites(g, ds) == 0) {
     for (size_t i = 0; i < g->n_sites; i++) {
       struct site *of = same_site(before, g->sites[i]);
-      if (of && !uses_changed_extension(g, g->sites[i]))
+      if (of && !uses_changed_extension(g, before, g->sites[i]))
         keep(g->sites[i], of);
       else
         graph_make_nodes(g, g->sites[i]);

@@ -148,6 +148,15 @@ static int exporters_are_closed(struct retire *x) {
   return !open;
 }
 
+/* What an older one still sends may ask an extension that goes with this one (host->extension). */
+static int older_ones_ask_nobody(const struct retire *x) {
+  int offers = 0;
+  for (size_t i = 0; i < x->graph->n_sites; i++) offers |= x->graph->sites[i]->role == WEIR_EXTENSION && x->graph->sites[i]->component->entry->type.offer;
+  for (const struct retire *o = x->all->first; offers && o != x; o = o->next)
+    if (o->phase <= EXPORTERS) return 0;
+  return 1;
+}
+
 /* 1 when a phase ended. */
 static int go_on(struct retire *x) {
   switch (x->phase) {
@@ -165,7 +174,7 @@ static int go_on(struct retire *x) {
     drain_role(x, WEIR_EXPORTER);
     return 1;
   case EXPORTERS:
-    if (!exporters_are_closed(x)) return 0;
+    if (!exporters_are_closed(x) || !older_ones_ask_nobody(x)) return 0;
     x->phase = EXTENSIONS;
     drain_role(x, WEIR_EXTENSION);
     return 1;

@@ -66,6 +66,11 @@ static void t_drain(void *self) {
 
 static void t_close(void *self) { note(self, "close"); }
 
+static const void *t_offer(void *self, const char *id) {
+  (void)id;
+  return self;
+}
+
 #define STAGE(r, n, fl, take)                                                                                                              \
   {                                                                                                                                        \
     .type = {                                                                                                                              \
@@ -79,7 +84,8 @@ static void t_close(void *self) { note(self, "close"); }
       .start = t_start,                                                                                                                    \
       .consume = take,                                                                                                                     \
       .drain = t_drain,                                                                                                                    \
-      .close = t_close                                                                                                                     \
+      .close = t_close,                                                                                                                    \
+      .offer = t_offer                                                                                                                     \
     }                                                                                                                                      \
   }
 
@@ -308,6 +314,49 @@ static void who_names_an_extension_changes_with_it(void **state) {
   assert_string_equal(events, "drain:r close:r drain:z close:z ");
 }
 
+static void who_names_an_extension_that_is_gone_is_not_kept(void **state) {
+  (void)state;
+  pipeline(before, WEIR_TRACES, "traces", "r=z", "", "d=other");
+  before->n_extensions = refs(before, "z=1", &before->extensions);
+  pipeline(after, WEIR_TRACES, "traces", "r=z", "", "d=other");
+  start();
+  struct node *r = site("r")->nodes, *d = site("d")->nodes;
+  swap_to(after);
+  assert_ptr_not_equal(site("r")->nodes, r); /* a stage that looks for it says so now */
+  assert_ptr_equal(site("d")->nodes, d);
+}
+
+static void an_extension_waits_for_who_retired_before_it(void **state) {
+  (void)state;
+  struct config *third = config_new();
+  struct flow_waiter w = { 0 };
+  pipeline(before, WEIR_TRACES, "traces", "r", "", "x=z d=1");
+  before->n_extensions = refs(before, "z=1", &before->extensions);
+  pipeline(after, WEIR_TRACES, "traces", "r", "", "d=1");
+  after->n_extensions = refs(after, "z=1", &after->extensions);
+  pipeline(third, WEIR_TRACES, "traces", "r", "", "d=1");
+  start();
+  emit(stage("r", 0), &w);
+  assert_int_equal(n_got, 2);
+  struct weir_batch *late = got[0], *other = got[1];
+  struct weir_stage *sending = got_by[0], *direct_one = got_by[1];
+  if (strcmp(sending->id, "x") != 0) {
+    late = got[1], other = got[0];
+    sending = got_by[1], direct_one = got_by[0];
+  }
+  host_table()->done(direct_one, other, &(struct weir_verdict){ .code = WEIR_DELIVERED });
+  swap_to(after); /* x retires, and still has a request in its hands */
+  swap_to(third); /* the extension that x asks retires, in a generation of its own */
+  events[0] = 0;
+  pass(5 * NS_PER_S);
+  assert_string_equal(events, "");
+  host_table()->done(sending, late, &(struct weir_verdict){ .code = WEIR_DELIVERED });
+  pass(2 * NS_PER_S);
+  assert_string_equal(events, "drain:x close:x drain:z close:z ");
+  assert_int_equal(emptied, 1);
+  config_free(third);
+}
+
 static void need_follows_what_stands_below(void **state) {
   (void)state;
   pipeline(before, WEIR_TRACES, "traces", "r", "", "d");
@@ -520,7 +569,8 @@ static void settings_of_an_editing_stage_stay(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = { T(what_did_not_change_is_kept), T(settings_a_new_place_or_another_signal_make_it_another),
-    T(who_names_an_extension_changes_with_it), T(need_follows_what_stands_below), T(a_processor_comes_and_goes_between_kept_stages),
+    T(who_names_an_extension_changes_with_it), T(who_names_an_extension_that_is_gone_is_not_kept),
+    T(an_extension_waits_for_who_retired_before_it), T(need_follows_what_stands_below), T(a_processor_comes_and_goes_between_kept_stages),
     T(a_replaced_sender_sends_its_queue_with_its_exporter), T(a_one_lane_exporter_is_replaced_too), T(a_receiver_stays_until_it_has_heard),
     T(it_ends_in_the_order_of_the_data), T(who_does_not_drain_is_closed_after_the_timeout), T(a_younger_one_waits_for_the_older_ones_processors),
     T(what_can_not_be_opened_changes_nothing), T(a_configuration_stays_while_something_uses_it),
