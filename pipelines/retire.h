@@ -4,7 +4,7 @@
  * A graph that was swapped (or one that could not start) has only the sites that nobody feeds any more. Receivers drain until their connections are closed and
  * all verdicts are heard; then processors and connectors, producers first; then senders empty their queues, with their own backoff and without a time limit;
  * then everything is closed and freed. service.drain.timeout bounds the waiting for receivers, processors and connectors. Several may retire at a time; as an older
- * one may still feed what a younger one retires, the younger waits for the older one's processors.
+ * one may still feed what a younger one retires, the younger waits for the older one's processors; with extensions that offer services, for its exporters.
  * Threads: [control]; looks at lanes by loop_call.
  */
 #ifndef PIPELINES_RETIRE_H
