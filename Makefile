@@ -87,7 +87,7 @@ $(foreach s,$(STAGE_NAMES),$(eval $(call stage_rule,$(word 1,$(subst _, ,$(s))),
 
 # --- gRPC C-core, loaded for `engine: core` alone: built where its library is (Debian: libgrpc-dev) ----------------
 GRPC_CORE_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard plugins/grpc_core/*.c))
-ENGINES := $(if $(shell pkg-config --exists grpc 2>/dev/null && echo yes),$(BUILD)/engines/grpc_core.so)
+ENGINES := $(BUILD)/engines/tls.so $(if $(shell pkg-config --exists grpc 2>/dev/null && echo yes),$(BUILD)/engines/grpc_core.so)
 .PHONY: engines
 engines: $(BUILD)/engines/tls.so $(ENGINES)
 
@@ -129,8 +129,8 @@ install: all ## install below PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/lib/weir/stages $(DESTDIR)$(PREFIX)/include/weir
 	install -m644 include/weir/*.h $(DESTDIR)$(PREFIX)/include/weir/
 	install -m755 $(STAGE_SO) $(DESTDIR)$(PREFIX)/lib/weir/stages/
-	install -D -m755 $(BUILD)/engines/tls.so $(DESTDIR)$(PREFIX)/lib/weir/engines/tls.so
-	[ -z "$(ENGINES)" ] || install -D -m755 $(ENGINES) $(DESTDIR)$(PREFIX)/lib/weir/engines/grpc_core.so
+	install -d $(DESTDIR)$(PREFIX)/lib/weir/engines
+	install -m755 $(ENGINES) $(DESTDIR)$(PREFIX)/lib/weir/engines/
 PREFIX ?= /usr/local
 
 clean: ## remove what was built

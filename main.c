@@ -13,6 +13,9 @@
 #include "core/nearest.h"
 #include "pipelines/command.h"
 #include "pipelines/config.h"
+#include "pipelines/control.h"
+#include "pipelines/print_config.h"
+#include "pipelines/print_schema.h"
 #include "pipelines/run.h"
 #include "plugins/manual.h"
 
@@ -55,15 +58,41 @@ static void show(const struct diags *ds) {
   free(text);
 }
 
+static int print_config_command(const struct command *c, struct registry *registry) {
+  struct diags ds;
+  diags_init(&ds);
+  struct config *config = config_load(registry, &ds, c->configs, c->n_configs, c->sets, c->n_sets);
+  if (config) print_config(stdout, config, &ds, (c->unredacted ? PRINT_UNREDACTED : 0) | (c->origin ? PRINT_ORIGIN : 0));
+  else show(&ds);
+  int code = config ? EXIT_OK : EXIT_CONFIG;
+  config_free(config);
+  diags_done(&ds);
+  return code;
+}
+
+/* --- running ------------------------------------------------------------------------------------------------ */
+
+struct sources {
+  const struct command *command;
+  struct registry *registry;
+};
+
+static struct config *load(void *arg, struct diags *ds) {
+  const struct sources *s = arg;
+  return config_load(s->registry, ds, s->command->configs, s->command->n_configs, s->command->sets, s->command->n_sets);
+}
+
 static int run_command(const struct command *c, struct registry *registry) {
+  struct sources sources = { c, registry };
   struct diags ds;
   struct run *run = NULL;
   int code = EXIT_CONFIG;
   diags_init(&ds);
-  struct config *config = config_load(registry, &ds, c->configs, c->n_configs, c->sets, c->n_sets);
+  struct config *config = load(&sources, &ds);
   if (config) code = c->verb == COMMAND_RUN ? set_up_log(&config->telemetry) : EXIT_OK;
   if (code == EXIT_OK) run = run_open(config, &ds, &code);
   show(&ds);
+  if (run) run_set_sources(run, &(struct run_sources){ load, &sources, registry });
   if (run && c->verb == COMMAND_RUN) code = run_until_stopped(run);
   if (run_close(run)) {
     fflush(NULL);
@@ -89,26 +118,52 @@ static int has_name(const struct weir_stage_type *t, const char *name) {
   return 0;
 }
 
-/* Pages of all stages of that name: `otlp` is a receiver and an exporter; `exporter/otlp` is one of them. */
-static int doc_command(const char *wanted, struct registry *registry) {
-  const char *slash = strchr(wanted, '/'), *name = slash ? slash + 1 : wanted;
+/* `otlp` is a receiver and an exporter; `exporter/otlp` is one of them. */
+static int is_wanted(const struct weir_stage_type *t, const char *wanted) {
+  const char *slash = strchr(wanted, '/'), *role = role_name(t->role);
+  if (!has_name(t, slash ? slash + 1 : wanted)) return 0;
+  return !slash || (strlen(role) == (size_t)(slash - wanted) && strncmp(role, wanted, strlen(role)) == 0);
+}
+
+static int no_such_stage(const char *wanted, const struct registry *registry) {
   struct nearest near;
-  int shown = 0;
-  nearest_init(&near, name);
-  registry_load_all(registry, on_refused, NULL);
-  for (const struct stage_entry *e = registry_first(registry); e; e = e->next) {
-    const char *role = role_name(e->type.role);
-    nearest_offer(&near, e->type.name);
-    if (!has_name(&e->type, name) || (slash && (strlen(role) != (size_t)(slash - wanted) || strncmp(role, wanted, strlen(role)) != 0)))
-      continue;
-    if (shown++) fputs("\n", stdout);
-    manual_page(stdout, e, (struct schema_table){ sender_fields, sizeof *sender_fields });
-  }
-  if (shown) return EXIT_OK;
+  nearest_init(&near, strchr(wanted, '/') ? strchr(wanted, '/') + 1 : wanted);
+  for (const struct stage_entry *e = registry_first(registry); e; e = e->next) nearest_offer(&near, e->type.name);
   fprintf(stderr, "weir: no stage `%s`\n", wanted);
   if (near.best) fprintf(stderr, "  did you mean `%s`?\n", near.best);
   fprintf(stderr, "  `weir components` lists them all\n");
   return EXIT_USAGE;
+}
+
+/* Pages of all stages of that name. */
+static int doc_command(const char *wanted, struct registry *registry) {
+  int shown = 0;
+  registry_load_all(registry, on_refused, NULL);
+  for (const struct stage_entry *e = registry_first(registry); e; e = e->next) {
+    if (!is_wanted(&e->type, wanted)) continue;
+    if (shown++) fputs("\n", stdout);
+    manual_page(stdout, e, (struct schema_table){ sender_fields, sizeof *sender_fields });
+  }
+  return shown ? EXIT_OK : no_such_stage(wanted, registry);
+}
+
+/* One JSON document, so one stage. */
+static int schema_command(const char *wanted, struct registry *registry) {
+  const struct stage_entry *found = NULL;
+  registry_load_all(registry, on_refused, NULL);
+  for (const struct stage_entry *e = registry_first(registry); wanted && e; e = e->next) {
+    if (!is_wanted(&e->type, wanted)) continue;
+    if (found) {
+      fprintf(stderr, "weir: there are several stages `%s`\n  write %s/%s or %s/%s\n", wanted, role_name(found->type.role), wanted,
+        role_name(e->type.role), wanted);
+      return EXIT_USAGE;
+    }
+    found = e;
+  }
+  if (wanted && !found) return no_such_stage(wanted, registry);
+  if (found) print_schema_stage(stdout, found);
+  else print_schema(stdout, registry);
+  return EXIT_OK;
 }
 
 static int components_command(struct registry *registry) {
@@ -132,6 +187,12 @@ int main(int argc, char **argv) {
       code = components_command(registry);
     else if (command.verb == COMMAND_DOC)
       code = doc_command(command.stage, registry);
+    else if (command.verb == COMMAND_SCHEMA)
+      code = schema_command(command.stage, registry);
+    else if (command.verb == COMMAND_PRINT_CONFIG)
+      code = print_config_command(&command, registry);
+    else if (command.verb == COMMAND_RELOAD)
+      code = control_ask(command.socket, "reload");
     else
       code = run_command(&command, registry);
     registry_free(registry);

@@ -44,13 +44,15 @@ static uint64_t cgroup_limit(void) {
   return least;
 }
 
-uint64_t budget_default_limit(void) {
+uint64_t budget_total(void) {
   long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   uint64_t limit = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : (uint64_t)1 << 30;
   uint64_t cg = cgroup_limit();
   if (cg < limit) limit = cg;
-  return limit / 10 * 8;
+  return limit ? limit : 1;
 }
+
+uint64_t budget_default_limit(void) { return budget_total() / 10 * 8; }
 
 int budget_take(struct budget *b, uint64_t n) {
   uint64_t used = atomic_fetch_add_explicit(&b->used, n, memory_order_relaxed);

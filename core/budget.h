@@ -17,7 +17,9 @@ struct budget {
 };
 
 void budget_init(struct budget *, uint64_t limit_bytes);
-/* 80 % of what the machine or cgroup allows. */
+/* What the machine or cgroup allows; at least 1. */
+uint64_t budget_total(void);
+/* 80 % of that. */
 uint64_t budget_default_limit(void);
 /* 1 and charged, or 0 and counted as refused. */
 int budget_take(struct budget *, uint64_t n);

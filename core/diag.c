@@ -15,6 +15,7 @@ void diags_init(struct diags *ds) {
 
 void diags_done(struct diags *ds) {
   free(ds->files);
+  free((void *)ds->paths);
   arena_done(&ds->arena);
   memset(ds, 0, sizeof *ds);
 }
@@ -25,6 +26,15 @@ uint32_t diags_add_file(struct diags *ds, const char *name, const char *text, si
   ds->files = files;
   files[ds->n_files] = (struct diag_file){ arena_strdup(&ds->arena, name), arena_strndup(&ds->arena, text, n), n };
   return (uint32_t)ds->n_files++;
+}
+
+void diags_add_path(struct diags *ds, const char *path) {
+  for (size_t i = 0; i < ds->n_paths; i++)
+    if (strcmp(ds->paths[i], path) == 0) return;
+  const char **paths = realloc((void *)ds->paths, (ds->n_paths + 1) * sizeof *paths);
+  WEIR_ASSERT(paths != NULL);
+  ds->paths = paths;
+  paths[ds->n_paths++] = arena_strdup(&ds->arena, path);
 }
 
 static char *vprint(struct arena *a, const char *fmt, va_list ap) {

@@ -56,6 +56,8 @@ struct diags {
   struct diag *newest;           /* NULL when it was not kept */
   struct diag_secret *secrets;
   uint32_t n_kept;
+  const char **paths; /* files that were opened, whether or not they could be read: what a change of them would change */
+  size_t n_paths;
 };
 
 #define DIAGS_KEPT 100 /* shown; the rest is only counted, so that a hostile file can not make a hostile report */
@@ -63,6 +65,7 @@ struct diags {
 void diags_init(struct diags *);
 void diags_done(struct diags *);
 uint32_t diags_add_file(struct diags *, const char *name, const char *text, size_t n); /* copies text; returns the index */
+void diags_add_path(struct diags *, const char *path); /* each once */
 /* Adds one; the newest is then decorated by diag_caret and diag_note. */
 void diag_add(struct diags *, int level, struct pos, const char *fmt, ...) WEIR_PRINTF(4, 5);
 void diag_caret(struct diags *, const char *fmt, ...) WEIR_PRINTF(2, 3);
@@ -71,6 +74,8 @@ void diag_note(struct diags *, const char *fmt, ...) WEIR_PRINTF(2, 3);
 #define diag_warn(ds, pos, ...) diag_add(ds, DIAG_WARNING, pos, __VA_ARGS__)
 /* The place holds a secret: whatever is reported about its lines, it is shown as ***. */
 void diag_secret(struct diags *, struct pos);
+/* Whether a key of that name most likely holds a secret; for where no field table tells. */
+int diag_sounds_secret(const char *key, size_t n);
 /* All of them in source order, then "2 errors, 1 warning". malloc'ed, NUL-terminated; caller frees. No colours. */
 char *diags_render(const struct diags *);
 

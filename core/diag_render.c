@@ -56,7 +56,7 @@ static int find_line(const struct diag_file *f, uint32_t line, const char **ret_
   return 1;
 }
 
-static int looks_secret(const char *key, size_t n) {
+int diag_sounds_secret(const char *key, size_t n) {
   static const char *const words[] = { "password", "passwd", "secret", "token", "api_key", "apikey", "api-key", "credential",
     "authorization", "_pem", "private" };
   for (size_t w = 0; w < sizeof words / sizeof *words; w++)
@@ -83,7 +83,7 @@ static void hide_secrets(struct window *w, const struct diags *ds, const struct 
       hide_range(w, s->pos.col - 1, (size_t)s->pos.col - 1 + s->pos.len);
   for (size_t from = 0, i = 0; d->untyped && i < w->n; i++) {
     if (strchr("{[,", w->line[i])) from = i;
-    if ((w->line[i] != ':' && w->line[i] != '=') || !looks_secret(w->line + from, i - from)) continue;
+    if ((w->line[i] != ':' && w->line[i] != '=') || !diag_sounds_secret(w->line + from, i - from)) continue;
     for (i++; i < w->n && w->line[i] == ' ';) i++;
     hide_range(w, i, w->n);
     return;

@@ -133,6 +133,7 @@ static int fetch(struct expand *x, const char *whole, size_t n, int depth, struc
     scheme = source_split(x->arena, uri, "env", &rest);
     dflt = in_n;
   }
+  if (*uri && *rest && strcmp(scheme, "file") == 0) diags_add_path(x->ds, rest);
   int rc = *uri ? source_fetch(x->arena, x->io, scheme, rest, ret, &err) : weir_fail(&err, WEIR_E_INVALID, "`${}` names nothing");
   if (rc) {
     report(x, whole, n, &err);

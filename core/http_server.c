@@ -124,6 +124,7 @@ static void begin_http2(struct http_conn *c, const char *p, size_t n) {
     conn_close(c);
     return;
   }
+  if (c->server->draining) keepalive_retire(c); /* its client found the server that is being replaced */
   http2_read(c, HTTP_PREFACE, HTTP_PREFACE_N);
   if (n && !c->io.closing && !c->lingering) http2_read(c, p, n);
 }
@@ -340,9 +341,12 @@ int http_listen(struct loop *loop, const struct weir_http_server_config *cfg, st
 
 int http_server_port(const struct weir_http_server *s) { return listener_port(s->member); }
 
-static void drain_conn(struct http_conn *c) {
+/* HTTP/1.1 has no way to say "no more requests" but with an answer: where a successor listens already, an idle connection may send one more, as closing
+ * it now would lose the request that is on its way. */
+static void drain_conn(struct http_conn *c, int succeeded) {
   if (c->io.closing || c->lingering) return;
   if (c->proto == 2) keepalive_retire(c);
+  else if (succeeded) conn_watch(c);
   else if (c->proto == 1) http1_drain(c);
   else if (!c->preface_n) conn_close(c);
   if (!c->io.closing) conn_watch(c);
@@ -355,10 +359,11 @@ void http_server_drain(struct weir_http_server *s, weir_fn_f *drained, void *arg
   if (!s->draining) {
     s->draining = 1;
     s->drain_ns = clock_mono_ns();
+    int succeeded = listener_succeeded(s->member);
     listener_leave(s->member);
     for (struct http_conn *c = s->conns, *next; c; c = next) {
       next = c->next;
-      drain_conn(c);
+      drain_conn(c, succeeded);
     }
   }
   if (s->n_conns == 0) loop_defer(s->loop, &s->drained_step);
@@ -370,6 +375,7 @@ void server_maybe_free(struct weir_http_server *s) {
   loop_cancel(s->loop, &s->drained_step);
   tls_use_end(&s->tls);
   exchange_free_spare(s);
+  listener_release(s->member);
   s->magic = 0;
   free(s->owner);
   free(s->endpoint);

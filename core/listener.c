@@ -18,7 +18,7 @@
 
 #define BACKLOG 1024
 #define PAUSE_NS (100 * NS_PER_MS) /* accept pauses this long when descriptors run out */
-#define MAX_MEMBERS 64
+#define MAX_MEMBERS 256 /* lanes, of a few generations */
 #define ACCEPTS_PER_EVENT 64
 
 struct listener_member {
@@ -26,14 +26,18 @@ struct listener_member {
   struct loop *loop;
   listener_conn_f *on_conn;
   void *arg;
-  _Atomic int left; /* written on its lane, read where the listener accepts */
+  char *owner;
+  uint32_t generation;
+  int yields; /* it is about to leave: others may join its listener */
+  _Atomic int left;      /* written on its lane, read where the listener accepts */
+  _Atomic uint32_t refs; /* its owner, and its connections from when they are handed over */
 };
 
 struct listener {
-  char *owner, *endpoint, *path; /* path: of a unix socket, removed when it closes */
+  char *endpoint, *path; /* path: of a unix socket, removed when it closes */
   dev_t path_dev;
   ino_t path_ino;
-  int fd, port, n_members, n_left;
+  int fd, port, n_members;
   _Atomic int accepting;
   _Atomic uint32_t n_connections; /* open now, of all members */
   struct loop *loop; /* accepts */
@@ -48,6 +52,7 @@ struct listener {
 struct listeners {
   pthread_mutex_t lock;
   struct listener *first, *gone; /* gone: closed, kept because a connection may still be on its way to a member */
+  uint32_t generation;
 };
 
 struct listeners *listeners_new(void) {
@@ -59,9 +64,22 @@ struct listeners *listeners_new(void) {
 
 uint32_t listener_connections(const struct listener_member *m) { return atomic_load_explicit(&m->listener->n_connections, memory_order_relaxed); }
 
+static void unref(struct listener_member *m) {
+  if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
+  free(m->owner);
+  free(m);
+}
+
 void listener_conn_closed(struct listener_member *m) {
   atomic_fetch_sub_explicit(&m->loop->n_connections, 1, memory_order_relaxed);
   atomic_fetch_sub_explicit(&m->listener->n_connections, 1, memory_order_relaxed);
+  unref(m);
+}
+
+void listener_release(struct listener_member *m) {
+  if (!m) return;
+  WEIR_ASSERT(m->left);
+  unref(m);
 }
 
 /* --- accepting ------------------------------------------------------------------------------------------ */
@@ -71,11 +89,14 @@ struct handover {
   int fd;
 };
 
+static void hand_over(struct listener *l, int fd);
+
 static void arrive(void *arg) {
   struct handover *h = arg;
   struct listener_member *m = h->member;
   if (m->left) {
-    close(h->fd);
+    if (m->listener->accepting) hand_over(m->listener, h->fd); /* it went to one that was leaving: its successor takes it */
+    else close(h->fd);
     listener_conn_closed(m);
   } else {
     m->on_conn(m->arg, h->fd);
@@ -83,30 +104,41 @@ static void arrive(void *arg) {
   free(h);
 }
 
-/* The member whose lane has the fewest connections. The count is raised here, so that a burst spreads; whoever takes the connection lowers it. */
-static void hand_over(struct listener *l, int fd) {
+/* Of the newest generation, the member whose lane has the fewest connections. The count is raised here, so that a burst spreads; whoever takes the
+ * connection lowers it. */
+static struct listener_member *choose(struct listener *l) {
   struct listener_member *least = NULL;
   pthread_mutex_lock(&l->lock);
   for (int i = 0; i < l->n_members; i++) {
     struct listener_member *m = l->members[i];
-    if (!m->left && (!least || atomic_load(&m->loop->n_connections) < atomic_load(&least->loop->n_connections))) least = m;
+    if (!least || m->generation > least->generation ||
+      (m->generation == least->generation && atomic_load(&m->loop->n_connections) < atomic_load(&least->loop->n_connections)))
+      least = m;
+  }
+  if (least) {
+    atomic_fetch_add_explicit(&least->refs, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&least->loop->n_connections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->n_connections, 1, memory_order_relaxed);
   }
   pthread_mutex_unlock(&l->lock);
-  if (!least) {
+  return least;
+}
+
+static void hand_over(struct listener *l, int fd) {
+  struct listener_member *m = choose(l);
+  if (!m) {
     close(fd);
     return;
   }
-  atomic_fetch_add_explicit(&least->loop->n_connections, 1, memory_order_relaxed);
-  atomic_fetch_add_explicit(&l->n_connections, 1, memory_order_relaxed);
-  if (least->loop == l->loop) {
-    least->on_conn(least->arg, fd);
+  if (m->loop == loop_current()) {
+    m->on_conn(m->arg, fd);
     return;
   }
   struct handover *h = malloc(sizeof *h);
   WEIR_ASSERT(h != NULL);
-  h->member = least;
+  h->member = m;
   h->fd = fd;
-  loop_post(least->loop, arrive, h);
+  loop_post(m->loop, arrive, h);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events);
@@ -308,10 +340,8 @@ static void close_socket(struct listener *l) {
 
 static void listener_free(struct listener *l) {
   close_socket(l);
-  for (int i = 0; i < l->n_members; i++) free(l->members[i]);
   pthread_mutex_destroy(&l->lock);
   free(l->path);
-  free(l->owner);
   free(l->endpoint);
   free(l);
 }
@@ -327,11 +357,23 @@ void listeners_free(struct listeners *ls) {
   free(ls);
 }
 
-/* Another owner in this process has the same endpoint: one sentence that names it. */
-static int taken_here(struct listeners *ls, const char *owner, const char *endpoint, struct weir_error *err) {
-  for (struct listener *l = ls->first; l; l = l->next) {
-    if (strcmp(l->endpoint, endpoint) != 0 || strcmp(l->owner, owner) == 0 || !l->accepting || strcmp(endpoint + strlen(endpoint) - 2, ":0") == 0) continue;
-    weir_fail(err, WEIR_E_CONFIG, "%s is in use by `%s` of this configuration", endpoint, l->owner);
+/* Another owner that listens there and stays; NULL = none. */
+static const char *held_by(const struct listener *l, const char *owner) {
+  for (int i = 0; i < l->n_members; i++)
+    if (!l->members[i]->yields && strcmp(l->members[i]->owner, owner) != 0) return l->members[i]->owner;
+  return NULL;
+}
+
+/* The listener to join, or NULL when there is none yet. 0, or one sentence about who has the address. */
+static int find_listener(struct listeners *ls, const char *owner, const char *endpoint, struct listener **ret, struct weir_error *err) {
+  int any_port = strcmp(endpoint + strlen(endpoint) - 2, ":0") == 0;
+  *ret = NULL;
+  for (struct listener *l = ls->first; l && !*ret; l = l->next) {
+    if (strcmp(l->endpoint, endpoint) != 0 || !l->accepting || l->port == 0) continue;
+    const char *other = held_by(l, owner);
+    if (!other) *ret = l;
+    if (!other || any_port) continue;
+    weir_fail(err, WEIR_E_CONFIG, "%s is in use by `%s` of this configuration", endpoint, other);
     weir_hint(err, "give each its own endpoint");
     return WEIR_E_CONFIG;
   }
@@ -345,16 +387,15 @@ static int split_endpoint(const char *endpoint, char *host, size_t cap, int *por
   return WEIR_E_CONFIG;
 }
 
-static struct listener *listener_new(const char *owner, const char *endpoint) {
+static struct listener *listener_new(const char *endpoint) {
   struct listener *l = calloc(1, sizeof *l);
   WEIR_ASSERT(l != NULL);
   l->fd = -1;
-  l->owner = strdup(owner);
   l->endpoint = strdup(endpoint);
   l->resume.fn = resume;
   l->resume.arg = l;
   pthread_mutex_init(&l->lock, NULL);
-  WEIR_ASSERT(l->owner && l->endpoint);
+  WEIR_ASSERT(l->endpoint != NULL);
   return l;
 }
 
@@ -362,18 +403,17 @@ int listener_probe(const char *endpoint, struct weir_error *err) {
   char host[256];
   int port = 0;
   if (split_endpoint(endpoint, host, sizeof host, &port, err)) return WEIR_E_CONFIG;
-  struct listener *l = listener_new("", endpoint);
+  struct listener *l = listener_new(endpoint);
   int r = port < 0 ? bind_unix(l, host, err) : bind_tcp(l, host, port, err);
   listener_free(l);
   return r;
 }
 
-static int listener_open(struct listeners *ls, struct loop *loop, const char *owner, const char *endpoint, struct listener **ret, struct weir_error *err) {
+static int listener_open(struct listeners *ls, struct loop *loop, const char *endpoint, struct listener **ret, struct weir_error *err) {
   char host[256];
   int port = 0;
   if (split_endpoint(endpoint, host, sizeof host, &port, err)) return WEIR_E_CONFIG;
-  if (taken_here(ls, owner, endpoint, err)) return WEIR_E_CONFIG;
-  struct listener *l = listener_new(owner, endpoint);
+  struct listener *l = listener_new(endpoint);
   l->all = ls;
   l->loop = loop;
   int r = port < 0 ? bind_unix(l, host, err) : bind_tcp(l, host, port, err);
@@ -389,14 +429,26 @@ static int listener_open(struct listeners *ls, struct loop *loop, const char *ow
   return 0;
 }
 
+void listeners_next_generation(struct listeners *ls) {
+  pthread_mutex_lock(&ls->lock);
+  ls->generation++;
+  pthread_mutex_unlock(&ls->lock);
+}
+
+void listeners_yield(struct listeners *ls, const char *owner, int yields) {
+  pthread_mutex_lock(&ls->lock);
+  for (struct listener *l = ls->first; l; l = l->next)
+    for (int i = 0; i < l->n_members; i++)
+      if (strcmp(l->members[i]->owner, owner) == 0) l->members[i]->yields = yields;
+  pthread_mutex_unlock(&ls->lock);
+}
+
 int listener_join(struct listeners *ls, struct loop *loop, const char *owner, const char *endpoint, listener_conn_f *on_conn, void *arg,
   struct listener_member **ret, struct weir_error *err) {
-  struct listener *l;
-  int r = 0;
+  struct listener *l = NULL;
   pthread_mutex_lock(&ls->lock);
-  for (l = ls->first; l; l = l->next)
-    if (strcmp(l->endpoint, endpoint) == 0 && strcmp(l->owner, owner) == 0 && l->accepting && l->port != 0) break;
-  if (!l && !(r = listener_open(ls, loop, owner, endpoint, &l, err))) {
+  int r = find_listener(ls, owner, endpoint, &l, err);
+  if (!r && !l && !(r = listener_open(ls, loop, endpoint, &l, err))) {
     l->next = ls->first;
     ls->first = l;
   }
@@ -408,6 +460,10 @@ int listener_join(struct listeners *ls, struct loop *loop, const char *owner, co
     m->loop = loop;
     m->on_conn = on_conn;
     m->arg = arg;
+    m->owner = strdup(owner);
+    WEIR_ASSERT(m->owner != NULL);
+    m->generation = ls->generation;
+    atomic_init(&m->refs, 1);
     pthread_mutex_lock(&l->lock);
     l->members[l->n_members++] = m;
     pthread_mutex_unlock(&l->lock);
@@ -430,25 +486,49 @@ static void on_poll_closed(uv_handle_t *h) {
 
 static void close_poll(void *arg) {
   struct listener *l = arg;
+  timer_cancel(l->loop, &l->resume);
   uv_close((uv_handle_t *)&l->poll, on_poll_closed);
 }
 
 static void stop_accepting(void *arg) {
   struct listener *l = arg;
-  if (!l->accepting) return;
-  l->accepting = 0;
+  if (uv_is_closing((uv_handle_t *)&l->poll)) return; /* the last one left meanwhile, on another lane */
   timer_cancel(l->loop, &l->resume);
   uv_poll_stop(&l->poll);
   shutdown(l->fd, SHUT_RD); /* refuses from now on; the descriptor goes with the last member */
 }
 
+int listener_succeeded(const struct listener_member *m) {
+  struct listener *l = m->listener;
+  int newer = 0;
+  pthread_mutex_lock(&l->lock);
+  for (int i = 0; i < l->n_members; i++) newer |= l->members[i]->generation > m->generation;
+  pthread_mutex_unlock(&l->lock);
+  return newer;
+}
+
+/* Takes the member off its listener. Returns how many of other generations stay; *ret_left is how many stay at all. */
+static int take_off(struct listener_member *m, int *ret_left) {
+  struct listener *l = m->listener;
+  int others = 0;
+  pthread_mutex_lock(&l->lock);
+  m->left = 1;
+  for (int i = 0; i < l->n_members; i++)
+    if (l->members[i] == m) l->members[i--] = l->members[--l->n_members];
+  for (int i = 0; i < l->n_members; i++) others += l->members[i]->generation != m->generation;
+  *ret_left = l->n_members;
+  pthread_mutex_unlock(&l->lock);
+  return others;
+}
+
 void listener_leave(struct listener_member *m) {
   if (!m || m->left) return;
   struct listener *l = m->listener;
+  int left, stop;
   pthread_mutex_lock(&l->all->lock);
-  m->left = 1;
-  int last = ++l->n_left == l->n_members;
-  if (last)
+  stop = take_off(m, &left) == 0 && l->accepting;
+  if (stop) l->accepting = 0; /* at once: nobody may join what is closing */
+  if (left == 0)
     for (struct listener **at = &l->all->first; *at; at = &(*at)->next)
       if (*at == l) {
         *at = l->next;
@@ -456,9 +536,9 @@ void listener_leave(struct listener_member *m) {
       }
   pthread_mutex_unlock(&l->all->lock);
   int here = loop_current() == l->loop || !atomic_load(&l->loop->running);
-  if (here) stop_accepting(l);
-  else loop_post(l->loop, stop_accepting, l);
-  if (!last) return;
+  if (stop && here) stop_accepting(l);
+  else if (stop) loop_post(l->loop, stop_accepting, l);
+  if (left) return;
   if (here) close_poll(l);
   else loop_post(l->loop, close_poll, l);
 }

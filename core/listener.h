@@ -4,6 +4,9 @@
  * Lanes of one owner join the same listener; the first one's loop accepts, and each connection is handed to the lane with the fewest connections. No
  * SO_REUSEPORT: it leaves lanes idle and lets two processes share a port silently. Joining and leaving happen on the control thread before the lanes run, or
  * on the lane itself; the registry has a lock for that.
+ *
+ * Take-over, when a reload replaces whoever listens: members of a newer generation join the listener of an address while the older ones are still there; new
+ * connections go to the newest generation only, the socket never closes in between, and the older ones leave when the newer ones stand.
  */
 #ifndef CORE_LISTENER_H
 #define CORE_LISTENER_H
@@ -31,8 +34,17 @@ int listener_port(const struct listener_member *);
 /* How many connections the listener's members have together, and one less. Each that on_conn gave is to be told when it is closed. */
 uint32_t listener_connections(const struct listener_member *);
 void listener_conn_closed(struct listener_member *);
-/* No more connections for this member; the socket closes with the first one that leaves, as a drain concerns them all. The member stays valid until
- * listeners_free. NULL allowed. [lane] */
+/* No more connections for this member; the socket closes with the first one that leaves, as a drain concerns them all, unless members of another
+ * generation stay. NULL allowed. [lane] */
 void listener_leave(struct listener_member *);
+/* Whether a newer generation took this member's address over, so that its clients find somebody when they connect anew. */
+int listener_succeeded(const struct listener_member *);
+/* After it left: nobody asks this member anything any more. It goes with its last connection. NULL allowed. [lane] */
+void listener_release(struct listener_member *);
+
+/* Members that join from now on are a newer generation. [control] */
+void listeners_next_generation(struct listeners *);
+/* Whether others than this owner may join the listeners where its members are now, because they are about to leave. [control] */
+void listeners_yield(struct listeners *, const char *owner, int yields);
 
 #endif

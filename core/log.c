@@ -26,6 +26,7 @@ struct repeat {
 };
 
 static struct log_config config = { WEIR_LOG_INFO, 0, 2, 0 };
+static _Atomic int least = WEIR_LOG_INFO; /* config.level, read without the lock */
 static struct repeat repeats[REPEAT_SLOTS];
 static uint64_t unwritten; /* lines that nobody took */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -35,9 +36,12 @@ void log_setup(const struct log_config *c) {
   pthread_mutex_lock(&lock);
   config = *c;
   pthread_mutex_unlock(&lock);
+  log_set_level(c->level);
 }
 
-int log_enabled(int level) { return level >= config.level; }
+void log_set_level(int level) { least = level; }
+
+int log_enabled(int level) { return level >= least; }
 
 /* Control characters never reach a terminal or forge a line. */
 static size_t put_escaped(char *out, size_t cap, const char *s, int json) {
@@ -129,14 +133,23 @@ static int admit(int level, const char *logger, const char *fmt, const char *tex
   return 0;
 }
 
-void log_vwrite(int level, const char *logger, const char *fmt, va_list ap) {
+static void write_text(int level, const char *logger, const char *fmt, va_list ap, int each) {
   if (!log_enabled(level)) return;
   char text[1600];
   vsnprintf(text, sizeof text, fmt, ap);
   if (!logger) logger = "weir";
   pthread_mutex_lock(&lock);
-  if (config.raw || admit(level, logger, fmt, text, clock_mono_ns())) write_line(level, logger, text);
+  if (each || config.raw || admit(level, logger, fmt, text, clock_mono_ns())) write_line(level, logger, text);
   pthread_mutex_unlock(&lock);
+}
+
+void log_vwrite(int level, const char *logger, const char *fmt, va_list ap) { write_text(level, logger, fmt, ap, 0); }
+
+void log_each(int level, const char *logger, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  write_text(level, logger, fmt, ap, 1);
+  va_end(ap);
 }
 
 void log_write(int level, const char *logger, const char *fmt, ...) {

@@ -19,9 +19,12 @@ struct log_config {
 };
 
 void log_setup(const struct log_config *);
+void log_set_level(int level);
 /* Whether lines of this level are written. */
 int log_enabled(int level);
 void log_write(int level, const char *logger, const char *fmt, ...) WEIR_PRINTF(3, 4);
+/* One of a list of which none may be missing: repeats are written, too. */
+void log_each(int level, const char *logger, const char *fmt, ...) WEIR_PRINTF(3, 4);
 void log_vwrite(int level, const char *logger, const char *fmt, va_list ap);
 /* Tells held-back repeats; called once a second by the control thread and at the end. */
 void log_flush(void);

@@ -46,6 +46,8 @@ struct yaml_node *yaml_new_map(struct arena *, struct pos, struct yaml_node *key
 const char *yaml_string(const struct yaml_node *);
 struct yaml_node *yaml_get(const struct yaml_node *map, const char *key); /* value or NULL */
 struct yaml_node *yaml_key(const struct yaml_node *map, const char *key); /* the key's node, for its position */
+/* Whether two trees say the same to whoever reads them; NULL and an empty value are the same. Places do not matter, the order of keys does. */
+int yaml_equal(const struct yaml_node *, const struct yaml_node *);
 /* Expands ${env:NAME}, ${env:NAME:-default}, ${NAME}, ${file:PATH}, $$ in all scalars below node, in place, as the Collector does: a
  * whole-value expansion is parsed as YAML (types and even maps), text inside a longer string is substituted; nested up to 100 deep. */
 void yaml_expand(struct arena *, struct diags *, struct yaml_node *);

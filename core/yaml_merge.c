@@ -44,3 +44,17 @@ struct yaml_node *yaml_merge(struct arena *a, struct yaml_node *base, struct yam
   if (base && over && base->kind == YAML_MAP && over->kind == YAML_MAP) return merge_maps(a, base, over);
   return over ? over : base;
 }
+
+static int same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+
+int yaml_equal(const struct yaml_node *a, const struct yaml_node *b) {
+  int a_kind = a ? a->kind : YAML_NULL, b_kind = b ? b->kind : YAML_NULL;
+  if (a_kind != b_kind) return 0;
+  if (!a || !b) return same_text(a ? a->original : NULL, b ? b->original : NULL);
+  if (!same_text(a->original, b->original)) return 0;
+  if (a_kind == YAML_SCALAR) return a->quoted == b->quoted && same_text(a->text, b->text);
+  if (a->n != b->n) return 0;
+  for (size_t i = 0; i < a->n; i++)
+    if ((a_kind == YAML_MAP && strcmp(a->keys[i]->text, b->keys[i]->text) != 0) || !yaml_equal(a->items[i], b->items[i])) return 0;
+  return 1;
+}

@@ -14,6 +14,9 @@ struct verb {
 static const struct verb verbs[] = {
   { "run", COMMAND_RUN, 1 },
   { "validate", COMMAND_VALIDATE, 1 },
+  { "print-config", COMMAND_PRINT_CONFIG, 1 },
+  { "schema", COMMAND_SCHEMA, 0 },
+  { "reload", COMMAND_RELOAD, 0 },
   { "components", COMMAND_COMPONENTS, 0 },
   { "doc", COMMAND_DOC, 0 },
   { "version", COMMAND_VERSION, 0 },
@@ -26,13 +29,18 @@ void command_help(FILE *out) {
         "\n"
         "  weir run --config FILE       receive, process and export until SIGTERM; also: weir --config FILE\n"
         "  weir validate --config FILE  check a configuration and say everything that is wrong with it\n"
+        "  weir print-config --config FILE [--mode unredacted] [--origin]\n"
+        "                               the configuration merged and expanded, secrets hidden; with each value's place\n"
+        "  weir reload [--socket PATH]  let a running weir read its configuration again, and say what came of it\n"
         "  weir components              list the stages that are there\n"
         "  weir doc STAGE               the manual page of a stage: otlp, exporter/otlp\n"
+        "  weir schema [STAGE]          JSON Schema of a configuration, or of one stage's settings\n"
         "  weir version\n"
         "  weir help\n"
         "\n"
         "  --config FILE   a path, file:PATH, env:NAME or yaml:TEXT; several are merged, the later wins\n"
         "  --set a.b=c     sets one value after all files\n"
+        "  --socket PATH   the running weir's service.control.socket; default: weir.sock in $XDG_RUNTIME_DIR\n"
         "\n"
         "Exit codes: 0 ok, 1 failure, 2 wrong usage, 78 bad configuration.\n",
     out);
@@ -60,7 +68,7 @@ static int unknown_verb(FILE *out, const char *name) {
   for (size_t i = 0; i < N_VERBS; i++) nearest_offer(&near, verbs[i].name);
   usage(out, "unknown command", name);
   if (near.best) fprintf(out, "  did you mean `weir %s`?\n", near.best);
-  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, components, doc, version, help");
+  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, print-config, reload, components, doc, schema, version, help");
 }
 
 static int unknown_option(FILE *out, const char *arg) {
@@ -70,6 +78,9 @@ static int unknown_option(FILE *out, const char *arg) {
   nearest_init(&near, name);
   nearest_offer(&near, "--config");
   nearest_offer(&near, "--set");
+  nearest_offer(&near, "--socket");
+  nearest_offer(&near, "--mode");
+  nearest_offer(&near, "--origin");
   nearest_offer(&near, "--help");
   nearest_offer(&near, "--version");
   usage(out, "unknown option", name);
@@ -96,11 +107,26 @@ static int option(const char *name, int argc, char **argv, int *i, const char **
   return -1;
 }
 
+static int take_mode(struct command *c, const char *value, FILE *out) {
+  c->unredacted = strcmp(value, "unredacted") == 0;
+  if (c->unredacted || strcmp(value, "redacted") == 0) return 0;
+  usage(out, "unknown --mode", value);
+  return hint(out, "modes: redacted, unredacted");
+}
+
 static int take_option(struct command *c, int argc, char **argv, int *i, FILE *out) {
   const char *value;
   int r = option("--config", argc, argv, i, &value, out);
   if (r > 0) c->configs[c->n_configs++] = value;
   if (r) return r > 0 ? 0 : -1;
+  r = option("--socket", argc, argv, i, &c->socket, out);
+  if (r) return r > 0 ? 0 : -1;
+  r = option("--mode", argc, argv, i, &value, out);
+  if (r) return r > 0 ? take_mode(c, value, out) : -1;
+  if (strcmp(argv[*i], "--origin") == 0) {
+    c->origin = 1;
+    return 0;
+  }
   r = option("--set", argc, argv, i, &value, out);
   if (r < 0) return -1;
   if (r == 0) return unknown_option(out, argv[*i]);
@@ -113,13 +139,13 @@ static int take_option(struct command *c, int argc, char **argv, int *i, FILE *o
 }
 
 static int take_word(struct command *c, const char *arg, FILE *out) {
-  if (c->verb == COMMAND_DOC && !c->stage) {
+  if ((c->verb == COMMAND_DOC || c->verb == COMMAND_SCHEMA) && !c->stage) {
     c->stage = arg;
     return 0;
   }
   if (c->verb) {
     usage(out, "unexpected argument", arg);
-    return hint(out, c->verb == COMMAND_RUN || c->verb == COMMAND_VALIDATE ? "files are named with --config FILE" : "see `weir help`");
+    return hint(out, c->verb == COMMAND_RUN || c->verb == COMMAND_VALIDATE || c->verb == COMMAND_PRINT_CONFIG ? "files are named with --config FILE" : "see `weir help`");
   }
   const struct verb *v = find_verb(arg);
   if (!v) return unknown_verb(out, arg);
@@ -138,6 +164,14 @@ static int check(const struct command *c, FILE *out) {
   if (!v->takes_config && (c->n_configs || c->n_sets)) {
     usage(out, "this command reads no configuration:", v->name);
     return hint(out, "leave --config and --set out");
+  }
+  if ((c->unredacted || c->origin) && c->verb != COMMAND_PRINT_CONFIG) {
+    usage(out, "--mode and --origin belong to `weir print-config`", NULL);
+    return hint(out, "leave them out");
+  }
+  if (c->socket && c->verb != COMMAND_RELOAD) {
+    usage(out, "--socket belongs to `weir reload`", NULL);
+    return hint(out, "a running weir's socket is set by service.control.socket in its configuration");
   }
   if (c->verb == COMMAND_DOC && !c->stage) {
     usage(out, "which stage?", NULL);

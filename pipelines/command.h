@@ -3,7 +3,9 @@
  *
  *     weir run --config FILE ... [--set a.b=c ...]     also: weir --config FILE
  *     weir validate --config FILE ...
- *     weir components | doc STAGE | version | help
+ *     weir print-config --config FILE ... [--mode redacted|unredacted] [--origin]
+ *     weir reload [--socket PATH]
+ *     weir components | doc STAGE | schema [STAGE] | version | help
  */
 #ifndef PIPELINES_COMMAND_H
 #define PIPELINES_COMMAND_H
@@ -17,12 +19,17 @@
 #define COMMAND_DOC 4
 #define COMMAND_VERSION 5
 #define COMMAND_HELP 6
+#define COMMAND_RELOAD 7
+#define COMMAND_PRINT_CONFIG 8
+#define COMMAND_SCHEMA 9
 
 struct command {
   int verb;
   const char **configs, **sets; /* borrowed from argv; the arrays are ours */
   size_t n_configs, n_sets;
-  const char *stage; /* doc: "otlp", "exporter/otlp" */
+  const char *socket; /* reload; NULL = the default */
+  int unredacted, origin; /* print-config */
+  const char *stage; /* doc, schema: "otlp", "exporter/otlp" */
 };
 
 /* 0, or -1 after one sentence and how to go on were written to `out`. */

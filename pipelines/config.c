@@ -16,6 +16,13 @@ static void check(struct config_loader *l) {
   config_warn_unused(l);
 }
 
+static void keep_paths(struct config *c, const struct diags *ds) {
+  const char **files = arena_alloc(&c->arena, (ds->n_paths + 1) * sizeof *files);
+  for (size_t i = 0; i < ds->n_paths; i++) files[i] = arena_strdup(&c->arena, ds->paths[i]);
+  c->files = files;
+  c->n_files = ds->n_paths;
+}
+
 struct config *config_load_with(const struct config_lookup *lookup, struct registry *registry, struct diags *ds, const char *const *uris,
   size_t n_uris, const char *const *sets, size_t n_sets) {
   struct config *c = calloc(1, sizeof *c);
@@ -34,6 +41,7 @@ struct config *config_load_with(const struct config_lookup *lookup, struct regis
     check(l);
   }
   free(l);
+  keep_paths(c, ds);
   if (ds->n_errors == 0) return c;
   config_free(c);
   return NULL;
@@ -46,6 +54,10 @@ struct config *config_load(
 
 void config_free(struct config *c) {
   if (!c) return;
+  if (c->refs) {
+    c->refs--;
+    return;
+  }
   arena_done(&c->arena);
   free(c);
 }

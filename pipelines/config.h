@@ -95,11 +95,19 @@ struct config {
   uint64_t memory_limit_bytes; /* service.memory_limit; 0 = 80 % of the cgroup or memory */
   int64_t drain_grace_ns, drain_timeout_ns; /* service.drain {grace 0s, timeout 10s} */
   const struct yaml_node *root;
+  const char *const *files; /* that were read: for --config, and for ${file:}; names as they were given */
+  size_t n_files;
+  struct {
+    int32_t watch;
+    int64_t debounce_ns;
+  } reload;                   /* service.reload {watch false, debounce 300ms} */
+  const char *control_socket; /* service.control.socket; NULL = the default place */
+  uint32_t refs;              /* holders besides whoever loaded it: each has one config_free */
 };
 
 /* uris: what --config got: a path, file:PATH, env:NAME, yaml:TEXT. sets: `a.b.c=v` from --set. NULL when there are errors (diags say). The registry
  * gets service.plugins added before stages are looked up. */
 struct config *config_load(struct registry *, struct diags *, const char *const *uris, size_t n_uris, const char *const *sets, size_t n_sets);
-void config_free(struct config *);
+void config_free(struct config *); /* [control]; the last holder's frees it. NULL allowed */
 
 #endif

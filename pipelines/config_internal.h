@@ -70,6 +70,9 @@ void config_read_pipelines(struct config_loader *, const struct yaml_node *pipel
 void config_read_extensions(struct config_loader *, const struct yaml_node *extensions);
 void config_check_pipelines(struct config_loader *); /* signals and connectors, when stages are known */
 
+/* What a pipeline and service may hold, for the JSON schema. */
+extern const struct schema_table config_pipeline_table, config_service_table;
+
 /* config_service.c */
 void config_read_service(struct config_loader *);
 

@@ -186,6 +186,8 @@ static const struct weir_field pipeline_fields[] = {
   WEIR_FIELD_END,
 };
 
+const struct schema_table config_pipeline_table = { pipeline_fields, sizeof(struct weir_field) };
+
 static void unknown_signal(struct config_loader *l, const struct yaml_node *key, const char *signal) {
   struct nearest near;
   if (strcmp(signal, "profiles") == 0) {

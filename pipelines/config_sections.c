@@ -56,7 +56,7 @@ static struct yaml_node *mend_service_part(struct config_loader *l, struct yaml_
 }
 
 static struct yaml_node *mend_unknown(struct config_loader *l, struct yaml_node *root, size_t i) {
-  static const char *const in_service[] = { "pipelines", "telemetry", "lanes", "memory_limit", "drain", "plugins" };
+  static const char *const in_service[] = { "pipelines", "telemetry", "lanes", "memory_limit", "drain", "plugins", "reload", "control" };
   struct nearest near;
   struct yaml_node *key = root->keys[i], *before = i > 0 ? root->items[i - 1] : NULL;
   diag_error(l->ds, key->pos, "unknown section `%s` in the configuration", key->text);

@@ -28,6 +28,9 @@ struct service_keys {
   struct weir_strings log_outputs, ignored_strings;
   const char *metrics_address;
   struct weir_groups readers;
+  int32_t reload_watch;
+  int64_t reload_debounce_ns;
+  const char *control_socket;
 };
 
 #define S(member) offsetof(struct service_keys, member)
@@ -171,6 +174,30 @@ static const struct weir_field drain_fields[] = {
   WEIR_FIELD_END,
 };
 
+static const struct weir_field reload_fields[] = {
+  { .name = "watch",
+    .type = WEIR_T_BOOL,
+    .offset = S(reload_watch),
+    .dflt = "false",
+    .doc = "Read the configuration again when one of its files changes, those that ${file:} names included." },
+  { .name = "debounce",
+    .type = WEIR_T_DURATION,
+    .offset = S(reload_debounce_ns),
+    .dflt = "300ms",
+    .min = "1ms",
+    .max = "1h",
+    .doc = "How long after a change nothing else may change before the files are read." },
+  WEIR_FIELD_END,
+};
+
+static const struct weir_field control_fields[] = {
+  { .name = "socket",
+    .type = WEIR_T_STRING,
+    .offset = S(control_socket),
+    .doc = "Path of the unix socket for `weir reload`; \"\" for none. Default: weir.sock in $XDG_RUNTIME_DIR, where that is set." },
+  WEIR_FIELD_END,
+};
+
 /* For the hint when a pipeline stands directly below service. */
 static const struct weir_field signal_fields[] = {
   { .name = "traces", .type = SCHEMA_T_NODE },
@@ -196,9 +223,13 @@ static const struct weir_field service_fields[] = {
     .doc =
       "Bytes that data in the process may take; beyond it senders are told to retry. Default: 80 % of the cgroup's limit or memory." },
   { .name = "drain", .type = WEIR_T_GROUP, .offset = 0, .group = drain_fields, .doc = "How the process ends." },
+  { .name = "reload", .type = WEIR_T_GROUP, .offset = 0, .group = reload_fields, .doc = "When the configuration is read again." },
+  { .name = "control", .type = WEIR_T_GROUP, .offset = 0, .group = control_fields, .doc = "How commands reach the running process." },
   { .name = "plugins", .type = SCHEMA_T_NODE, .offset = S(plugins), .doc = "Files or directories of further stages." },
   WEIR_FIELD_END,
 };
+
+const struct schema_table config_service_table = { service_fields, sizeof(struct weir_field) };
 
 /* --- plugins --------------------------------------------------------------------------------- */
 
@@ -319,6 +350,9 @@ void config_read_service(struct config_loader *l) {
   c->memory_limit_bytes = k->memory_limit_bytes;
   c->drain_grace_ns = k->drain_grace_ns;
   c->drain_timeout_ns = k->drain_timeout_ns;
+  c->reload.watch = k->reload_watch;
+  c->reload.debounce_ns = k->reload_debounce_ns;
+  c->control_socket = k->control_socket;
   load_plugins(l, k->plugins);
   config_read_extensions(l, k->extensions);
   const struct yaml_node *pipelines_key = yaml_key(service, "pipelines");

@@ -39,6 +39,7 @@ static struct yaml_node *read_uri(struct config_loader *l, const char *uri) {
   struct weir_error err = { 0 };
   struct source_text got;
   const char *rest, *scheme = source_split(a, uri, "file", &rest);
+  if (strcmp(scheme, "file") == 0 && *rest) diags_add_path(l->ds, rest);
   int rc = *uri ? source_fetch(a, &source_system, scheme, rest, &got, &err) : weir_fail(&err, WEIR_E_INVALID, "--config needs a file name");
   if (!rc && !got.set) rc = weir_fail(&err, WEIR_E_INVALID, "--config %s: the environment variable `%s` is not set", uri, rest);
   if (rc) {

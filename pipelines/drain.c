@@ -8,7 +8,7 @@
 
 /*
  * The drain: readiness turns 503, the grace passes while everything still serves, receivers stop, then processors and connectors send on what they
- * hold in the order of the data, then senders empty their queues, then extensions. service.drain.timeout bounds it all after the grace.
+ * hold in the order of the data, then senders empty their queues, then extensions. What a reload replaced ends beside all that. service.drain.timeout bounds it all after the grace.
  */
 
 #define LOGGER "weir"
@@ -17,7 +17,8 @@
 #define PHASE_MIDDLE 3
 #define PHASE_EXPORTERS 4
 #define PHASE_EXTENSIONS 5
-#define PHASE_OVER 6
+#define PHASE_RETIRED 6
+#define PHASE_OVER 7
 
 static void next_phase(struct run *r);
 
@@ -31,6 +32,7 @@ static void count_senders(const struct run *r, uint64_t *ret_sent, uint64_t *ret
     *ret_sent += sender_items_sent(s);
     *ret_lost += sender_items_lost(s);
   }
+  retire_count(&r->retirement, ret_sent, ret_lost);
 }
 
 static int64_t value_of(const struct weir_cell *c) { return c ? atomic_load_explicit(&c->value, memory_order_relaxed) : 0; }
@@ -113,6 +115,7 @@ static void grace_is_over(void *arg) {
   struct run *r = arg;
   r->drain.timer.fn = half_time;
   timer_set(&r->control, &r->drain.timer, r->config->drain_timeout_ns / 2);
+  retire_hurry(&r->retirement, r->config->drain_timeout_ns / 2);
   next_phase(r);
 }
 
@@ -136,6 +139,8 @@ static void next_phase(struct run *r) {
     d->phase = PHASE_EXTENSIONS;
     if (drain_role(r, WEIR_EXTENSION)) return;
   }
+  d->phase = PHASE_RETIRED;
+  if (r->retirement.first) return;
   over(r);
 }
 
@@ -152,6 +157,11 @@ void drain_progress(void *arg, struct site *s) {
   struct run *r = arg;
   if (!is_awaited(r, s) || r->drain.left == 0 || --r->drain.left > 0) return;
   next_phase(r);
+}
+
+void drain_retired(void *arg) {
+  struct run *r = arg;
+  if (r->drain.phase == PHASE_RETIRED) over(r);
 }
 
 void drain_begin(struct run *r) {

@@ -45,7 +45,9 @@ static void make_sender(struct graph *g, struct site *s) {
   }
 }
 
-static void make_nodes(struct graph *g, struct site *s) {
+void graph_make_nodes(struct graph *g, struct site *s) {
+  s->bound = g->config;
+  s->bound->refs++;
   s->n_nodes = is_one_lane(s) ? 1 : g->n_lanes;
   s->nodes = calloc(s->n_nodes, sizeof *s->nodes);
   WEIR_ASSERT(s->nodes != NULL);
@@ -118,24 +120,28 @@ static int make_edge(struct edge *e, const struct links *links, uint32_t lane) {
   return 0;
 }
 
-static void make_edges(struct site *s, struct diags *ds) {
+void graph_make_edges(struct site *s, struct diags *ds) {
   int wide = 0;
+  if (s->kept) {
+    s->edges = calloc(s->n_nodes, sizeof *s->edges);
+    WEIR_ASSERT(s->edges != NULL);
+  }
   for (uint32_t i = 0; i < s->n_nodes; i++)
-    for (size_t k = 0; k < GRAPH_SIGNALS; k++) wide |= make_edge(&s->nodes[i].out[k], &s->next[k], i);
+    for (size_t k = 0; k < GRAPH_SIGNALS; k++) wide |= make_edge(s->kept ? &s->edges[i][k] : &s->nodes[i].out[k], &s->next[k], i);
   if (!wide) return;
   diag_error(ds, s->component->pos, "%s `%s` feeds too many exporters: one batch would enter more than %d queues", role_name(s->role),
     s->component->id, EDGE_REACH_MAX);
 }
 
-struct graph *graph_new(
-  const struct config *config, struct env *env, struct loop *control, struct loop *lanes, uint32_t n_lanes, struct diags *ds) {
+struct graph *graph_new(struct config *config, struct env *env, struct loop *control, struct loop *lanes, uint32_t n_lanes, struct diags *ds) {
   struct graph *g = calloc(1, sizeof *g);
   WEIR_ASSERT(g != NULL);
   *g = (struct graph){ .config = config, .env = env, .control = control, .lanes = lanes, .n_lanes = n_lanes };
+  config->refs++;
   uint32_t errors = ds->n_errors;
   if (graph_build_sites(g, ds) == 0) {
-    for (size_t i = 0; i < g->n_sites; i++) make_nodes(g, g->sites[i]);
-    for (size_t i = 0; i < g->n_sites; i++) make_edges(g->sites[i], ds);
+    for (size_t i = 0; i < g->n_sites; i++) graph_make_nodes(g, g->sites[i]);
+    for (size_t i = 0; i < g->n_sites; i++) graph_make_edges(g->sites[i], ds);
   }
   if (ds->n_errors == errors) return g;
   graph_free(g);
@@ -244,19 +250,38 @@ static void show_refusal(struct site *s, const struct weir_error *err, struct di
   if (*err->hint) diag_note(ds, "%s", err->hint);
 }
 
+/* What a stage is told on the lane that it lives on. */
+struct lane_call {
+  struct weir_stage *stage;
+  struct weir_error *err;
+  int result;
+};
+
+static void open_on_lane(void *arg) {
+  struct lane_call *c = arg;
+  c->result = stage_open(c->stage, c->err);
+}
+
+static void start_on_lane(void *arg) {
+  struct lane_call *c = arg;
+  c->result = stage_start(c->stage, c->err);
+}
+
 static int open_site(struct site *s, struct diags *ds) {
-  s->need = need_below(s);
-  for (uint32_t i = 0; i < s->n_nodes; i++) {
+  s->need = s->below = need_below(s);
+  for (uint32_t i = 0; i < s->n_nodes && !s->kept; i++) {
     struct weir_error err = { 0 };
-    s->nodes[i].stage.downstream_need = s->need;
-    if (stage_open(&s->nodes[i].stage, &err)) {
+    struct lane_call c = { &s->nodes[i].stage, &err, 0 };
+    c.stage->downstream_need = s->below;
+    loop_call(c.stage->loop, open_on_lane, &c);
+    if (c.result) {
       show_refusal(s, &err, ds); /* the other lanes would say the same */
       return WEIR_E_CONFIG;
     }
   }
   if (s->role == WEIR_RECEIVER || s->role == WEIR_EXTENSION) return 0;
-  int own = own_need(s);
-  if (own > s->need) s->need = own;
+  if (!s->kept) s->own_need = own_need(s);
+  if (s->own_need > s->need) s->need = s->own_need;
   return 0;
 }
 
@@ -278,15 +303,22 @@ int graph_open(struct graph *g, struct diags *ds) {
   return any ? WEIR_E_CONFIG : 0;
 }
 
+static int start_site(const struct site *s, struct weir_error *err) {
+  for (uint32_t k = 0; k < s->n_nodes; k++) {
+    struct lane_call c = { &s->nodes[k].stage, err, 0 };
+    loop_call(c.stage->loop, start_on_lane, &c);
+    if (!c.result) continue;
+    log_error(c.stage->id, "%s%s%s", err->msg, *err->hint ? "; " : "", err->hint);
+    return c.result;
+  }
+  return 0;
+}
+
 int graph_start(struct graph *g, struct weir_error *err) {
-  for (size_t i = 0; i < g->n_sites; i++)
-    for (uint32_t k = 0; k < g->sites[i]->n_nodes; k++) {
-      struct weir_stage *stage = &g->sites[i]->nodes[k].stage;
-      int r = stage_start(stage, err);
-      if (!r) continue;
-      log_error(stage->id, "%s%s%s", err->msg, *err->hint ? "; " : "", err->hint);
-      return r;
-    }
+  for (size_t i = 0; i < g->n_sites; i++) {
+    int r = g->sites[i]->kept ? 0 : start_site(g->sites[i], err);
+    if (r) return r;
+  }
   return 0;
 }
 
@@ -353,30 +385,44 @@ static void settle_down(struct graph *g) {
     }
 }
 
-uint32_t graph_close(struct graph *g) {
-  static const uint32_t order[] = { WEIR_EXPORTER, WEIR_CONNECTOR, WEIR_PROCESSOR, WEIR_RECEIVER };
-  g->n_left_open = g->n_unanswered = 0;
-  for (size_t r = 0; r < sizeof order / sizeof *order && !g->n_unanswered; r++) {
-    for (uint32_t i = 0; i < g->n_lanes; i++) {
-      struct close_lane c = { g, i, order[r] };
-      loop_call(&g->lanes[i], close_role, &c);
-    }
-    settle_down(g);
-  }
-  if (g->n_left_open) return g->n_left_open; /* an exporter that stays open may still ask its extension */
+static void close_extensions(struct graph *g) {
   for (size_t i = 0; i < g->n_sites; i++)
     if (g->sites[i]->role == WEIR_EXTENSION && g->sites[i]->nodes && g->sites[i]->nodes[0].stage.state != STAGE_CLOSED)
       stage_close(&g->sites[i]->nodes[0].stage);
-  return g->n_left_open;
 }
 
+uint32_t graph_close_all(struct graph *const *graphs, size_t n) {
+  static const uint32_t order[] = { WEIR_EXPORTER, WEIR_CONNECTOR, WEIR_PROCESSOR, WEIR_RECEIVER };
+  uint32_t left_open = 0, unanswered = 0;
+  for (size_t k = 0; k < n; k++) graphs[k]->n_left_open = graphs[k]->n_unanswered = 0;
+  for (size_t r = 0; n && r < sizeof order / sizeof *order && !unanswered; r++) {
+    for (size_t k = 0; k < n; k++)
+      for (uint32_t i = 0; i < graphs[k]->n_lanes; i++) {
+        struct close_lane c = { graphs[k], i, order[r] };
+        loop_call(&graphs[k]->lanes[i], close_role, &c);
+      }
+    settle_down(graphs[0]);
+    for (size_t k = 0; k < n; k++) unanswered += graphs[k]->n_unanswered;
+  }
+  for (size_t k = 0; k < n; k++) left_open += graphs[k]->n_left_open;
+  for (size_t k = 0; k < n && !left_open; k++) close_extensions(graphs[k]); /* an exporter that stays open may still ask its extension, of whichever graph */
+  return left_open;
+}
+
+uint32_t graph_close(struct graph *g) { return graph_close_all(&g, 1); }
+
 static void free_site(struct site *s) {
+  int own = !s->kept;
   for (uint32_t i = 0; s->nodes && i < s->n_nodes; i++)
-    for (size_t k = 0; k < GRAPH_SIGNALS; k++) edge_done(&s->nodes[i].out[k]);
+    for (size_t k = 0; k < GRAPH_SIGNALS; k++) edge_done(own ? &s->nodes[i].out[k] : &s->edges[i][k]);
   for (size_t k = 0; k < GRAPH_SIGNALS; k++) free(s->next[k].v);
-  sender_free(s->sender);
-  free((void *)s->sender_lanes);
-  free(s->nodes);
+  free(s->edges);
+  if (own) {
+    sender_free(s->sender);
+    free((void *)s->sender_lanes);
+    free(s->nodes);
+    config_free(s->bound);
+  }
   free(s);
 }
 
@@ -387,5 +433,6 @@ void graph_free(struct graph *g) {
     free_site(s);
   }
   free((void *)g->sites);
+  config_free(g->config);
   free(g);
 }

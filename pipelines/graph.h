@@ -8,6 +8,10 @@
  *   connector  one site per id, signal in and signal out; one node per lane
  *   extension  one site and one node, on the control loop
  * A type with WEIR_ONE_LANE has one node, on lane 0. Sites stand in `sites` consumers first, extensions before them all.
+ *
+ * A reload makes a second graph from the first (graph_renew): sites whose component, settings and place did not change keep their nodes, senders and all
+ * state, the others get new ones. graph_swap hands the kept nodes over and exchanges their edges, on each lane in one step; what the first graph has then are
+ * the sites to retire. See docs/design/reload.md.
  * Threads: [control], but for what edges and ops do on the lanes.
  */
 #ifndef PIPELINES_GRAPH_H
@@ -56,13 +60,17 @@ struct site {
   struct sender *sender;
   struct sender_lane **sender_lanes; /* one per lane */
   int need;                          /* the most that it or anything below it reads; set by graph_open */
+  int below, own_need;               /* what stands below it reads; it does itself */
+  struct config *bound;              /* the nodes' settings are in it: it lives as long as they do */
+  struct site *kept;                 /* until the swap: the site of the graph before whose nodes these are */
+  struct edge (*edges)[GRAPH_SIGNALS]; /* kept nodes': to be theirs at the swap */
   int mark;
   uint32_t drain_left;
   struct site *made_after; /* all sites, newest first */
 };
 
 struct graph {
-  const struct config *config;
+  struct config *config;
   struct env *env;
   struct loop *control, *lanes;
   uint32_t n_lanes;
@@ -77,8 +85,16 @@ struct graph {
 };
 
 /* Builds the sites; problems (a cycle, nothing else so far) go to diags. NULL when there are any. */
-struct graph *graph_new(const struct config *, struct env *, struct loop *control, struct loop *lanes, uint32_t n_lanes, struct diags *);
-/* Opens all instances, consumers first; what a stage refuses is shown at its place in the configuration. 0, or WEIR_E_CONFIG. */
+struct graph *graph_new(struct config *, struct env *, struct loop *control, struct loop *lanes, uint32_t n_lanes, struct diags *);
+/* As graph_new, for the graph that shall follow `before`, which runs on unchanged. Then graph_open, graph_start and graph_swap; or graph_disown. */
+struct graph *graph_renew(const struct graph *before, struct config *, struct diags *);
+/* Whether a site's nodes come from the graph before. */
+static inline int site_is_kept(const struct site *s) { return s->kept != NULL; }
+/* The kept nodes become this graph's, with their new edges. `before` has left what is to be drained and closed. [control]; the lanes may run. */
+void graph_swap(struct graph *, struct graph *before);
+/* Instead of graph_swap: the kept nodes stay with the graph before, and this one has left what was made for it. */
+void graph_disown(struct graph *);
+/* Opens all instances (but kept ones), consumers first; what a stage refuses is shown at its place in the configuration. 0, or WEIR_E_CONFIG. */
 int graph_open(struct graph *, struct diags *);
 /* Starts them, consumers first. The first failure is logged and returned. */
 int graph_start(struct graph *, struct weir_error *);
@@ -88,8 +104,12 @@ void graph_drain_site(struct graph *, struct site *);
  * Close comes after a stage's last callback, so an exporter that still has a request in its hands stays open, and without a sender in front so does whoever may
  * hear of it. Returns how many exporters did: with any, nothing may be freed, and the process has to end as it is. */
 uint32_t graph_close(struct graph *);
+uint32_t graph_close_all(struct graph *const *, size_t n); /* several at once: those that were swapped for newer ones, too */
 void graph_free(struct graph *); /* after graph_close and after the lanes have stopped */
 
+/* graph.c, for graph_renew.c: nodes of a site; edges of all sites. */
+void graph_make_nodes(struct graph *, struct site *);
+void graph_make_edges(struct site *, struct diags *);
 /* graph_sites.c: from pipelines to linked sites, consumers first. 0, or -1 when diags have an error. */
 int graph_build_sites(struct graph *, struct diags *);
 static inline uint32_t graph_signal_index(uint32_t signal) { return signal == WEIR_TRACES ? 0 : signal == WEIR_METRICS ? 1 : 2; }

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/listener.h"
 #include "core/log.h"
+#include "pipelines/reload.h"
 
 #define LOGGER "weir"
 
@@ -40,8 +41,18 @@ static int start_lanes(struct run *r, struct weir_error *err) {
 }
 
 /* Everything is closed on its lane while all lanes still run, so that answers reach receivers on other lanes. */
+static uint32_t close_graphs(struct run *r) {
+  struct graph **graphs = NULL;
+  size_t n = retire_stop(&r->retirement, &graphs);
+  if (r->graph) graphs[n++] = r->graph;
+  uint32_t left_open = graph_close_all(graphs, n);
+  free((void *)graphs);
+  return left_open;
+}
+
 static uint32_t close_all(struct run *r) {
-  uint32_t left_open = r->graph ? graph_close(r->graph) : 0;
+  reload_stop(r);
+  uint32_t left_open = close_graphs(r);
   for (uint32_t i = 0; i < r->lanes_running; i++) loop_stop(&r->lanes[i]);
   for (uint32_t i = 0; i < r->lanes_running; i++) loop_join(&r->lanes[i]);
   telemetry_stop(r->telemetry);
@@ -55,6 +66,8 @@ static uint32_t close_all(struct run *r) {
 /* All pools stay until the last block that any lane holds is back. */
 static void free_all(struct run *r) {
   graph_free(r->graph);
+  retire_free(&r->retirement);
+  config_free(r->reloaded);
   for (uint32_t i = 0; i < r->lanes_inited; i++) loop_done(&r->lanes[i]);
   if (r->control_inited) loop_done(&r->control);
   free(r->lanes);
@@ -67,7 +80,9 @@ static void free_all(struct run *r) {
 static void on_signal(uv_signal_t *h, int number) {
   struct run *r = h->data;
   if (number == SIGHUP) {
-    log_warn(LOGGER, "SIGHUP: the configuration is not read again while running; restart weir to apply changes");
+    char *text = NULL;
+    run_reload(r, "SIGHUP", &text);
+    free(text);
     return;
   }
   if (r->drain.phase) {
@@ -123,15 +138,19 @@ static int build(struct run *r, struct diags *ds) {
   return EXIT_OK;
 }
 
-struct run *run_open(const struct config *config, struct diags *ds, int *ret_code) {
+struct run *run_open(struct config *config, struct diags *ds, int *ret_code) {
   struct run *r = calloc(1, sizeof *r);
   WEIR_ASSERT(r != NULL);
   r->config = config;
+  r->first = config;
+  r->retirement = (struct retirement){ .control = &r->control, .on_empty = drain_retired, .arg = r };
   *ret_code = build(r, ds);
   if (*ret_code == EXIT_OK) return r;
   run_close(r);
   return NULL;
 }
+
+void run_set_sources(struct run *r, const struct run_sources *s) { r->sources = *s; }
 
 static void log_start_error(const struct weir_error *err) { log_error(LOGGER, "%s%s%s", err->msg, *err->hint ? "; " : "", err->hint); }
 
@@ -142,7 +161,7 @@ static int start(struct run *r) {
     return EXIT_FAILED;
   }
   if (graph_start(r->graph, &err)) return EXIT_FAILED; /* logged under the stage's name */
-  if (start_lanes(r, &err)) {
+  if (reload_start(r, &err) || start_lanes(r, &err)) {
     log_start_error(&err);
     return EXIT_FAILED;
   }

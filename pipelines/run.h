@@ -2,8 +2,8 @@
  * pipelines/run.h - the life of the process: loops, graph, ready, signals, drain, exit.
  *
  * The control thread builds, opens and starts everything on behalf of the lanes, then each lane gets its thread and the control loop waits for
- * signals. SIGTERM and SIGINT drain (drain.c); a second one ends at once with 128 + its number. SIGHUP is logged only. Exit codes: 0 after a
- * drain, 1 when something could not start or a stage failed for good, 78 when the configuration can not work.
+ * signals. SIGTERM and SIGINT drain (drain.c); a second one ends at once with 128 + its number. SIGHUP reads the configuration again (reload.h). Exit
+ * codes: 0 after a drain, 1 when something could not start or a stage failed for good, 78 when the configuration can not work.
  */
 #ifndef PIPELINES_RUN_H
 #define PIPELINES_RUN_H
@@ -21,7 +21,14 @@
 struct run;
 
 /* Builds the graph and opens every stage; starts nothing, binds no port. NULL on failure: *ret_code is EXIT_CONFIG (diags say why) or EXIT_FAILED (logged). */
-struct run *run_open(const struct config *, struct diags *, int *ret_code);
+struct run *run_open(struct config *, struct diags *, int *ret_code);
+/* Where a reload reads from. load: as config_load; what it gives is the run's. Without it, nothing is reloaded. */
+struct run_sources {
+  struct config *(*load)(void *arg, struct diags *);
+  void *arg;
+  struct registry *registry; /* NULL allowed */
+};
+void run_set_sources(struct run *, const struct run_sources *);
 /* Starts everything, runs until told to stop, drains. Returns the exit code. At most once. */
 int run_until_stopped(struct run *);
 /* Closes and frees it all. NULL allowed. 0; or 1 when the drain's time was over and exporters still had requests under way: these can not be closed, nothing

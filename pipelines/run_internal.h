@@ -5,8 +5,10 @@
 #define PIPELINES_RUN_INTERNAL_H
 
 #include "pipelines/graph.h"
+#include "pipelines/retire.h"
 #include "pipelines/run.h"
 #include "pipelines/telemetry.h"
+#include "pipelines/watch.h"
 
 #define N_SIGNALS 3
 
@@ -20,7 +22,14 @@ struct drain {
 };
 
 struct run {
-  const struct config *config;
+  struct config *config;   /* the one that is in force */
+  const struct config *first; /* the one of the start: what a reload does not change comes from it */
+  struct config *reloaded; /* `config`, when it came by a reload: ours to free */
+  struct run_sources sources;
+  struct retirement retirement;
+  struct watch *watch;
+  struct control *commands;
+  struct weir_cell *reloads, *reload_failures;
   struct env env;
   struct loop control, *lanes;
   uint32_t n_lanes, lanes_inited, lanes_running;
@@ -38,6 +47,8 @@ struct run {
 void drain_begin(struct run *);
 /* A site's last instance has drained (graph.on_drained). [control] */
 void drain_progress(void *run, struct site *);
+/* Nothing retires any more (retirement.on_empty). [control] */
+void drain_retired(void *run);
 /* The one line about what was sent and lost; after everything was closed. */
 void drain_report(struct run *);
 

@@ -297,8 +297,12 @@ static void handle_answers(struct sender_lane *l) {
   }
 }
 
+int sender_is_empty(const struct sender_lane *l) {
+  return !l->queue.head && !l->parked.head && !l->gathered && !l->ready.head && !l->active;
+}
+
 static void tell_drained(struct sender_lane *l) {
-  if (!l->drained || l->queue.head || l->parked.head || l->gathered || l->ready.head || l->active) return;
+  if (!l->drained || !sender_is_empty(l)) return;
   weir_fn_f *fn = l->drained;
   l->drained = NULL;
   fn(l->drained_arg);

@@ -37,8 +37,10 @@ void sender_unreserve(struct sender_lane *, uint64_t level);
 /* The exporter's answer to the attempt that consume began (ops->done). Takes. */
 void sender_done(struct sender_lane *, struct weir_batch *, const struct weir_verdict *);
 
-/* Sends what is left without waiting out long delays, then calls fn(arg) in a later step. Once. */
+/* Sends what is left without waiting out long delays, then calls fn(arg) (NULL allowed) in a later step. Once. */
 void sender_drain(struct sender_lane *, weir_fn_f *fn, void *arg);
+/* Whether nothing waits or is under way on this lane. */
+int sender_is_empty(const struct sender_lane *);
 /* The drain's time is over: gives up what is not in the exporter's hands, answers whoever waits for what is. What the exporter answers from now on is final. */
 void sender_abandon(struct sender_lane *);
 /* After the exporter was closed: nothing is left. */

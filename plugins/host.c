@@ -100,6 +100,12 @@ static void count_dropped(struct weir_stage *s, const char *reason, uint64_t n) 
   count_away(s, d->cell, n);
 }
 
+/* Closed before it gave away what it held: nobody will send that. */
+static void count_lost(struct weir_stage *s) {
+  int64_t held = s->counts.held ? atomic_load_explicit(&s->counts.held->value, memory_order_relaxed) : 0;
+  if (held > 0) count_dropped(s, "closed", (uint64_t)held);
+}
+
 /* --- the host table: batches on their way ----------------------------------------------------------------------- */
 
 static void host_log(struct weir_stage *s, int level, const char *fmt, ...) {
@@ -150,9 +156,39 @@ static void host_drop(struct weir_stage *s, struct weir_batch *b, const char *re
 
 static void host_drained(struct weir_stage *s) { loop_defer(s->loop, &s->drained_step); }
 
+/* Who hears a verdict, and that this instance still has one to hear. */
+struct stage_waiter {
+  struct weir_stage *stage;
+  weir_ack_f *fn;
+  void *arg;
+  struct stage_waiter *next; /* of the stage's recycled ones */
+};
+
+static void on_heard(void *arg, const struct weir_verdict *v) {
+  struct stage_waiter *w = arg;
+  struct weir_stage *s = w->stage;
+  s->n_waiting--;
+  w->next = s->spare_waiters;
+  s->spare_waiters = w;
+  w->fn(w->arg, v);
+}
+
 static void host_on_verdict(struct weir_stage *s, struct weir_batch *b, weir_ack_f *fn, void *arg) {
-  (void)s;
-  batch_on_verdict(b, fn, arg);
+  struct stage_waiter *w = s->spare_waiters;
+  if (w) s->spare_waiters = w->next;
+  else w = malloc(sizeof *w);
+  WEIR_ASSERT(w != NULL);
+  *w = (struct stage_waiter){ s, fn, arg, NULL };
+  s->n_waiting++;
+  batch_on_verdict(b, on_heard, w);
+}
+
+static void free_waiters(struct weir_stage *s) {
+  for (struct stage_waiter *w = s->spare_waiters, *next; w; w = next) {
+    next = w->next;
+    free(w);
+  }
+  s->spare_waiters = NULL;
 }
 
 static void host_merge(struct weir_stage *s, struct weir_batch *into, struct weir_batch *from) {
@@ -311,5 +347,7 @@ void stage_close(struct weir_stage *s) {
   loop_cancel(s->loop, &s->drained_step);
   s->entry->type.close(s->self);
   s->self = NULL;
+  if (s->entry->type.role == WEIR_PROCESSOR || s->entry->type.role == WEIR_CONNECTOR) count_lost(s);
+  free_waiters(s);
   close_counts(s);
 }

@@ -57,6 +57,8 @@ struct weir_stage {
   struct stage_drop *drops;
   struct weir_cell **cells; /* what it registered through weir.metrics/1 */
   size_t n_cells, cap_cells;
+  struct stage_waiter *spare_waiters;
+  uint32_t n_waiting; /* verdicts that it asked for and has not heard: until then it can not be closed */
   struct defer drained_step;
 };
 

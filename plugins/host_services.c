@@ -6,6 +6,7 @@
 #include <weir/grpc.h>
 #include <weir/health.h>
 #include <weir/http.h>
+#include <weir/memory.h>
 #include <weir/metrics.h>
 #include <weir/otlp.h>
 #include <weir/timer.h>
@@ -221,12 +222,19 @@ static const struct weir_metrics_service metrics_table = { sizeof metrics_table,
 
 static const struct weir_health_service health_table = { sizeof health_table, 0, host_health, host_ready_since };
 
+/* --- weir.memory/1 ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t memory_used(struct weir_stage *s) { return atomic_load_explicit(&s->loop->env->budget.used, memory_order_relaxed); }
+
+static const struct weir_memory_service memory_table = { sizeof memory_table, 0, memory_used, budget_total };
+
 const void *host_service(struct weir_stage *s, const char *id) {
   static const struct {
     const char *id;
     const void *table;
   } services[] = { { WEIR_HTTP_SERVICE, &http_table }, { WEIR_GRPC_SERVICE, &grpc_table }, { WEIR_OTLP_SERVICE, &otlp_table },
-    { WEIR_TIMER_SERVICE, &timer_table }, { WEIR_METRICS_SERVICE, &metrics_table }, { WEIR_HEALTH_SERVICE, &health_table } };
+    { WEIR_TIMER_SERVICE, &timer_table }, { WEIR_METRICS_SERVICE, &metrics_table }, { WEIR_HEALTH_SERVICE, &health_table },
+    { WEIR_MEMORY_SERVICE, &memory_table } };
   CHECK_MAGIC(s, STAGE_MAGIC);
   for (size_t i = 0; i < sizeof services / sizeof *services; i++)
     if (!strcmp(services[i].id, id)) return services[i].table;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/assert.h"
@@ -18,6 +19,7 @@
 
 struct loaded {
   char *path; /* resolved */
+  struct stat st; /* when it was loaded */
   struct loaded *next;
 };
 
@@ -154,9 +156,23 @@ int registry_load(struct registry *r, const char *path, struct weir_error *err) 
   struct loaded *f = calloc(1, sizeof *f);
   WEIR_ASSERT(f != NULL);
   f->path = strdup(real);
+  if (stat(real, &f->st)) memset(&f->st, 0, sizeof f->st);
   f->next = r->files;
   r->files = f;
   return 0;
+}
+
+static int is_changed(const struct loaded *f) {
+  struct stat now;
+  if (stat(f->path, &now)) return 0; /* removed: nothing new to load */
+  return now.st_ino != f->st.st_ino || now.st_size != f->st.st_size || now.st_mtim.tv_sec != f->st.st_mtim.tv_sec ||
+    now.st_mtim.tv_nsec != f->st.st_mtim.tv_nsec;
+}
+
+const char *registry_changed_file(const struct registry *r, size_t i) {
+  for (const struct loaded *f = r->files; f; f = f->next)
+    if (is_changed(f) && i-- == 0) return f->path;
+  return NULL;
 }
 
 /* --- look-up ------------------------------------------------------------------------------------------------------ */
@@ -167,6 +183,8 @@ int registry_add_dir(struct registry *r, const char *dir, struct weir_error *err
     weir_hint(err, "check the path");
     return WEIR_E_IO;
   }
+  for (size_t i = 0; i < r->n_dirs; i++)
+    if (strcmp(r->dirs[i], dir) == 0) return 0; /* a reload names them again */
   if (r->n_dirs == DIRS_MAX) return weir_fail(err, WEIR_E_LIMIT, "more than %u stage directories", DIRS_MAX);
   r->dirs[r->n_dirs++] = strdup(dir);
   return 0;

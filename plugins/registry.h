@@ -27,6 +27,8 @@ struct registry *registry_new(void);
 void registry_free(struct registry *); /* frees the tables; never unloads */
 /* Loads one plugin file. On refusal: one sentence in err->msg, what to do in err->hint. A file already loaded is 0. */
 int registry_load(struct registry *, const char *path, struct weir_error *);
+/* The path of a loaded file that is another one on disk by now, or NULL: what is loaded stays until the process ends. i: how many to pass over. */
+const char *registry_changed_file(const struct registry *, size_t i);
 /* A search directory: stages beside the program, or service.plugins. Files are named <role>_<type>.so ("receiver_otlp.so"). Where no name fits, registry_find loads
  * all files of the role (aliases), then all files. */
 int registry_add_dir(struct registry *, const char *dir, struct weir_error *);

@@ -2,6 +2,8 @@
 # Messages and manual pages, byte for byte. Usage: run.sh BUILD [--update]
 #   bad/X.yaml    `weir validate --config X.yaml` says X.txt and exits 78
 #   good/X.yaml   says X.txt (warnings, or nothing) and exits 0
+#   print/X.yaml  `weir print-config` makes X.redacted.txt of it; `--origin --mode unredacted` X.origin.txt
+#   schema.json   is what `weir schema exporter/debug` prints (all stages: tests/scenario/cases/cli/schema.yaml)
 #   docs/stages/R_S.md is what `weir doc R/S` prints, and the example on it is valid
 # --update writes what the program says now; read the difference before it is committed.
 build=$(cd "$1" && pwd) || exit 1
@@ -34,6 +36,24 @@ for kind in bad:78 good:0; do
     fi
   done
 done
+
+cd "$here/print" || exit 1
+for f in *.yaml; do
+  timeout 20 "$weir" print-config --config "$f" --set service.drain.grace=1s >"$out" 2>&1
+  compare "print/$f (redacted)" "${f%.yaml}.redacted.txt" $? 0
+  if grep -q hunter2 "$out"; then
+    failed=$((failed + 1)); echo "FAILED: print/$f: a secret is shown"
+  fi
+  cp "$out" "$out.yaml" # what is printed can be read, and says the same
+  timeout 20 "$weir" print-config --config "$out.yaml" >"$out" 2>&1
+  compare "print/$f (again)" "${f%.yaml}.redacted.txt" $? 0
+  rm -f "$out.yaml"
+  timeout 20 "$weir" print-config --mode unredacted --origin --config "$f" --set service.drain.grace=1s >"$out" 2>&1
+  compare "print/$f (origin)" "${f%.yaml}.origin.txt" $? 0
+done
+cd "$here" || exit 1
+timeout 20 "$weir" schema exporter/debug >"$out" 2>&1
+compare schema schema.json $? 0
 
 cd "$here/../../docs/stages" || exit 1
 for so in "$build"/stages/*.so; do

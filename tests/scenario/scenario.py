@@ -25,6 +25,7 @@ import drive
 import h2spec
 import names
 import peers
+import reload
 import sink as sink_module
 from weir_process import Failure, Weir, slow_factor
 
@@ -193,6 +194,12 @@ class Scenario:
 
     def step_expect(self, spec):
         check.expect(self, spec)
+
+    def step_write(self, spec):
+        reload.write(self, spec)
+
+    def step_reload(self, spec):
+        reload.reload(self, spec or {})
 
     def step_laws(self, spec):
         check.laws(self, self.weir((spec or {}).get("weir")))

@@ -1,4 +1,4 @@
-/* Listening sockets: who joins, who owns the path of a unix socket. */
+/* Listening sockets: who joins, who owns the path of a unix socket, how one generation takes an address over from another. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,9 +35,13 @@ static int teardown(void **state) {
   return rmdir(dir);
 }
 
+static struct listener_member *member; /* who got the connection says that it is closed */
+
 static void on_conn(void *arg, int fd) {
-  (void)arg;
+  int *got = arg;
+  if (got) ++*got;
   close(fd);
+  if (member) listener_conn_closed(member);
 }
 
 static int can_connect(void) {
@@ -56,9 +60,18 @@ static struct listener_member *join(struct listeners *ls) {
   return m;
 }
 
-static void leave(struct listeners *ls, struct listener_member *m) {
-  listener_leave(m);
+static void run(void) {
   for (int i = 0; i < 5; i++) loop_run_once(&loop);
+}
+
+static void go(struct listener_member *m) {
+  listener_leave(m);
+  run();
+  listener_release(m);
+}
+
+static void leave(struct listeners *ls, struct listener_member *m) {
+  go(m);
   listeners_free(ls);
 }
 
@@ -68,8 +81,7 @@ static void a_path_that_another_took_over_is_left_alone(void **state) {
   struct listeners *first = listeners_new(), *second = listeners_new();
   struct listener_member *m = join(first);
   assert_true(can_connect());
-  listener_leave(m);
-  for (int i = 0; i < 5; i++) loop_run_once(&loop);
+  go(m);
   assert_false(can_connect());
   struct listener_member *other = join(second);
   assert_true(can_connect());
@@ -84,8 +96,7 @@ static void a_path_that_is_taken_over_early_is_left_alone(void **state) {
   (void)state;
   struct listeners *first = listeners_new(), *second = listeners_new();
   struct listener_member *a = join(first), *b = join(first);
-  listener_leave(a);
-  for (int i = 0; i < 5; i++) loop_run_once(&loop);
+  go(a);
   assert_false(can_connect());
   struct listener_member *other = join(second);
   leave(first, b);
@@ -142,10 +153,81 @@ static void what_is_no_socket_stays(void **state) {
   listeners_free(ls);
 }
 
+/* --- take-over --------------------------------------------------------------------------------------------- */
+
+static struct listener_member *join_as(struct listeners *ls, const char *owner, int *got, struct weir_error *err) {
+  struct listener_member *m = NULL;
+  *err = (struct weir_error){ 0 };
+  return listener_join(ls, &loop, owner, endpoint, on_conn, got, &m, err) ? NULL : m;
+}
+
+static void connect_to(struct listener_member *expected) {
+  member = expected;
+  assert_true(can_connect());
+  run();
+  member = NULL;
+}
+
+static void new_connections_go_to_the_newest_generation(void **state) {
+  (void)state;
+  struct listeners *ls = listeners_new();
+  struct weir_error err;
+  int old_got = 0, new_got = 0;
+  struct listener_member *old = join_as(ls, "otlp", &old_got, &err);
+  connect_to(old);
+  assert_int_equal(old_got, 1);
+  listeners_next_generation(ls);
+  struct listener_member *newer = join_as(ls, "otlp", &new_got, &err);
+  assert_non_null(newer);
+  assert_true(listener_succeeded(old));
+  assert_false(listener_succeeded(newer));
+  for (int i = 0; i < 3; i++) connect_to(newer);
+  go(old); /* does not stop the listening */
+  for (int i = 0; i < 3; i++) connect_to(newer);
+  assert_int_equal(old_got, 1);
+  assert_int_equal(new_got, 6);
+  leave(ls, newer);
+  assert_false(can_connect());
+}
+
+static void when_the_newer_ones_give_up_the_older_go_on(void **state) {
+  (void)state;
+  struct listeners *ls = listeners_new();
+  struct weir_error err;
+  int old_got = 0, new_got = 0;
+  struct listener_member *old = join_as(ls, "otlp", &old_got, &err);
+  listeners_next_generation(ls);
+  struct listener_member *newer = join_as(ls, "otlp", &new_got, &err);
+  go(newer);
+  connect_to(old);
+  assert_int_equal(old_got, 1);
+  assert_int_equal(new_got, 0);
+  leave(ls, old);
+}
+
+static void another_owner_joins_only_what_yields(void **state) {
+  (void)state;
+  struct listeners *ls = listeners_new();
+  struct weir_error err;
+  int got = 0;
+  struct listener_member *old = join_as(ls, "otlp", NULL, &err);
+  listeners_next_generation(ls);
+  assert_null(join_as(ls, "otlp/new", &got, &err));
+  assert_non_null(strstr(err.msg, "is in use by `otlp` of this configuration"));
+  listeners_yield(ls, "otlp", 1);
+  struct listener_member *newer = join_as(ls, "otlp/new", &got, &err);
+  assert_non_null(newer);
+  go(old);
+  connect_to(newer);
+  assert_int_equal(got, 1);
+  leave(ls, newer);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = { T(a_path_that_another_took_over_is_left_alone), T(a_path_that_is_taken_over_early_is_left_alone),
-    T(a_stale_socket_is_replaced), T(a_living_owner_is_named), T(what_is_no_socket_stays) };
+    T(a_stale_socket_is_replaced), T(a_living_owner_is_named), T(what_is_no_socket_stays),
+    T(new_connections_go_to_the_newest_generation), T(when_the_newer_ones_give_up_the_older_go_on), T(another_owner_joins_only_what_yields) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

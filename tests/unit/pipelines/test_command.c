@@ -51,6 +51,9 @@ static void what_is_right(void **state) {
   takes("--set=x=1 validate --config env:CONFIG", COMMAND_VALIDATE, 1, 1);
   takes("components", COMMAND_COMPONENTS, 0, 0);
   takes("version", COMMAND_VERSION, 0, 0);
+  takes("schema", COMMAND_SCHEMA, 0, 0);
+  takes("print-config --config a --set b=c --origin --mode=unredacted", COMMAND_PRINT_CONFIG, 1, 1);
+  takes("reload --socket /run/weir.sock", COMMAND_RELOAD, 0, 0);
   takes("--version", COMMAND_VERSION, 0, 0);
   takes("run --help", COMMAND_HELP, 0, 0);
   assert_int_equal(parse("doc exporter/otlp"), 0);
@@ -70,6 +73,12 @@ static void what_is_wrong_and_what_to_do(void **state) {
   refuses("run --config a --set a.b", "missing equal sign");
   refuses("components --config a", "reads no configuration");
   refuses("doc", "weir doc otlp");
+  refuses("run --config a --socket b", "--socket belongs to `weir reload`");
+  refuses("run --config a --origin", "belong to `weir print-config`");
+  refuses("print-config --config a --mode secret", "modes: redacted, unredacted");
+  refuses("print-config", "weir print-config --config FILE");
+  refuses("relaod", "did you mean `weir reload`?");
+  refuses("reload now", "unexpected argument `now`");
   refuses("doc a b", "unexpected argument `b`");
   refuses("", "weir run --config FILE");
   free(said);

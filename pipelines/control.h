@@ -1,0 +1,30 @@
+/*
+ * pipelines/control.h - commands to a running weir, over a unix socket: the server in the process, and the client behind `weir reload`.
+ *
+ * One line in ("reload"), one answer out: the exit code for the client in decimal, a newline, then text for its user; then the connection ends. Whoever may
+ * open the socket may give commands: it has mode 0600, and a folder that everyone may write to is refused.
+ * Threads: [control].
+ */
+#ifndef PIPELINES_CONTROL_H
+#define PIPELINES_CONTROL_H
+
+#include <stddef.h>
+
+#include <weir/error.h>
+
+#include "core/loop.h"
+
+struct control;
+
+/* A command came. *ret_text: malloc'ed text to show (NULL = none). Returns the exit code for whoever sent it. */
+typedef int control_command_f(void *arg, const char *command, char **ret_text);
+
+int control_start(struct loop *, const char *path, control_command_f *, void *arg, struct control **ret, struct weir_error *);
+void control_stop(struct control *); /* and removes the socket; NULL allowed */
+/* weir.sock in $XDG_RUNTIME_DIR; NULL when that is not set. */
+const char *control_default_path(char *buf, size_t cap);
+
+/* The client: sends one command and prints the answer's text (stdout, or stderr on failure). Returns the exit code. path NULL = the default. */
+int control_ask(const char *path, const char *command);
+
+#endif
