@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "core/http_conn.h"
+#include "core/log.h"
 #include "tests/fuzz/http_fuzz.h"
 
 #define LATER 1u       /* a request is answered after the next piece */
@@ -67,6 +68,7 @@ static void open_server(void) {
   static char endpoint[64];
   struct weir_error err = { 0 };
   fuzz_open_loop();
+  log_setup(&(struct log_config){ WEIR_LOG_ERROR, 0, 2, 0 }); /* one line per client that speaks TLS is too many */
   snprintf(endpoint, sizeof endpoint, "unix:///tmp/weir-fuzz-%d", (int)getpid());
   struct weir_http_server_config c = { .size = sizeof c, .owner = "fuzz", .endpoint = endpoint, .max_body_bytes = 2000, .max_header_bytes = 1000,
     .max_headers = 20, .max_concurrent_streams = 8, .on_headers = on_headers, .on_request = on_request };
