@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -51,6 +52,14 @@ static int set_up_log(const struct config_telemetry *t) {
   return EXIT_OK;
 }
 
+/* A shell or systemd allows 1024 open files at first and far more when asked: each connection is one. */
+static void raise_file_limit(void) {
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur == files.rlim_max) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static void show(const struct diags *ds) {
   if (!ds->first) return;
   char *text = diags_render(ds);
@@ -90,6 +99,7 @@ static int run_command(const struct command *c, struct registry *registry) {
   diags_init(&ds);
   struct config *config = load(&sources, &ds);
   if (config) code = c->verb == COMMAND_RUN ? set_up_log(&config->telemetry) : EXIT_OK;
+  if (c->verb == COMMAND_RUN) raise_file_limit();
   if (code == EXIT_OK) run = run_open(config, &ds, &code);
   show(&ds);
   if (run) run_set_sources(run, &(struct run_sources){ load, &sources, registry });

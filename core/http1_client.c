@@ -87,6 +87,7 @@ static int on_header_field(llhttp_t *p, const char *at, size_t n) {
   }
   if ((l->in_value || call->n_at == 0) && call_header(call, "", 0, "", 0)) return -1;
   l->in_value = 0;
+  if (n == 0) return 0;
   if (call_header_more(call, 0, at, n)) return -1;
   char *text = call->text + call->text_n - n;
   for (size_t i = 0; i < n; i++) text[i] = (char)tolower((unsigned char)text[i]);
@@ -95,7 +96,7 @@ static int on_header_field(llhttp_t *p, const char *at, size_t n) {
 
 static int on_header_value(llhttp_t *p, const char *at, size_t n) {
   struct http_link *l = link_of(p);
-  if (!l->calls || !l->calls->n_at) return -1;
+  if (!l->calls || !l->calls->n_at || !l->calls->at[2 * l->calls->n_at - 2].n) return -1; /* a line without a name */
   l->in_value = 1;
   return call_header_more(l->calls, 1, at, n) ? -1 : 0;
 }
@@ -107,7 +108,7 @@ static int on_value_complete(llhttp_t *p) {
 
 static int on_headers_complete(llhttp_t *p) {
   struct http_link *l = link_of(p);
-  if (!l->calls) return -1;
+  if (!l->calls || p->status_code < 100) return -1; /* 1xx have no body, less is no status */
   l->calls->status = p->status_code;
   l->headers_done = 1;
   if (!llhttp_should_keep_alive(p)) l->retiring = 1;

@@ -147,7 +147,7 @@ static int on_headers_complete(llhttp_t *p) {
   else if (hosts > 1 || (ex->req.version == 11 && !hosts)) refuse_and_close(c, 400, hosts ? "more than one Host header\n" : "the Host header is missing\n");
   else if (c->server->cfg.flags & WEIR_HTTP_H2_ONLY)
     refuse_and_close(c, 505, "this port speaks HTTP/2 (gRPC) only; OTLP over HTTP/1.1 has its own port, usually 4318\n");
-  else if (!exchange_headers_done(ex) && wants_continue && ex->req.version == 11 && ex->content_length != 0)
+  else if (!exchange_headers_done(ex, 0) && wants_continue && ex->req.version == 11 && ex->content_length != 0)
     http_io_put(&c->io, "HTTP/1.1 100 Continue\r\n\r\n", 25);
   return 0;
 }

@@ -19,25 +19,39 @@
 #define RESETS_PER_S 33.0
 #define EMPTIES_BURST 10000.0 /* DATA frames without data that end nothing */
 #define EMPTIES_PER_S 1000.0
+#define HEADERS_OVER 4u /* times max_header_bytes: up to here they are refused with an answer; over it the connection ends, as decoding alone costs too much */
 #define REPLY_HEADERS 64u
 
 static struct weir_http_exchange *exchange_at(struct http_conn *c, int32_t stream_id) { return nghttp2_session_get_stream_user_data(c->h2, stream_id); }
 
 /* --- requests that nghttp2 would pass over --------------------------------------------------------------- */
 
-/* A request on a stream id below the highest, that was never used, is a connection error (RFC 9113 section 5.1.1); nghttp2 takes it for a closed stream. The
- * last 64 ids are remembered. */
+static void connection_error(nghttp2_session *h2, uint32_t code) {
+  nghttp2_session_terminate_session2(h2, nghttp2_session_get_last_proc_stream_id(h2), code);
+}
+
+/* Connection errors that nghttp2 does not see, as it takes the stream for one that was closed long ago: a request on a stream id below the highest, that was
+ * never used (RFC 9113 section 5.1.1), and HEADERS or DATA behind the peer's own END_STREAM or RST_STREAM (section 5.1). The last 64 ids are remembered. */
 static int on_begin_frame(nghttp2_session *h2, const nghttp2_frame_hd *hd, void *arg) {
   struct http_conn *c = arg;
-  if (hd->type != NGHTTP2_HEADERS || hd->stream_id <= 0 || hd->stream_id % 2 == 0) return 0;
-  uint32_t id = (uint32_t)hd->stream_id / 2 + 1;
+  if ((hd->type != NGHTTP2_HEADERS && hd->type != NGHTTP2_DATA) || hd->stream_id <= 0 || hd->stream_id % 2 == 0) return 0;
+  uint32_t id = (uint32_t)hd->stream_id / 2 + 1, below = c->top_id - id;
   if (id > c->top_id) {
+    if (hd->type != NGHTTP2_HEADERS) return 0;
     c->used_ids = id - c->top_id < 64 ? c->used_ids << (id - c->top_id) | 1 : 1;
+    c->ended_ids = id - c->top_id < 64 ? c->ended_ids << (id - c->top_id) : 0;
     c->top_id = id;
-  } else if (c->top_id - id < 64 && !(c->used_ids >> (c->top_id - id) & 1)) {
-    nghttp2_session_terminate_session2(h2, nghttp2_session_get_last_proc_stream_id(h2), NGHTTP2_PROTOCOL_ERROR);
+  } else if (below < 64 && c->ended_ids >> below & 1) {
+    connection_error(h2, NGHTTP2_STREAM_CLOSED);
+  } else if (below < 64 && hd->type == NGHTTP2_HEADERS && !(c->used_ids >> below & 1)) {
+    connection_error(h2, NGHTTP2_PROTOCOL_ERROR);
   }
   return 0;
+}
+
+static void note_ended(struct http_conn *c, int32_t stream_id) {
+  uint32_t below = c->top_id - ((uint32_t)stream_id / 2 + 1);
+  if (below < 64) c->ended_ids |= 1ull << below;
 }
 
 /* --- requests ------------------------------------------------------------------------------------------- */
@@ -48,7 +62,7 @@ static int on_begin_headers(nghttp2_session *h2, const nghttp2_frame *frame, voi
   if (c->n_exchanges >= c->server->cfg.max_concurrent_streams) { /* a peer that has not seen our SETTINGS yet */
     conn_count_refused(c, REFUSED_FLOOD);
     nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
-    return 0;
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* its headers are decoded, but not looked at */
   }
   struct weir_http_exchange *ex = exchange_new(c);
   ex->stream_id = frame->hd.stream_id;
@@ -66,12 +80,22 @@ static void pseudo_header(struct weir_http_exchange *ex, const char *name, size_
   else if (n == 10 && memcmp(name, ":authority", 10) == 0) ex->authority = h;
 }
 
+/* A byte of HPACK may stand for 4 KiB of headers, each of which nghttp2 checks byte by byte: 16 KiB on the wire kept a lane busy for a tenth of a second. */
+static int headers_cost_too_much(struct http_conn *c, struct weir_http_exchange *ex, size_t n) {
+  ex->decoded += n + 32;
+  if (ex->decoded / HEADERS_OVER <= c->server->cfg.max_header_bytes) return 0;
+  conn_count_refused(c, REFUSED_FLOOD);
+  connection_error(c->h2, NGHTTP2_ENHANCE_YOUR_CALM);
+  return 1;
+}
+
 static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint8_t *name, size_t n, const uint8_t *value, size_t value_n, uint8_t flags,
   void *arg) {
   struct http_conn *c = arg;
   struct weir_http_exchange *ex = exchange_at(c, frame->hd.stream_id);
   (void)h2;
   (void)flags;
+  if (ex && headers_cost_too_much(c, ex, n + value_n)) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   if (!ex || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0; /* trailers are not used */
   if (ex->headers_over) return 0;
   if (ex->text_n + n + value_n + 32 * ex->n_at > c->server->cfg.max_header_bytes || ex->n_at >= c->server->cfg.max_headers) {
@@ -94,6 +118,7 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint
 }
 
 static void end_of_request(struct weir_http_exchange *ex) {
+  if (ex->unjudged) exchange_judge(ex);
   if (ex->state == EX_RECEIVING && !ex->refused) exchange_dispatch(ex);
 }
 
@@ -104,27 +129,31 @@ static void take_one(struct http_conn *c, struct bucket *b, double burst, double
   b->at_ns = now;
   if ((b->left -= 1) >= 0) return;
   conn_count_refused(c, REFUSED_FLOOD);
-  nghttp2_session_terminate_session2(c->h2, nghttp2_session_get_last_proc_stream_id(c->h2), NGHTTP2_ENHANCE_YOUR_CALM);
+  connection_error(c->h2, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 static void count_reset(struct http_conn *c) { take_one(c, &c->resets, RESETS_BURST, RESETS_PER_S); }
 
-static void request_headers_whole(struct weir_http_exchange *ex) {
+static void request_headers_whole(struct weir_http_exchange *ex, int ends) {
   ex->head_only = ex->method_at.value_n == 4 && memcmp(ex->text + ex->method_at.value, "HEAD", 4) == 0;
   ex->progress_ns = clock_mono_ns();
-  exchange_headers_done(ex);
+  exchange_headers_done(ex, !ends);
 }
 
 static int on_frame_recv(nghttp2_session *h2, const nghttp2_frame *frame, void *arg) {
   struct http_conn *c = arg;
   (void)h2;
-  if (frame->hd.type == NGHTTP2_RST_STREAM) count_reset(c);
   if (frame->hd.type == NGHTTP2_PING) keepalive_ping_received(c, frame);
+  if (frame->hd.type == NGHTTP2_RST_STREAM) {
+    count_reset(c);
+    note_ended(c, frame->hd.stream_id);
+  }
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   struct weir_http_exchange *ex = exchange_at(c, frame->hd.stream_id);
   int ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
-  if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0 && !ends) take_one(c, &c->empties, EMPTIES_BURST, EMPTIES_PER_S);
-  if (ex && frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) request_headers_whole(ex);
+  if (ends) note_ended(c, frame->hd.stream_id);
+  if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == frame->data.padlen && !ends) take_one(c, &c->empties, EMPTIES_BURST, EMPTIES_PER_S);
+  if (ex && frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) request_headers_whole(ex, ends);
   if (ex && ends) end_of_request(ex);
   return 0;
 }

@@ -42,9 +42,10 @@ static void deliver(void *arg) {
   struct weir_http_call *call = arg;
   CHECK_MAGIC(call, CALL_MAGIC);
   struct weir_http_header headers[CALL_MAX_HEADERS];
+  const char *text = call->text ? call->text : "";
   for (size_t i = 0; i < call->n_at; i++) {
-    headers[i].name = (struct weir_str){ call->text + call->at[2 * i].at, call->at[2 * i].n, 0 };
-    headers[i].value = (struct weir_str){ call->text + call->at[2 * i + 1].at, call->at[2 * i + 1].n, 0 };
+    headers[i].name = (struct weir_str){ text + call->at[2 * i].at, call->at[2 * i].n, 0 };
+    headers[i].value = (struct weir_str){ text + call->at[2 * i + 1].at, call->at[2 * i + 1].n, 0 };
   }
   size_t first = call->in_trailers ? call->n_first : call->n_at;
   struct weir_http_response r = { sizeof r, call->err.code && !call->cut ? 0 : call->status, headers, first, headers + first, call->n_at - first, call->reply,
@@ -94,8 +95,9 @@ void call_leave_line(struct weir_http_call *call) {
 }
 
 void call_forget_headers(struct weir_http_call *call) {
-  call->n_at = call->text_n = 0;
+  call->n_at = call->n_first = call->text_n = 0;
   call->status = 0;
+  call->in_trailers = 0;
 }
 
 void call_again(struct weir_http_call *call, const char *why) {
@@ -108,6 +110,8 @@ void call_again(struct weir_http_call *call, const char *why) {
   call->sent = call->not_sent = 0;
   call->iov_at = call->iov_off = 0;
   call_forget_headers(call);
+  body_free(call->reply); /* a peer may have begun to answer what it then refuses */
+  call->reply = NULL;
   call_unlink(call);
   wait_in_line(call);
 }

@@ -22,6 +22,8 @@
 #define HTTP_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define HTTP_PREFACE_N 24u
 #define EXCHANGES_KEPT 64u /* recycled exchanges per server */
+#define HTTP_EARLY_BODY 4000u
+#define HTTP_EARLY_NS (50 * NS_PER_MS)
 
 enum exchange_state { EX_RECEIVING, EX_HANDLED, EX_REPLIED };
 
@@ -40,6 +42,8 @@ struct weir_http_exchange {
   struct weir_http_exchange *next, *prev; /* the connection's list, or the recycled ones (next) */
   int32_t stream_id;
   int refused, keep_alive, headers_over, head_only, value_ended; /* value_ended: the last header is whole (HTTP/1.1) */
+  int unjudged; /* HTTP/2: on_headers is not asked yet, see exchange_headers_done */
+  size_t decoded;          /* HTTP/2: bytes that its header lines, and trailers, came to so far, 32 more for each, kept or not */
   uint64_t content_length; /* UINT64_MAX: not given */
   int64_t began_ns, progress_ns; /* progress: when a piece of it last came, or went */
   struct weir_http_request req;
@@ -99,7 +103,7 @@ struct http_conn {
   nghttp2_session *h2;
   struct bucket resets, empties;
   uint32_t top_id;   /* highest request so far: stream id / 2 + 1 */
-  uint64_t used_ids; /* bit n: top_id - n was a request */
+  uint64_t used_ids, ended_ids; /* bit n: top_id - n was a request; the peer ended or reset it */
   int goaway_sent, in_session;
 };
 
@@ -128,8 +132,11 @@ void exchange_free(struct weir_http_exchange *); /* drops the body, takes it off
 void exchange_detach(struct weir_http_exchange *); /* the handler keeps it, its peer is gone */
 void exchange_text(struct weir_http_exchange *, const char *p, size_t n); /* appends to text */
 void exchange_add_header(struct weir_http_exchange *, const struct header_at *);
-/* All headers are there: builds req, asks on_headers. 0 = go on; else the request was answered. */
-int exchange_headers_done(struct weir_http_exchange *);
+/* All headers are there: builds req, asks on_headers. 0 = go on; else the request was answered.
+ * may_wait: more frames of the request are to come (HTTP/2). Then on_headers is asked by exchange_judge, at the request's end, before its body is longer than
+ * HTTP_EARLY_BODY, or after HTTP_EARLY_NS, so that what comes with the headers is judged by the protocol's rules before an early refusal ends the stream. */
+int exchange_headers_done(struct weir_http_exchange *, int may_wait);
+int exchange_judge(struct weir_http_exchange *); /* the same, when it waited */
 /* More body. 0 = go on; else the request was answered (413, 503). */
 int exchange_body(struct weir_http_exchange *, const char *p, size_t n);
 void exchange_dispatch(struct weir_http_exchange *); /* hands it to the handler */

@@ -200,6 +200,7 @@ void exchange_refuse(struct weir_http_exchange *ex, uint32_t status, const char 
   struct weir_http_reply reply = { .status = status, .headers = headers, .n_headers = status == 503 ? 2 : 1, .body = &body, .n_body = 1 };
   struct weir_http_server *s = ex->server;
   ex->refused = 1;
+  ex->unjudged = 0;
   conn_count_refused(ex->conn, refused_by(status));
   body_free(ex->req.body);
   ex->req.body = NULL;
@@ -237,17 +238,32 @@ static uint32_t ask_on_headers(struct weir_http_exchange *ex) {
   return status;
 }
 
-int exchange_headers_done(struct weir_http_exchange *ex) {
+int exchange_judge(struct weir_http_exchange *ex) {
   struct weir_http_server *s = ex->server;
+  struct weir_body *early = ex->req.body;
+  ex->unjudged = 0;
+  ex->req.body = NULL;
+  if (ask_on_headers(ex)) {
+    body_free(early);
+    return 1;
+  }
+  ex->req.body = early;
+  if (ex->content_length != UINT64_MAX && ex->content_length > s->cfg.max_body_bytes) return refuse_too_large(ex);
+  if ((!early && !budget_has_room(&s->loop->env->budget, 1)) || charge_text(ex)) return refuse_no_room(ex);
+  return 0;
+}
+
+int exchange_headers_done(struct weir_http_exchange *ex, int may_wait) {
   build_request(ex);
   if (ex->headers_over) {
     exchange_refuse(ex, 431, "the request headers are over the limits of this server (max_header_bytes, max_headers)\n");
     return 1;
   }
-  if (ask_on_headers(ex)) return 1;
-  if (ex->content_length != UINT64_MAX && ex->content_length > s->cfg.max_body_bytes) return refuse_too_large(ex);
-  if (!budget_has_room(&s->loop->env->budget, 1) || charge_text(ex)) return refuse_no_room(ex);
-  return 0;
+  if (may_wait && ex->text_cap <= TEXT_FREE) { /* longer ones are charged at once */
+    ex->unjudged = 1;
+    return 0;
+  }
+  return exchange_judge(ex);
 }
 
 /* Room for what came, and at most as much again, unless a short declared length says better. */
@@ -269,6 +285,7 @@ static int make_room(struct weir_http_exchange *ex, size_t n) {
 int exchange_body(struct weir_http_exchange *ex, const char *p, size_t n) {
   if (ex->refused || !n) return 0;
   size_t have = ex->req.body ? ex->req.body->n : 0;
+  if (ex->unjudged && (n > HTTP_EARLY_BODY - have || n > ex->server->cfg.max_body_bytes - have) && exchange_judge(ex)) return 1;
   if (n > ex->server->cfg.max_body_bytes - have) return refuse_too_large(ex);
   if (make_room(ex, n)) return refuse_no_room(ex);
   memcpy(ex->req.body->p + have, p, n);

@@ -13,6 +13,7 @@
 #define OUT_KEEP (64u << 10) /* a larger output buffer is not kept */
 
 static void flush_step(void *arg) { http_io_flush(arg); }
+static void read_more(void *arg);
 
 static void init_common(struct http_io *io, struct loop *loop, const struct http_io_ops *ops) {
   memset(io, 0, sizeof *io);
@@ -20,6 +21,8 @@ static void init_common(struct http_io *io, struct loop *loop, const struct http
   io->ops = ops;
   io->flush.fn = flush_step;
   io->flush.arg = io;
+  io->more.fn = read_more;
+  io->more.arg = io;
   io->written_ns = clock_mono_ns();
 }
 
@@ -47,12 +50,20 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init(io->loop->read_buf, LOOP_READ_BUF);
 }
 
+/* A socket that fills the buffer has more. libuv would read it 32 times, 8 MiB, before another socket has its turn: one peer that sends what is costly to
+ * read kept the others waiting for seconds. So it goes on behind them. */
+static void yield(struct http_io *io) {
+  uv_read_stop(&io->u.stream);
+  loop_defer(io->loop, &io->more);
+}
+
 static void on_stream_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf) {
   struct http_io *io = s->data;
   if (n > 0 && io->tls) http_io_tls_read(io, buf->base, (size_t)n);
   else if (n > 0) io->ops->on_read(io, buf->base, (size_t)n);
   else if (n == UV_EOF) http_io_ended(io, io->tls ? http_io_tls_end(io) : 0);
   else if (n < 0) http_io_ended(io, (int)n);
+  if (n == (ssize_t)LOOP_READ_BUF && io->reading && !io->closing) yield(io);
 }
 
 void http_io_ended(struct http_io *io, int uv_error) {
@@ -60,6 +71,11 @@ void http_io_ended(struct http_io *io, int uv_error) {
   uv_read_stop(&io->u.stream);
   io->reading = 0;
   io->ops->on_end(io, uv_error);
+}
+
+static void read_more(void *arg) {
+  struct http_io *io = arg;
+  if (io->reading && !io->closing) uv_read_start(&io->u.stream, on_alloc, on_stream_read);
 }
 
 int http_io_start(struct http_io *io) {
@@ -247,6 +263,7 @@ void http_io_close(struct http_io *io) {
   }
   io->closing = 1;
   loop_cancel(io->loop, &io->flush);
+  loop_cancel(io->loop, &io->more);
   if (!io->tls && !io->flying && io->out_n && !io->failed) { /* a last word (GOAWAY, an error answer): as much as the socket takes now */
     uv_buf_t buf = uv_buf_init(io->out, (unsigned)io->out_n);
     uv_try_write(&io->u.stream, &buf, 1);

@@ -44,7 +44,7 @@ struct http_io {
   struct http_io_tls *tls; /* NULL: plaintext */
   uv_write_t write;
   uv_shutdown_t shut;
-  struct defer flush;
+  struct defer flush, more; /* more: goes on reading when others had their turn */
   int reading, closing, failed, shutting;
   int64_t written_ns; /* when the kernel last took something, for write time-outs */
 };

@@ -18,6 +18,7 @@ static int64_t earlier(int64_t due, int64_t from_ns, int64_t limit_ns) { return 
 
 static int64_t exchange_due_ns(const struct http_conn *c, const struct weir_http_exchange *ex, int64_t due) {
   const struct weir_http_server_config *cfg = &c->server->cfg;
+  if (ex->unjudged) due = earlier(due, ex->began_ns, HTTP_EARLY_NS);
   if (ex->state == EX_RECEIVING && cfg->read_timeout_ns > 0) due = earlier(due, ex->began_ns, cfg->read_timeout_ns);
   if (ex->state == EX_RECEIVING && ex->req.size == 0) return earlier(due, ex->progress_ns, cfg->read_header_timeout_ns);
   if (ex->state == EX_RECEIVING || (c->proto == 1 && !c->complete)) return earlier(due, ex->progress_ns, cfg->body_timeout_ns);
@@ -63,19 +64,23 @@ static void http1_timed_out(struct http_conn *c) {
     return;
   }
   c->close_after = 1;
-  exchange_refuse(ex, 408, ex->req.size ? "the request did not arrive in time (30 s between two pieces of a body, or read_timeout)\n"
+  exchange_refuse(ex, 408, ex->req.size ? "the request did not arrive in time (body_timeout between two pieces of a body, or read_timeout)\n"
                                         : "the request headers did not arrive in time (read_header_timeout)\n");
 }
 
-/* Streams that stand still are answered or reset; the connection stays while others move. */
+/* Requests that wait to be judged are; streams that stand still are answered or reset; the connection stays while others move. */
 static void http2_timed_out(struct http_conn *c, int64_t now) {
   int stalled = 0;
   for (struct weir_http_exchange *ex = c->exchanges; ex; ex = ex->next) {
     if (exchange_due_ns(c, ex, INT64_MAX) > now) continue;
     stalled = 1;
+    if (ex->unjudged) {
+      exchange_judge(ex);
+      continue;
+    }
     int receiving = ex->state == EX_RECEIVING;
     ex->progress_ns = now; /* what is done now has as long again */
-    if (receiving && ex->req.size) exchange_refuse(ex, 408, "the request did not arrive in time (30 s between two pieces of a body, or read_timeout)\n");
+    if (receiving && ex->req.size) exchange_refuse(ex, 408, "the request did not arrive in time (body_timeout between two pieces of a body, or read_timeout)\n");
     else http2_cancel_stream(ex);
     if (receiving && !ex->req.size) stalled = 0; /* in the middle of a header block nothing else can come: the connection is over */
   }

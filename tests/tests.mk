@@ -48,7 +48,7 @@ check-stage: all $(STAGE_TEST_BIN) ## each stage's .so on the harness
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_RUN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
 
-$(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(BUILD)/libweir.a
+$(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(wildcard tests/fuzz/*.h) $(BUILD)/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(HOST_CFLAGS) -o $@ $< tests/fuzz/replay.c $(BUILD)/libweir.a $(HOST_LIBS)
 

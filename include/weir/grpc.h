@@ -78,6 +78,9 @@ struct weir_grpc_server_config {
   const char *engine; /* NULL or "native", or "core" */
   const struct weir_http_keepalive *keepalive; /* NULL = all off; borrowed for the call */
   int64_t idle_timeout_ns;                     /* 0 = none: a connection without a request */
+  uint64_t max_header_bytes; /* from here on as in weir_http_server_config, with the same defaults for 0 */
+  uint32_t max_headers, max_connections;
+  int64_t read_header_timeout_ns, body_timeout_ns, write_timeout_ns;
 };
 
 /* Outcome of a client call or of a served one. retry_after_ns > 0 travels as RetryInfo in grpc-status-details-bin. */

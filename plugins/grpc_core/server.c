@@ -91,7 +91,7 @@ static void server_args(struct args *a, const struct weir_grpc_server_config *c,
   arg_int(a, GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0); /* it would inflate a bomb to the end before it looks at its size */
   arg_int(a, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, -1);      /* judged in exchange.c, with our sentence; gRPC looks no earlier */
   arg_int(a, GRPC_ARG_MAX_CONCURRENT_STREAMS, c->max_concurrent_streams ? (int)c->max_concurrent_streams : DEFAULT_MAX_STREAMS);
-  arg_int(a, GRPC_ARG_MAX_METADATA_SIZE, MAX_METADATA);
+  arg_int(a, GRPC_ARG_MAX_METADATA_SIZE, c->max_header_bytes && c->max_header_bytes < INT32_MAX ? (int)c->max_header_bytes : MAX_METADATA);
   arg_int(a, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE | 1 << GRPC_COMPRESS_GZIP);
   arg_int(a, GRPC_ARG_ENABLE_CHANNELZ, 0);
   keepalive_args(a, c);

@@ -71,6 +71,12 @@ int otlp_grpc_start(struct otlp *r, struct weir_error *err) {
     .engine = g->engine ? "core" : "native",
     .keepalive = &keepalive,
     .idle_timeout_ns = g->keepalive ? g->keepalive->server_parameters.max_connection_idle : 0,
+    .max_header_bytes = g->limits.max_header_bytes,
+    .max_headers = (uint32_t)g->limits.max_headers,
+    .max_connections = (uint32_t)g->limits.max_connections,
+    .read_header_timeout_ns = g->limits.read_header_timeout,
+    .body_timeout_ns = g->limits.body_timeout,
+    .write_timeout_ns = g->write_timeout,
   };
   struct weir_tls_config tls;
   int code = 0;

@@ -60,6 +60,17 @@ static const struct weir_field keepalive_fields[] = {
   { "transport", WEIR_T_ENUM, 0, offsetof(struct s, transport), "tcp", NULL, NULL, "tcp|unix", NULL,                                       \
     "The kind of address; with unix, endpoint is the socket's path, such as /run/weir/otlp.sock.", NULL, 0 }
 
+/* Own keys, the same on both ports: the Collector has these limits too, fixed in its libraries, or none. */
+#define LIMIT_FIELDS(s)                                                                                                                            \
+  { "max_header_bytes", WEIR_T_BYTES, 0, offsetof(struct s, limits.max_header_bytes), "64KiB", "1KiB", "16MiB", NULL, NULL,                        \
+    "The headers of one request, all together; larger ones are answered 431, or RESOURCE_EXHAUSTED.", NULL, 0 },                                   \
+  { "max_headers", WEIR_T_UINT, 0, offsetof(struct s, limits.max_headers), "128", "8", "10000", NULL, "lines",                                     \
+    "How many headers one request may have; more are answered as above.", NULL, 0 },                                                               \
+  { "max_connections", WEIR_T_UINT, 0, offsetof(struct s, limits.max_connections), "10000", "1", "1000000", NULL, "connections",                   \
+    "How many connections may be open, of all lanes; more are closed as they come.", NULL, 0 },                                                    \
+  { "body_timeout", WEIR_T_DURATION, 0, offsetof(struct s, limits.body_timeout), "30s", "1ms", NULL, NULL, NULL,                                   \
+    "The longest pause between two pieces of a request's body; then 408.", NULL, 0 }
+
 static const struct weir_field grpc_fields[] = {
   { "endpoint", WEIR_T_STRING, WEIR_NONEMPTY, offsetof(struct grpc_config, endpoint), "127.0.0.1:4317", NULL, NULL, NULL, NULL,
     "The address to listen on: host:port, :port for all addresses, or unix:///path.", NULL, 0 },
@@ -75,6 +86,11 @@ static const struct weir_field grpc_fields[] = {
   { "engine", WEIR_T_ENUM, 0, offsetof(struct grpc_config, engine), "native", NULL, NULL, "native|core", NULL,
     "What speaks gRPC: native is weir's own; core is gRPC C-core (Debian's libgrpc29), loaded when it is asked for. native costs less: core is there "
     "for what only gRPC's own library does. A key of weir's own; docs/design/grpc.md tells when to choose it.", NULL, 0 },
+  LIMIT_FIELDS(grpc_config),
+  { "read_header_timeout", WEIR_T_DURATION, 0, offsetof(struct grpc_config, limits.read_header_timeout), "1m", "1ms", NULL, NULL, NULL,
+    "How long a request's headers may take, and a new connection's first bytes; then the connection is closed.", NULL, 0 },
+  { "write_timeout", WEIR_T_DURATION, 0, offsetof(struct grpc_config, write_timeout), "30s", "1ms", NULL, NULL, NULL,
+    "How long an answer may make no progress before its stream is reset, or the connection is closed.", NULL, 0 },
   METADATA_FIELD(grpc_config),
   { "keepalive", WEIR_T_OPT_GROUP, 0, offsetof(struct grpc_config, keepalive), NULL, NULL, NULL, NULL, NULL,
     "Ageing of connections and pings. Without it the defaults below hold.", keepalive_fields, sizeof(struct keepalive_config) },
@@ -108,10 +124,13 @@ static const struct weir_field http_fields[] = {
   { "compression_algorithms", WEIR_T_STRINGS, 0, offsetof(struct http_config, compression_algorithms),
     "[gzip, zstd, zlib, snappy, deflate, x-snappy-framed]", NULL, NULL, NULL, NULL,
     "The content-encodings that are taken; another one is answered 415 (the Collector: 400). [] takes uncompressed bodies only, which are always taken.", NULL, 0 },
-  { "read_header_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, read_header_timeout), "1m", "1ms", NULL, NULL, NULL,
+  { "max_concurrent_streams", WEIR_T_UINT, 0, offsetof(struct http_config, max_concurrent_streams), "100", "1", "65535", NULL, "requests",
+    "How many requests one HTTP/2 connection may have under way.", NULL, 0 },
+  LIMIT_FIELDS(http_config),
+  { "read_header_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, limits.read_header_timeout), "1m", "1ms", NULL, NULL, NULL,
     "How long a request's headers may take; then 408.", NULL, 0 },
   { "read_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, read_timeout), "0", "0", NULL, NULL, NULL,
-    "How long a whole request may take; then 408. 0 = without limit, but no longer than 30 s between two pieces of its body.", NULL, 0 },
+    "How long a whole request may take; then 408. 0 = without limit, but no pause in its body may be longer than body_timeout.", NULL, 0 },
   { "write_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, write_timeout), "30s", "1ms", NULL, NULL, NULL,
     "How long an answer may make no progress before the connection is closed.", NULL, 0 },
   { "idle_timeout", WEIR_T_DURATION, 0, offsetof(struct http_config, idle_timeout), "1m", "0", NULL, NULL, NULL,

@@ -28,10 +28,18 @@ struct keepalive_config {
   } enforcement_policy;
 };
 
+/* Against hostile peers; the same keys on both ports. */
+struct limits {
+  uint64_t max_header_bytes, max_headers, max_connections;
+  int64_t read_header_timeout, body_timeout;
+};
+
 struct grpc_config {
   const char *endpoint;
   int32_t transport, engine; /* engine: 0 native, 1 core */
   uint64_t max_recv_msg_size_mib, max_concurrent_streams, read_buffer_size, write_buffer_size;
+  struct limits limits;
+  int64_t write_timeout;
   int32_t include_metadata;
   const struct tls_settings *tls;
   const struct kit_auth_config *auth;
@@ -43,8 +51,9 @@ struct http_config {
   int64_t max_connection_age;
   const char *endpoint, *traces_url_path, *metrics_url_path, *logs_url_path;
   struct weir_strings compression_algorithms;
-  uint64_t max_request_body_size;
-  int64_t read_timeout, read_header_timeout, idle_timeout, write_timeout;
+  uint64_t max_request_body_size, max_concurrent_streams;
+  struct limits limits;
+  int64_t read_timeout, idle_timeout, write_timeout;
   int32_t include_metadata;
   const struct tls_settings *tls;
   const struct kit_auth_config *auth;

@@ -233,6 +233,13 @@ def expect_made(scenario, wanted):
     return None if scenario.made == wanted else f"the SDK made {scenario.made}, expected {wanted}"
 
 
+def expect_process(scenario, wanted):
+    """Lines of /proc/PID/status."""
+    got = scenario.weir("").status()
+    wrong = {k: got.get(k) for k, v in wanted.items() if got.get(k) != v}
+    return f"/proc/PID/status: expected {wanted}, got {wrong}" if wrong else None
+
+
 def expect_running(scenario, wanted):
     return None if scenario.weir("").running() == wanted else f"expected running: {wanted}"
 
@@ -242,6 +249,7 @@ CHECKS = {
     "metrics": expect_metrics, "stderr": expect_stderr, "stdout": expect_stdout,
     "output": expect_output, "quiet": expect_quiet, "memory": expect_memory, "mapped": expect_mapped, "answers": expect_answers,
     "made": expect_made, "running": expect_running, "ended": expect_ended, "lines": expect_lines, "file": expect_file,
+    "process": expect_process,
 }
 
 # total, and what it is the sum of

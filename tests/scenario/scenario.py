@@ -23,6 +23,7 @@ import yaml
 import check
 import drive
 import h2spec
+import hostile
 import names
 import peers
 import reload
@@ -58,11 +59,13 @@ class Scenario:
     def __init__(self, build, path):
         self.build, self.path, self.slow = os.path.abspath(build), path, slow_factor(os.path.abspath(build))
         self.folder = tempfile.mkdtemp(prefix="weir-scenario-")
+        os.chmod(self.folder, 0o755)  # for a weir that runs as another user
         self.ports, self.sinks, self.weirs, self.background, self.background_errors = {}, {}, {}, {}, []
         self.ledger, self.made, self.compare, self.programs = drive.Ledger(), None, check.compare, {}
         with open(path, encoding="utf-8") as f:
             self.spec = yaml.safe_load(self.fill(f.read()))
         self.open_sinks, self.names, self.hosts = {}, None, {}
+        self.verbose = bool(os.environ.get("VERBOSE"))
         self.open_names(self.spec.get("names", {}))
 
     def open_names(self, behind):
@@ -151,7 +154,7 @@ class Scenario:
     # --- steps
     def step_start(self, spec):
         spec = spec or {}
-        self.weir(spec.get("weir")).start(spec.get("ready", True))
+        self.weir(spec.get("weir")).start(spec.get("ready", True), under=[str(s) for s in spec.get("under", [])])
 
     def step_signal(self, spec):
         spec = spec if isinstance(spec, dict) else {"name": spec}
@@ -236,6 +239,9 @@ class Scenario:
 
     def step_h2spec(self, spec):
         h2spec.run(self, spec)
+
+    def step_hostile(self, spec):
+        hostile.run(self, spec)
 
     def step_jaeger(self, spec):
         peers.jaeger(self, spec)

@@ -34,8 +34,9 @@ class Weir:
         self.args, self.env, self.process = list(args), dict(env or {}), None
         self.ended_well = False  # as the scenario wanted it
 
-    def start(self, ready=True, within=10):
-        command = [os.path.join(self.build, "weir"), "--config", self.config, "--config", self.own, *self.args]
+    def start(self, ready=True, within=10, under=()):
+        """under: a command that runs the program in its place, such as prlimit or setpriv."""
+        command = [*under, os.path.join(self.build, "weir"), "--config", self.config, "--config", self.own, *self.args]
         with open(self.out_path, "ab") as out, open(self.err_path, "ab") as err:
             self.ended_well = False
             self.began = os.path.getsize(self.err_path)
@@ -99,9 +100,25 @@ class Weir:
         if report:
             raise Failure(f"weir {self.name}: sanitizer report:\n{self.stderr()[max(0, report.start() - 200):][:6000]}")
 
-    def memory_peak_mib(self):
+    def status(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as f:
-            return int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1)) / 1024
+            return {name: value.strip() for name, value in (line.split(":", 1) for line in f)}
+
+    def memory_mib(self, which="VmRSS"):
+        return int(self.status()[which].split()[0]) / 1024
+
+    def memory_peak_mib(self):
+        return self.memory_mib("VmHWM")
+
+    def forget_memory_peak(self):
+        """From here on the peak is counted anew."""
+        with open(f"/proc/{self.process.pid}/clear_refs", "w", encoding="ascii") as f:
+            f.write("5")
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
+            user, system = f.read().rsplit(")", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def metrics(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5 * slow_factor(self.build))
