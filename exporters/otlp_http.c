@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include <weir/grpc.h>
@@ -53,7 +54,7 @@ static const struct weir_field fields[] = {
   { "compression_params", WEIR_T_GROUP, 0, 0, NULL, NULL, NULL, NULL, NULL, "How hard compression tries.", compression_fields, 0 },
   { "encoding", WEIR_T_ENUM, 0, offsetof(struct http_export_config, encoding), "proto", NULL, NULL, "proto|json", NULL,
     "proto, or json (OTLP/JSON: larger and dearer; unknown fields are left out, invalid UTF-8 becomes U+FFFD). Answers are read as what they say they are.", NULL, 0 },
-  { "headers", WEIR_T_MAP, WEIR_SECRET, offsetof(struct http_export_config, headers), NULL, NULL, NULL, NULL, NULL, "Headers sent with each request.", NULL, 0 },
+  { "headers", WEIR_T_MAP, WEIR_SECRET, offsetof(struct http_export_config, headers), NULL, NULL, NULL, NULL, NULL, "Headers sent with each request. `Host` and `User-Agent` replace what is sent otherwise; those of the body and the connection are the exporter's.", NULL, 0 },
   { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct http_export_config, tls), NULL, NULL, NULL, NULL, NULL, "How an https:// connection is secured; http:// is plaintext.", tls_client_fields,
     sizeof(struct tls_settings) },
   { "user_agent", WEIR_T_STRING, 0, offsetof(struct http_export_config, user_agent), "weir", NULL, NULL, NULL, NULL, "The user-agent to send.", NULL, 0 },
@@ -97,6 +98,7 @@ struct exporter {
   struct weir_http_client *client;
   const char *address; /* where to connect: the authority, or unix:///path */
   char *authority, *path;
+  const char *host_header; /* `Host` of the configuration, which goes before the authority */
   struct weir_http_header headers[MAX_HEADERS + 4], signed_headers[MAX_HEADERS + 4 + KIT_AUTH_ROOM];
   size_t n_headers;
   int use_tls;
@@ -268,7 +270,7 @@ static void http_consume(void *self, struct weir_batch *batch) {
     not_now(e, a, code == WEIR_E_NOMEM ? WEIR_RETRY : WEIR_REJECTED, err.msg);
     return;
   }
-  struct weir_http_call_config call = { .method = "POST", .path = e->path, .authority = e->authority, .headers = e->signed_headers, .n_headers = n_headers,
+  struct weir_http_call_config call = { .method = "POST", .path = e->path, .authority = e->host_header ? e->host_header : e->authority, .headers = e->signed_headers, .n_headers = n_headers,
     .body = iov, .n_body = n, .deadline_ns = e->host->batch_deadline_ns(batch), .on_response = on_response, .arg = a };
   e->http->call(e->client, &call);
 }
@@ -343,7 +345,7 @@ static int check(const struct http_export_config *cfg, struct weir_error *err) {
     return WEIR_E_CONFIG;
   }
   if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
-  return 0;
+  return kit_headers_check(&cfg->headers, err);
 }
 
 static void add_header(struct exporter *e, const char *name, const char *value) {
@@ -379,9 +381,15 @@ static int open_parts(struct exporter *e, struct weir_error *err) {
   r = url ? split_url(e, url, field, NULL, err) : split_url(e, e->cfg->endpoint, "endpoint", suffix, err);
   if (r) return r;
   add_header(e, "content-type", e->cfg->encoding ? "application/json" : "application/x-protobuf");
-  add_header(e, "user-agent", e->cfg->user_agent);
   if (e->cfg->compression != NONE) add_header(e, "content-encoding", codings[e->cfg->compression].name);
-  for (size_t i = 0; i < e->cfg->headers.n; i++) add_header(e, e->cfg->headers.v[i].key, e->cfg->headers.v[i].value);
+  const char *agent = e->cfg->user_agent;
+  for (size_t i = 0; i < e->cfg->headers.n; i++) {
+    const struct weir_map_entry *h = &e->cfg->headers.v[i];
+    if (!strcasecmp(h->key, "host")) e->host_header = h->value;
+    else if (!strcasecmp(h->key, "user-agent")) agent = h->value;
+    else add_header(e, h->key, h->value);
+  }
+  add_header(e, "user-agent", agent);
   r = kit_signer_open(&e->signer, e->host, e->stage, e->cfg->auth, err);
   if (r) return r;
   if (!e->use_tls) kit_signer_warn_plain(&e->signer, e->host, e->stage, e->authority);

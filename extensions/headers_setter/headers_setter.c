@@ -105,19 +105,13 @@ static struct texts *copy_texts(const struct texts *from) {
   return t;
 }
 
-static int is_sendable(const char *p, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (((unsigned char)p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7f) return 0;
-  return 1;
-}
-
 /* 1: the value is new. */
 static int read_value(struct setter *s, size_t i, struct weir_error *err) {
   char *text;
   size_t n;
   int code = kit_secret_read(&s->files[i], &text, &n, err);
   if (code <= 0) return code;
-  if (!is_sendable(text, n)) {
+  if (!kit_header_sendable(text, n)) {
     kit_secret_free(text, n);
     return weir_fail(err, WEIR_E_INVALID, "%s holds a control character, which no header can", s->files[i].path);
   }
@@ -178,7 +172,7 @@ static int look_up(const struct weir_pair *v, uint32_t n, const char *name, stru
   uint32_t found;
   const struct weir_pair *at = weir_pairs_find(v, n, weir_str_of(name), &found);
   if (found > 1) return weir_fail(err, WEIR_E_INVALID, "%u source keys found in the context, can't determine which one to use: %s", found, name);
-  if (at && !is_sendable(at->value.p, at->value.n)) return weir_fail(err, WEIR_E_INVALID, "the value of %s in the context holds a control character, which no header can", name);
+  if (at && !kit_header_sendable(at->value.p, at->value.n)) return weir_fail(err, WEIR_E_INVALID, "the value of %s in the context holds a control character, which no header can", name);
   if (at && at->value.n) *ret = at->value;
   return 0;
 }
@@ -268,21 +262,11 @@ static char *lowered(const char *text) {
   return copy;
 }
 
-/* A token of RFC 9110 section 5.6.2 that does not belong to the connection or the message's framing. */
-static const char *wrong_key(const char *lower) {
-  static const char *const own[] = { "connection", "content-length", "content-encoding", "content-type", "keep-alive", "te", "transfer-encoding", "upgrade" };
-  if (lower[strspn(lower, "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")]) return "is no header name";
-  if (!strncmp(lower, "grpc-", 5)) return "belongs to gRPC";
-  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-    if (!strcmp(lower, own[i])) return "belongs to the exporter";
-  return NULL;
-}
-
 static int check_header(const struct setter *s, size_t i, struct weir_error *err) {
   const struct header_config *h = header_at(s, i);
   int sources = (h->value != NULL) + (h->value_file != NULL) + (h->from_context != NULL) + (h->from_attribute != NULL);
   char field[64];
-  const char *wrong = wrong_key(s->keys[i]);
+  const char *wrong = kit_header_wrong(h->key);
   snprintf(field, sizeof field, "headers[%zu].key", i);
   if (wrong) return weir_fail_field(err, field, "`%s` %s", h->key, wrong);
   snprintf(field, sizeof field, "headers[%zu]", i);
@@ -291,7 +275,7 @@ static int check_header(const struct setter *s, size_t i, struct weir_error *err
   if (sources > 1) return weir_fail_field(err, field, "invalid header source, must either be 'from_context', 'from_attribute', 'value' or 'value_file'");
   snprintf(field, sizeof field, "headers[%zu].%s", i, h->value ? "value" : "default_value");
   const char *fixed = h->value ? h->value : h->default_value;
-  if (fixed && !is_sendable(fixed, strlen(fixed))) return weir_fail_field(err, field, "a header's value can hold no control characters");
+  if (fixed && !kit_header_sendable(fixed, strlen(fixed))) return weir_fail_field(err, field, "a header's value can hold no control characters");
   return 0;
 }
 

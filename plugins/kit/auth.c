@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define A(member) offsetof(struct kit_auth_config, member)
 
@@ -153,5 +154,32 @@ int kit_headers_set(struct weir_auth_headers *h, struct weir_str lower, struct w
   kit_headers_remove(h, lower);
   if (h->n == h->cap) return weir_fail(err, WEIR_E_INVALID, "no room for the header %.*s", (int)lower.n, lower.p);
   h->v[h->n++] = (struct weir_http_header){ lower, value };
+  return 0;
+}
+
+/* --- header names and values from a configuration ------------------------------------------------------------------------- */
+
+const char *kit_header_wrong(const char *name) {
+  static const char *const own[] = { "connection", "content-length", "content-encoding", "content-type", "keep-alive", "te", "transfer-encoding", "upgrade" };
+  if (!*name || name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")]) return "is no header name";
+  if (!strncasecmp(name, "grpc-", 5)) return "belongs to gRPC";
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+    if (!strcasecmp(name, own[i])) return "belongs to the exporter";
+  return NULL;
+}
+
+int kit_header_sendable(const char *p, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (((unsigned char)p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7f) return 0;
+  return 1;
+}
+
+int kit_headers_check(const struct weir_map *headers, struct weir_error *err) {
+  for (size_t i = 0; i < headers->n; i++) {
+    const struct weir_map_entry *h = &headers->v[i];
+    const char *wrong = kit_header_wrong(h->key);
+    if (!wrong && !kit_header_sendable(h->value, strlen(h->value))) wrong = "has a control character in its value, such as a line break";
+    if (wrong) return weir_fail_field(err, "headers", "`%s` %s", h->key, wrong);
+  }
   return 0;
 }

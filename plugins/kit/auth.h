@@ -70,4 +70,14 @@ int kit_header_is(struct weir_str name, struct weir_str lower);
 int kit_headers_set(struct weir_auth_headers *, struct weir_str lower, struct weir_str value, struct weir_error *);
 void kit_headers_remove(struct weir_auth_headers *, struct weir_str lower);
 
+/* --- header names and values from a configuration ------------------------------------------------------------------------- */
+
+/* Why a configuration can not set this header, as the end of a sentence: no token of RFC 9110 section 5.6.2, or what belongs to the connection,
+ * the message's framing or gRPC. NULL = it can. */
+const char *kit_header_wrong(const char *name);
+/* Whether it holds no control character but the tab (RFC 9110 section 5.5). */
+int kit_header_sendable(const char *p, size_t n);
+/* Checks an exporter's `headers`. WEIR_E_CONFIG with the name, never the value. */
+int kit_headers_check(const struct weir_map *headers, struct weir_error *);
+
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <weir/grpc.h>
 #include <weir/otlp.h>
@@ -232,6 +233,10 @@ static const char *grpc_name(const struct otlp_export_config *cfg) {
 
 static int check(const struct otlp_export_config *cfg, int *ret_skip, int *ret_tls, struct weir_error *err) {
   if (cfg->headers.n > MAX_HEADERS) return weir_fail_field(err, "headers", "more than %d headers", MAX_HEADERS);
+  int r = kit_headers_check(&cfg->headers, err);
+  if (r) return r;
+  for (size_t i = 0; i < cfg->headers.n; i++)
+    if (!strcasecmp(cfg->headers.v[i].key, "host")) return weir_fail_field(err, "headers", "`%s` is `authority` in gRPC", cfg->headers.v[i].key);
   const char *name = grpc_name(cfg); /* goes to gRPC as it is */
   return otlp_security(name ? name : cfg->endpoint, "endpoint", cfg->tls, ret_skip, ret_tls, err);
 }

@@ -126,6 +126,12 @@ static void headers_and_the_user_agent_are_sent(void **state) {
   send_three(&f);
   harness_has_header(f.sink.headers, "user-agent", "weir");
   tear_down(&f);
+  set_up(&f, "headers: {User-Agent: other/2, Host: tenant.example}");
+  send_three(&f);
+  harness_has_header(f.sink.headers, "user-agent", "other/2");
+  harness_has_header(f.sink.headers, "host", "tenant.example");
+  assert_null(strstr(f.sink.headers, "weir"));
+  tear_down(&f);
 }
 
 static void urls_may_have_paths_and_signals_their_own(void **state) {
@@ -480,6 +486,9 @@ static void refusals(void **state) {
     { "{endpoint: 'http://b:1', compression_params: {level: -2}}", "`compression_params.level`" },
     { "{endpoint: 'http://b:1', compression: brotli}", "`compression`" },
     { "{endpoint: 'http://b:1', auth: {authenticator: a}}", "auth.authenticator: extension `a` is not configured" },
+    { "{endpoint: 'http://b:1', headers: {a: b, Content-Length: '1'}}", "headers: `Content-Length` belongs to the exporter" },
+    { "{endpoint: 'http://b:1', headers: {'a b': c}}", "headers: `a b` is no header name" },
+    { "{endpoint: 'http://b:1', headers: {x-key: \"a\\r\\nb: c\"}}", "headers: `x-key` has a control character in its value" },
     { "{endpoint: 'http://b:1', max_conns_per_host: 0}", "`max_conns_per_host`" },
     { "{endpont: 'http://b:1'}", "did you mean `endpoint`?" },
   };
