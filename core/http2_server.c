@@ -59,6 +59,10 @@ static void note_ended(struct http_conn *c, int32_t stream_id) {
 static int on_begin_headers(nghttp2_session *h2, const nghttp2_frame *frame, void *arg) {
   struct http_conn *c = arg;
   if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+  if (c->goaway_sent) { /* the GOAWAY, which may still wait to be written, says that it is not served: its client sends it elsewhere */
+    nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
   if (c->n_exchanges >= c->server->cfg.max_concurrent_streams) { /* a peer that has not seen our SETTINGS yet */
     conn_count_refused(c, REFUSED_FLOOD);
     nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
@@ -263,6 +267,7 @@ static void move_frames(struct http_conn *c) {
 
 void http2_pump(struct http_conn *c) {
   if (c->io.closing || c->lingering || c->in_session) return;
+  if (c->notice_heard) http2_goaway(c);
   move_frames(c);
   int over = !nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2);
   if (over || (c->goaway_sent && (c->evicted || !c->n_exchanges) && !http_io_unwritten(&c->io))) conn_linger(c);

@@ -105,6 +105,7 @@ struct http_conn {
   uint32_t top_id;   /* highest request so far: stream id / 2 + 1 */
   uint64_t used_ids, ended_ids; /* bit n: top_id - n was a request; the peer ended or reset it */
   int goaway_sent, in_session;
+  int notice_heard; /* the final GOAWAY follows when this read is done: gRPC's library writes requests behind the PING's answer */
 };
 
 struct weir_http_server {

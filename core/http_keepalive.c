@@ -123,5 +123,5 @@ static void peer_pinged(struct http_conn *c) {
 
 void keepalive_ping_received(struct http_conn *c, const nghttp2_frame *frame) {
   if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) peer_pinged(c);
-  else if (c->retire_ns && memcmp(frame->ping.opaque_data, notice_ping, sizeof notice_ping) == 0) http2_goaway(c);
+  else if (c->retire_ns && memcmp(frame->ping.opaque_data, notice_ping, sizeof notice_ping) == 0) c->notice_heard = 1;
 }

@@ -130,6 +130,22 @@ static void an_old_http2_connection_gives_notice_and_serves_what_is_on_its_way(v
   NET_UNTIL(&fix.loop, net_eof(&peer));
 }
 
+/* gRPC C-core writes the PING's answer before the requests that it had begun: none may be both served and named as not served. */
+static void a_request_behind_the_answer_to_the_notice_is_served_and_named(void **state) {
+  (void)state;
+  ka.max_age_ns = S(60);
+  BEGIN2(0);
+  NET_UNTIL(&fix.loop, frame(T_HEADERS, 0));
+  later(S(67));
+  NET_UNTIL(&fix.loop, frame(T_PING, 0));
+  SEND(ACK_NOTICE GET("\3"));
+  NET_UNTIL(&fix.loop, frame(T_GOAWAY, 1));
+  NET_UNTIL(&fix.loop, net_eof(&peer));
+  assert_int_equal(last_stream(frame(T_GOAWAY, 1)), 3);
+  assert_non_null(frame(T_HEADERS, 1));
+  assert_int_equal(fix.n_requests, 2);
+}
+
 static void a_peer_that_does_not_answer_the_notice_is_left_after_5_s(void **state) {
   (void)state;
   ka.max_age_ns = S(60);
@@ -268,6 +284,20 @@ static void pings_that_come_too_often_end_the_connection(void **state) {
   expect_calm();
 }
 
+static void a_request_behind_the_ping_too_many_is_not_served(void **state) {
+  (void)state;
+  ka.ping_min_ns = S(300);
+  begin(0, 0, PREFACE, sizeof PREFACE - 1);
+  fix.hold = 1;
+  SEND(GET("\1"));
+  NET_UNTIL(&fix.loop, fix.n_held == 1);
+  SEND(PING PING PING PING GET("\3"));
+  NET_UNTIL(&fix.loop, frame(T_GOAWAY, 0));
+  turns(4);
+  assert_int_equal(last_stream(frame(T_GOAWAY, 0)), 1);
+  assert_int_equal(fix.n_requests, 1);
+}
+
 static void pings_without_a_request_count_unless_they_are_allowed(void **state) {
   for (int allowed = 0; allowed < 2; allowed++) {
     setup(state);
@@ -301,10 +331,10 @@ static void a_ping_after_an_answer_is_always_allowed(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = { cmocka_unit_test(jitter_stays_within_its_bounds_and_uses_them),
     T(an_old_http1_connection_ends_with_an_answer_that_says_so), T(an_old_http2_connection_gives_notice_and_serves_what_is_on_its_way),
-    T(a_peer_that_does_not_answer_the_notice_is_left_after_5_s), T(the_grace_bounds_what_still_runs),
+    T(a_request_behind_the_answer_to_the_notice_is_served_and_named), T(a_peer_that_does_not_answer_the_notice_is_left_after_5_s), T(the_grace_bounds_what_still_runs),
     T(an_idle_http2_connection_ends_in_two_steps_whatever_it_pings), T(a_connection_that_becomes_idle_late_ends_as_well),
     T(without_keep_alive_http1_answers_once), T(without_keep_alive_http2_ends_when_idle), T(a_silent_peer_is_asked_and_then_left),
-    T(pings_that_come_too_often_end_the_connection), T(pings_without_a_request_count_unless_they_are_allowed),
+    T(pings_that_come_too_often_end_the_connection), T(a_request_behind_the_ping_too_many_is_not_served), T(pings_without_a_request_count_unless_they_are_allowed),
     T(a_ping_after_an_answer_is_always_allowed) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
