@@ -45,27 +45,19 @@ static const struct weir_field fields[] = {
 
 /* --- client: the value to send ------------------------------------------------------------------------------------------------ */
 
-static void free_value(void *arg) {
-  struct basic_value *v = arg;
-  kit_secret_free((char *)v, sizeof *v + v->n);
-}
-
 static int publish(struct basic *b, struct weir_error *err) {
   size_t n = b->parts_n[0] + 1 + b->parts_n[1];
   if (memchr(b->parts[0], ':', b->parts_n[0])) return weir_fail(err, WEIR_E_CONFIG, "a user name with a colon can not be sent (RFC 7617)");
   if (n > BASIC_MAX) return weir_fail(err, WEIR_E_LIMIT, "user name and password have over %u bytes", BASIC_MAX - 1);
-  char *plain = malloc(n);
-  struct basic_value *v = malloc(sizeof *v + 6 + KIT_BASE64_CAP(n));
-  if (!plain || !v) abort();
+  char plain[BASIC_MAX], text[6 + KIT_BASE64_CAP(BASIC_MAX)] = "Basic ";
   memcpy(plain, b->parts[0], b->parts_n[0]);
   plain[b->parts_n[0]] = ':';
   memcpy(plain + b->parts_n[0] + 1, b->parts[1], b->parts_n[1]);
-  memcpy(v->text, "Basic ", 6);
-  v->n = 6 + kit_base64_encode(plain, n, v->text + 6);
-  v->generation = ++b->generation;
-  kit_secret_free(plain, n);
-  kit_published_set(&b->value, v);
-  return 0;
+  struct weir_str value = { text, 6 + (uint32_t)kit_base64_encode(plain, n, text + 6), 0 };
+  int code = kit_credential_set(&b->credential, value, err);
+  explicit_bzero(plain, sizeof plain);
+  explicit_bzero(text, sizeof text);
+  return code;
 }
 
 static void set_part(struct basic *b, int which, char *text, size_t n) {
@@ -96,7 +88,7 @@ static void on_look(void *arg) {
   struct weir_error err = { 0 };
   if (changed && publish(b, &err)) b->host->log(b->stage, WEIR_LOG_WARN, "%s; what was read before stays in use", err.msg);
   else if (changed) b->host->log(b->stage, WEIR_LOG_INFO, "the credentials have changed and were read again");
-  kit_published_sweep(&b->value);
+  kit_credential_sweep(&b->credential);
   b->timers->set(b->look, LOOK_EVERY_NS);
 }
 
@@ -106,6 +98,7 @@ static int open_client(struct basic *b, struct weir_error *err) {
   static const char *const names[2] = { "client_auth.username_file", "client_auth.password_file" };
   b->files[0].path = c->username_file;
   b->files[1].path = c->password_file;
+  kit_credential_init(&b->credential, b->host, "authorization", c->username_file || c->password_file);
   for (int i = 0; i < 2; i++) {
     char *copy = strdup(!b->files[i].path && texts[i] ? texts[i] : "");
     if (!copy) return weir_fail(err, WEIR_E_NOMEM, "no memory");
@@ -118,6 +111,15 @@ static int open_client(struct basic *b, struct weir_error *err) {
   snprintf(err->field, sizeof err->field, "client_auth.username");
   return err->code;
 }
+
+static int signer_open(void *self, struct weir_stage *user, struct weir_auth_signer **ret, struct weir_error *err) {
+  struct basic *b = self;
+  (void)user;
+  return kit_credential_signer(&b->credential, ret, err);
+}
+
+static const struct weir_auth_client client_table = { sizeof client_table, WEIR_AUTH_CONFIDENTIAL, signer_open, kit_credential_sign, kit_credential_refused,
+  kit_credential_signer_close };
 
 /* --- server ---------------------------------------------------------------------------------------------------------------------- */
 
@@ -138,7 +140,7 @@ static int open_server(struct basic *b, struct weir_error *err) {
 static const void *basic_offer(void *self, const char *id) {
   const struct basic *b = self;
   if (b->cfg->htpasswd && !strcmp(id, WEIR_AUTH_SERVER_SERVICE)) return &basic_server_table;
-  if (b->cfg->client_auth && !strcmp(id, WEIR_AUTH_CLIENT_SERVICE)) return &basic_client_table;
+  if (b->cfg->client_auth && !strcmp(id, WEIR_AUTH_CLIENT_SERVICE)) return &client_table;
   return NULL;
 }
 
@@ -157,7 +159,7 @@ static void basic_close(void *self) {
   struct basic *b = self;
   if (!b) return;
   if (b->timers) b->timers->timer_free(b->look);
-  kit_published_done(&b->value);
+  kit_credential_done(&b->credential);
   htpasswd_done(&b->users);
   for (int i = 0; i < 2; i++) kit_secret_free(b->parts[i], b->parts_n[i]);
   free(b);
@@ -171,7 +173,6 @@ static int basic_open(const struct weir_host *host, struct weir_stage *stage, co
   b->host = host;
   b->stage = stage;
   b->cfg = config;
-  b->value.free = free_value;
   b->timers = host->service(stage, WEIR_TIMER_SERVICE);
   if (!b->timers) code = weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that basicauth needs");
   else code = b->cfg->htpasswd ? open_server(b, err) : open_client(b, err);

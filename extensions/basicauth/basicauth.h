@@ -6,7 +6,7 @@
 #include <weir/timer.h>
 
 #include "htpasswd.h"
-#include "plugins/kit/secret.h"
+#include "plugins/kit/credential.h"
 
 struct htpasswd_config {
   const char *file, *inline_text;
@@ -32,14 +32,7 @@ struct basic {
   struct kit_secret_file files[2];     /* client: username_file, password_file */
   char *parts[2];                      /* client: the user name and password in use */
   size_t parts_n[2];
-  struct kit_published value;          /* client: struct basic_value */
-  uint64_t generation;
-};
-
-struct basic_value {
-  uint64_t generation;
-  size_t n;
-  char text[]; /* "Basic ..." */
+  struct kit_credential credential;    /* client: "Basic ..." */
 };
 
 /* What `Authorization: Basic ...` says. */
@@ -53,6 +46,5 @@ struct basic_credentials {
 const char *basic_parse(struct weir_str header, struct basic_credentials *ret);
 
 extern const struct weir_auth_server basic_server_table;
-extern const struct weir_auth_client basic_client_table;
 
 #endif

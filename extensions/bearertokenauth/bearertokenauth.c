@@ -14,11 +14,9 @@
 #include <weir/auth.h>
 #include <weir/timer.h>
 
-#include "plugins/kit/auth.h"
-#include "plugins/kit/secret.h"
+#include "plugins/kit/credential.h"
 
 #define LOOK_EVERY_NS 1000000000LL
-#define REFRESH_GRACE_NS (3 * LOOK_EVERY_NS) /* a refused token may be replaced within this time: the request is tried again */
 #define TOKENS_MAX 1000u
 
 struct bearer_config {
@@ -41,7 +39,6 @@ static const struct weir_field fields[] = {
 /* --- the table that lanes read ------------------------------------------------------------------------------------------- */
 
 struct values {
-  uint64_t generation;
   size_t n, bytes;
   struct weir_str v[]; /* the text stands behind */
 };
@@ -54,7 +51,7 @@ struct bearer {
   struct weir_timer *look;
   struct kit_secret_file file;
   struct kit_published values; /* struct values */
-  uint64_t generation;
+  struct kit_credential first; /* what clients send */
   char *header; /* lower case */
 };
 
@@ -64,13 +61,12 @@ static void free_values(void *arg) {
 }
 
 /* "SCHEME TOKEN" for each token. */
-static struct values *make_values(const char *scheme, const struct weir_str *tokens, size_t n, uint64_t generation) {
+static struct values *make_values(const char *scheme, const struct weir_str *tokens, size_t n) {
   size_t scheme_n = strlen(scheme), lead = scheme_n ? scheme_n + 1 : 0, bytes = sizeof(struct values) + n * sizeof(struct weir_str);
   for (size_t i = 0; i < n; i++) bytes += lead + tokens[i].n;
   struct values *t = calloc(1, bytes);
   if (!t) return NULL;
   char *at = (char *)&t->v[n];
-  t->generation = generation;
   t->bytes = bytes;
   for (size_t i = 0; i < n; i++) {
     t->v[t->n++] = (struct weir_str){ at, (uint32_t)(lead + tokens[i].n), 0 };
@@ -94,10 +90,12 @@ static int is_sendable(struct weir_str s) {
 static int publish(struct bearer *b, const struct weir_str *tokens, size_t n, struct weir_error *err) {
   for (size_t i = 0; i < n; i++)
     if (!is_sendable(tokens[i])) return weir_fail(err, WEIR_E_CONFIG, "token %zu is empty or holds a control character", i + 1);
-  struct values *t = make_values(b->cfg->scheme, tokens, n, ++b->generation);
+  struct values *t = make_values(b->cfg->scheme, tokens, n);
   if (!t) return weir_fail(err, WEIR_E_NOMEM, "no memory");
-  kit_published_set(&b->values, t);
-  return 0;
+  int code = kit_credential_set(&b->first, t->v[0], err);
+  if (code) free_values(t);
+  else kit_published_set(&b->values, t);
+  return code;
 }
 
 /* Lines without white space at their ends; empty ones are skipped. */
@@ -142,6 +140,7 @@ static void look_again(struct bearer *b) {
   if (code == 1) b->host->log(b->stage, WEIR_LOG_INFO, "%s has changed and was read again", b->cfg->filename);
   if (code < 0 && !failed) b->host->log(b->stage, WEIR_LOG_WARN, "%s; the tokens read before stay in use", err.msg);
   kit_published_sweep(&b->values);
+  kit_credential_sweep(&b->first);
 }
 
 static void on_look(void *arg) {
@@ -193,68 +192,14 @@ static const struct weir_auth_server server_table = { sizeof server_table, 0, ch
 
 /* --- client ---------------------------------------------------------------------------------------------------------------- */
 
-struct weir_auth_signer {
-  struct bearer *b;
-  char *value; /* a copy: what is published may be replaced while the request is written */
-  size_t value_n;
-  uint64_t generation, refused_generation;
-  int64_t refused_ns;
-};
-
 static int signer_open(void *self, struct weir_stage *user, struct weir_auth_signer **ret, struct weir_error *err) {
-  struct weir_auth_signer *s = calloc(1, sizeof *s);
+  struct bearer *b = self;
   (void)user;
-  if (!s) return weir_fail(err, WEIR_E_NOMEM, "no memory");
-  s->b = self;
-  *ret = s;
-  return 0;
+  return kit_credential_signer(&b->first, ret, err);
 }
 
-/* The newest first token, copied when it is another one. */
-static int take_newest(struct weir_auth_signer *s) {
-  const struct values *t = kit_published_enter(&s->b->values);
-  int ok = t != NULL;
-  if (t && t->generation != s->generation) {
-    char *copy = malloc(t->v[0].n + 1u);
-    if ((ok = copy != NULL)) {
-      memcpy(copy, t->v[0].p, t->v[0].n);
-      kit_secret_free(s->value, s->value_n);
-      s->value = copy;
-      s->value_n = t->v[0].n;
-      s->generation = t->generation;
-    }
-  }
-  kit_published_leave(&s->b->values);
-  return ok;
-}
-
-static int sign(struct weir_auth_signer *s, const struct weir_context *context, struct weir_auth_headers *h, struct weir_error *err) {
-  struct weir_str value = { NULL, 0, 0 };
-  (void)context;
-  if (!take_newest(s)) return weir_fail(err, WEIR_E_NOMEM, "no memory");
-  value.p = s->value;
-  value.n = (uint32_t)s->value_n;
-  return kit_headers_set(h, weir_str_of(s->b->header), value, err);
-}
-
-/* A token that comes from a file may be on its way: the peer may have its new one before we have ours. */
-static int refused(struct weir_auth_signer *s) {
-  int64_t now = s->b->host->now_mono_ns();
-  if (!s->b->cfg->filename) return 0;
-  if (s->refused_generation != s->generation) {
-    s->refused_generation = s->generation;
-    s->refused_ns = now;
-  }
-  return now - s->refused_ns < REFRESH_GRACE_NS;
-}
-
-static void signer_close(struct weir_auth_signer *s) {
-  if (!s) return;
-  kit_secret_free(s->value, s->value_n);
-  free(s);
-}
-
-static const struct weir_auth_client client_table = { sizeof client_table, WEIR_AUTH_CONFIDENTIAL, signer_open, sign, refused, signer_close };
+static const struct weir_auth_client client_table = { sizeof client_table, WEIR_AUTH_CONFIDENTIAL, signer_open, kit_credential_sign, kit_credential_refused,
+  kit_credential_signer_close };
 
 static const void *bearer_offer(void *self, const char *id) {
   (void)self;
@@ -292,6 +237,7 @@ static void bearer_close(void *self) {
   if (!b) return;
   if (b->timers) b->timers->timer_free(b->look);
   kit_published_done(&b->values);
+  kit_credential_done(&b->first);
   free(b->header);
   free(b);
 }
@@ -306,6 +252,7 @@ static int bearer_open(const struct weir_host *host, struct weir_stage *stage, c
   b->values.free = free_values;
   b->timers = host->service(stage, WEIR_TIMER_SERVICE);
   b->header = strdup(b->cfg->header);
+  kit_credential_init(&b->first, host, b->header, b->cfg->filename != NULL);
   int code = b->timers && b->header ? first_tokens(b, err) : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that bearertokenauth needs");
   if (code) {
     bearer_close(b);
