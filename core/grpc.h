@@ -19,7 +19,7 @@ struct grpc_engine {
   const char *name;
   int (*listen)(struct loop *, const struct weir_grpc_server_config *, struct weir_grpc_server **ret, struct weir_error *);
   int (*port)(const struct weir_grpc_server *); /* the bound TCP port, for endpoints with port 0 */
-  void (*drain)(struct weir_grpc_server *, weir_fn_f *drained, void *arg);
+  void (*drain)(struct weir_grpc_server *, weir_fn_f *drained, void *arg); /* a server; NULL is the service table's matter */
   /* Calls that are still with their handler may be answered afterwards: the answer goes nowhere. NULL is allowed. */
   void (*close)(struct weir_grpc_server *);
   struct weir_body *(*body_take)(struct weir_grpc_exchange *);

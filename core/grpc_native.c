@@ -382,32 +382,7 @@ static int native_listen(
 
 static int native_port(const struct weir_grpc_server *s) { return http_server_port(s->http); }
 
-struct late {
-  struct defer step;
-  weir_fn_f *fn;
-  void *arg;
-};
-
-static void late_run(void *arg) {
-  struct late late = *(struct late *)arg;
-  free(arg);
-  late.fn(late.arg);
-}
-
-/* A receiver without this protocol drains NULL: it hears so in a later step all the same. */
-static void late_call(weir_fn_f *fn, void *arg) {
-  struct late *late = malloc(sizeof *late);
-  WEIR_ASSERT(late != NULL && loop_current() != NULL);
-  *late = (struct late){ { .fn = late_run, .arg = late }, fn, arg };
-  loop_defer(loop_current(), &late->step);
-}
-
-static void native_drain(struct weir_grpc_server *s, weir_fn_f *drained, void *arg) {
-  if (s)
-    http_server_drain(s->http, drained, arg);
-  else
-    late_call(drained, arg);
-}
+static void native_drain(struct weir_grpc_server *s, weir_fn_f *drained, void *arg) { http_server_drain(s->http, drained, arg); }
 
 static void native_close(struct weir_grpc_server *s) {
   if (!s) return;

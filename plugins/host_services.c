@@ -41,10 +41,35 @@ static int deflate_stage(struct weir_stage *s, const char *encoding, int level, 
   return compress_deflate(s->loop->pool, encoding, level, iov, n, ret, err);
 }
 
+/* A receiver without this protocol drains NULL: it hears so in a later step all the same. */
+struct late {
+  struct defer step;
+  weir_fn_f *fn;
+  void *arg;
+};
+
+static void late_run(void *arg) {
+  struct late late = *(struct late *)arg;
+  free(arg);
+  late.fn(late.arg);
+}
+
+static void late_call(weir_fn_f *fn, void *arg) {
+  struct late *late = malloc(sizeof *late);
+  WEIR_ASSERT(late != NULL && loop_current() != NULL);
+  *late = (struct late){ { .fn = late_run, .arg = late }, fn, arg };
+  loop_defer(loop_current(), &late->step);
+}
+
+static void http_drain(struct weir_http_server *h, weir_fn_f *drained, void *arg) {
+  if (h) http_server_drain(h, drained, arg);
+  else late_call(drained, arg);
+}
+
 static const struct weir_http_service http_table = {
   .size = sizeof http_table,
   .listen = http_listen_stage,
-  .drain = http_server_drain,
+  .drain = http_drain,
   .close = http_server_close,
   .reply = http_reply,
   .body_take = http_body_take,
@@ -67,7 +92,10 @@ static int grpc_listen_stage(struct weir_stage *s, const struct weir_grpc_server
   return r ? r : engine->listen(s->loop, cfg, ret, err);
 }
 
-static void grpc_drain(struct weir_grpc_server *g, weir_fn_f *drained, void *arg) { (g ? grpc_engine_of(g) : &grpc_native)->drain(g, drained, arg); }
+static void grpc_drain(struct weir_grpc_server *g, weir_fn_f *drained, void *arg) {
+  if (g) grpc_engine_of(g)->drain(g, drained, arg);
+  else late_call(drained, arg);
+}
 
 static void grpc_close(struct weir_grpc_server *g) {
   if (g) grpc_engine_of(g)->close(g);

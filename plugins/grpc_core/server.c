@@ -300,31 +300,8 @@ int core_port(const struct weir_grpc_server *m) { return m->shared->port; }
 
 /* --- ending ------------------------------------------------------------------------------------------------- */
 
-struct late {
-  struct defer step;
-  weir_fn_f *fn;
-  void *arg;
-};
-
-static void late_run(void *arg) {
-  struct late late = *(struct late *)arg;
-  free(arg);
-  late.fn(late.arg);
-}
-
-static void late_call(weir_fn_f *fn, void *arg) {
-  struct late *late = malloc(sizeof *late);
-  WEIR_ASSERT(late != NULL && loop_current() != NULL);
-  *late = (struct late){ { .fn = late_run, .arg = late }, fn, arg };
-  loop_defer(loop_current(), &late->step);
-}
-
 /* Drained is when this lane's calls have ended; connections of peers that do not answer GOAWAY are left to core_close. */
 void core_drain(struct weir_grpc_server *m, weir_fn_f *drained, void *arg) {
-  if (!m) {
-    late_call(drained, arg);
-    return;
-  }
   CHECK_MAGIC(m, SERVER_MAGIC);
   m->drained = drained;
   m->drained_arg = arg;

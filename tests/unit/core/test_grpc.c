@@ -443,19 +443,6 @@ static void drain_lets_running_calls_end(void **state) {
   outcome_done(&o);
 }
 
-static void drain_nothing(void *arg) {
-  engine->drain(NULL, count_drained, arg);
-  assert_int_equal(*(int *)arg, 0); /* not inside the call */
-}
-
-static void drain_of_no_server_is_told_later(void **state) {
-  (void)state;
-  int drained = 0;
-  struct defer step = { .fn = drain_nothing, .arg = &drained };
-  loop_defer(&loop, &step);
-  wait_for(&drained, 1);
-}
-
 static void a_closed_client_ends_its_calls(void **state) {
   (void)state;
   struct outcome o = { 0 };
@@ -549,7 +536,7 @@ int main(void) {
     T(a_message_over_the_limit_is_resource_exhausted), T(statuses_travel_whole), T(an_unknown_method_is_unimplemented),
     T(a_call_ends_at_its_deadline), T(an_answer_may_come_later), T(many_calls_share_a_connection),
     T(a_client_finds_a_server_that_comes_back), T(a_closed_server_ends_its_calls), T(drain_lets_running_calls_end),
-    T(drain_of_no_server_is_told_later), T(a_closed_client_ends_its_calls), T(calls_may_be_made_and_closed_in_a_callback),
+    T(a_closed_client_ends_its_calls), T(calls_may_be_made_and_closed_in_a_callback),
     T(an_address_in_use_is_told), T(instances_of_one_owner_share_an_address),
     T(an_unknown_compression_is_refused) };
   const struct grpc_engine *core = core_engine();
