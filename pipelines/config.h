@@ -50,7 +50,7 @@ struct config_pipeline {
 struct sender_batch_config {
   int64_t flush_timeout_ns, min_size, max_size; /* 200ms 8192 0 (= without limit) */
   int32_t sizer;                                /* -1 not given, 0 items, 1 bytes: sender_batch_sizer */
-  struct weir_strings metadata_keys;            /* refused until batches carry metadata */
+  struct weir_strings metadata_keys;            /* refused: not in this version */
 };
 struct sender_config {
   int64_t timeout_ns; /* 5s; an exporter that declares its own `timeout` field (otlp_http: 30s) has that one copied here */
