@@ -16,6 +16,13 @@ void harness_contains(const char *text, const char *part) {
   if (!strstr(text, part)) fail_msg("wanted \"%s\" in: %s", part, text);
 }
 
+void harness_put_file(const char *path, const char *text) {
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  fputs(text, file);
+  fclose(file);
+}
+
 void harness_refuses(uint32_t role, const char *type, uint32_t signal, const char *yaml, const char *text) {
   struct harness_setup s = { .role = role, .type = type, .yaml = yaml, .signal = signal };
   char *why = harness_refused(&s);

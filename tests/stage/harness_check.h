@@ -16,6 +16,8 @@ void harness_same_bytes(struct weir_batch *, const void *p, size_t n);
 void harness_contains(const char *text, const char *part);
 /* The verdict of the latest attempt: its code and a part of its message (NULL = no message). */
 void harness_done_is(const struct harness *, int code, const char *msg);
+/* Replaces what the file holds. */
+void harness_put_file(const char *path, const char *text);
 /* Uses the rest of the byte budget up; how much it was, for budget_give. */
 uint64_t harness_exhaust(struct harness *);
 

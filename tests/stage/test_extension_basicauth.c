@@ -112,25 +112,18 @@ static void a_client_sends_its_credentials(void **state) {
   harness_free(h);
 }
 
-static void put(const char *path, const char *text) {
-  FILE *file = fopen(path, "w");
-  assert_non_null(file);
-  fputs(text, file);
-  fclose(file);
-}
-
 static void a_password_in_a_file_may_change(void **state) {
   (void)state;
   char path[] = "/tmp/weir-basic-XXXXXX", yaml[200];
   close(mkstemp(path));
-  put(path, "wrong\n");
+  harness_put_file(path, "wrong\n");
   snprintf(yaml, sizeof yaml, "client_auth: {username: ann, password_file: %s}", path);
   struct harness *h = harness_new(WEIR_EXTENSION, "basicauth", yaml, 0);
   struct weir_auth_signer *s = harness_signer(h);
   const struct weir_auth_client *table = harness_offer(h, WEIR_AUTH_CLIENT_SERVICE);
   assert_string_equal(harness_sign(h, s, NULL, ""), "authorization: " ANN_WRONG "\n");
   assert_int_equal(table->refused(s), 1); /* the file may be about to change */
-  put(path, "s3cret!\n");
+  harness_put_file(path, "s3cret!\n");
   assert_string_equal(harness_sign(h, s, NULL, ""), "authorization: " ANN_WRONG "\n");
   harness_advance(h, NS_PER_S);
   assert_string_equal(harness_sign(h, s, NULL, ""), "authorization: " ANN_OK "\n");

@@ -51,18 +51,11 @@ static void another_header_and_no_scheme(void **state) {
   harness_free(h);
 }
 
-static void put(const char *path, const char *text) {
-  FILE *file = fopen(path, "w");
-  assert_non_null(file);
-  fputs(text, file);
-  fclose(file);
-}
-
 static void a_file_that_changes(void **state) {
   (void)state;
   char path[] = "/tmp/weir-bearer-XXXXXX", yaml[200];
   close(mkstemp(path));
-  put(path, "one\n\n  two \r\n");
+  harness_put_file(path, "one\n\n  two \r\n");
   snprintf(yaml, sizeof yaml, "{filename: %s, token: ignored}", path);
   struct harness *h = open_with(yaml);
   struct weir_auth_signer *s = harness_signer(h);
@@ -71,19 +64,19 @@ static void a_file_that_changes(void **state) {
   check(h, "authorization", "Bearer two", WEIR_AUTH_OK);
   check(h, "authorization", "Bearer ignored", WEIR_AUTH_INVALID);
   assert_string_equal(harness_sign(h, s, NULL, ""), "authorization: Bearer one\n");
-  put(path, "three");
+  harness_put_file(path, "three");
   check(h, "authorization", "Bearer three", WEIR_AUTH_INVALID); /* not looked at yet */
   harness_advance(h, NS_PER_S);
   check(h, "authorization", "Bearer three", WEIR_AUTH_OK);
   check(h, "authorization", "Bearer one", WEIR_AUTH_INVALID);
   assert_string_equal(harness_sign(h, s, NULL, ""), "authorization: Bearer three\n");
-  put(path, " \n"); /* no token: what was read stays */
+  harness_put_file(path, " \n"); /* no token: what was read stays */
   harness_advance(h, NS_PER_S);
   check(h, "authorization", "Bearer three", WEIR_AUTH_OK);
   unlink(path);
   harness_advance(h, NS_PER_S);
   check(h, "authorization", "Bearer three", WEIR_AUTH_OK);
-  put(path, "fours");
+  harness_put_file(path, "fours");
   harness_advance(h, NS_PER_S);
   check(h, "authorization", "Bearer fours", WEIR_AUTH_OK);
   assert_string_equal(harness_sign(h, s, NULL, ""), "authorization: Bearer fours\n");

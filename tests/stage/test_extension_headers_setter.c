@@ -71,26 +71,19 @@ static void a_value_cannot_add_lines(void **state) {
   harness_free(h);
 }
 
-static void put(const char *path, const char *text) {
-  FILE *file = fopen(path, "w");
-  assert_non_null(file);
-  fputs(text, file);
-  fclose(file);
-}
-
 static void a_file_that_changes(void **state) {
   (void)state;
   char path[] = "/tmp/weir-header-XXXXXX", yaml[300];
   close(mkstemp(path));
-  put(path, "one\n");
+  harness_put_file(path, "one\n");
   snprintf(yaml, sizeof yaml, SETTER("{key: a, value: fixed}, {key: x-key, value_file: %s}"), path);
   struct harness *h = harness_new(WEIR_EXTENSION, "headers_setter", yaml, 0);
   struct weir_auth_signer *s = harness_signer(h);
   assert_string_equal(harness_sign(h, s, NULL, ""), "a: fixed\nx-key: one\n");
-  put(path, "three\n");
+  harness_put_file(path, "three\n");
   harness_advance(h, NS_PER_S);
   assert_string_equal(harness_sign(h, s, NULL, ""), "a: fixed\nx-key: three\n");
-  put(path, "bad\nlines\n");
+  harness_put_file(path, "bad\nlines\n");
   harness_advance(h, NS_PER_S);
   assert_string_equal(harness_sign(h, s, NULL, ""), "a: fixed\nx-key: three\n");
   unlink(path);
