@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -214,7 +213,6 @@ static void errors(void **state) {
 
 static void floods_are_stopped(void **state) {
   (void)state;
-  clock_t start = clock();
   assert_error("${BOOM0}${BOOM0}${BOOM0}", "more than 10000 expansions", 4);
   memset(fat, 'x', sizeof fat - 1);
   assert_error("${FAT}${FAT}${FAT}${FAT}${FAT}", "more than 4 MiB", 4);
@@ -223,7 +221,6 @@ static void floods_are_stopped(void **state) {
   for (int i = 0; i < 150; i++) n += (size_t)snprintf(deep + n, 3, "${");
   for (int i = 0; i < 150; i++) n += (size_t)snprintf(deep + n, 2, "}");
   assert_error(deep, "too many recursive expansions", 4);
-  assert_true((double)(clock() - start) / CLOCKS_PER_SEC < 1.0);
 }
 
 static void the_real_system(void **state) {
