@@ -13,7 +13,6 @@
 
 #define STREAM_WINDOW (1 << 20)
 #define CONNECTION_WINDOW (8 << 20)
-#define MAX_FRAME (256u << 10)
 #define MAX_ACKS 1000u
 #define RESETS_BURST 1000.0 /* as nghttp2 1.57 limits them: 1000 at once, then 33 a second */
 #define RESETS_PER_S 33.0
@@ -221,7 +220,7 @@ int http2_begin(struct http_conn *c) {
   nghttp2_session_callbacks_del(cb);
   if (r) return r;
   nghttp2_settings_entry settings[] = { { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, cfg->max_concurrent_streams },
-    { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW }, { NGHTTP2_SETTINGS_MAX_FRAME_SIZE, MAX_FRAME },
+    { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW },
     { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)(cfg->max_header_bytes < UINT32_MAX ? cfg->max_header_bytes : UINT32_MAX) } };
   nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings);
   nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);

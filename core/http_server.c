@@ -142,6 +142,19 @@ static void begin_http1(struct http_conn *c, const char *p, size_t n) {
   if (!c->io.closing && !c->lingering) http1_read(c, p, n);
 }
 
+/* A whole first line whose third word is no version of HTTP: an invalid preface (RFC 9113 section 3.4), or another protocol. A 400 would answer neither; HTTP/0.9 has
+ * two words and gets one. */
+static int is_no_http(const char *p, size_t n) {
+  const char *end = memchr(p, '\n', n), *blank = end ? memchr(p, ' ', (size_t)(end - p)) : NULL;
+  return blank && memchr(blank + 1, ' ', (size_t)(end - blank - 1)) && !memmem(p, (size_t)(end - p), "HTTP/", 5);
+}
+
+static void refuse_no_http(struct http_conn *c) {
+  conn_count_refused(c, REFUSED_MALFORMED);
+  log_warn(c->server->owner, "%s speaks no HTTP to %s", c->peer, c->server->endpoint);
+  conn_close(c);
+}
+
 /* Which protocol: the HTTP/2 preface comes first in cleartext with prior knowledge. */
 static void first_bytes(struct http_conn *c, const char *p, size_t n) {
   size_t i = 0;
@@ -149,6 +162,7 @@ static void first_bytes(struct http_conn *c, const char *p, size_t n) {
     log_warn(c->server->owner, "%s speaks TLS to %s, which is plaintext: let the client use http://, or insecure", c->peer, c->server->endpoint);
   while (i < n && c->preface_n < HTTP_PREFACE_N && p[i] == HTTP_PREFACE[c->preface_n]) c->preface_n++, i++;
   if (c->preface_n == HTTP_PREFACE_N) begin_http2(c, p + i, n - i);
+  else if (is_no_http(p + i, n - i)) refuse_no_http(c);
   else if (i < n) begin_http1(c, p + i, n - i);
 }
 

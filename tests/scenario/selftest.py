@@ -168,10 +168,10 @@ Failures:
 
 class Peers(unittest.TestCase):
     def test_h2spec(self):
-        h2spec.judge({"Sends a frame": "why"}, 146, H2SPEC)
-        for fails, cases, out in (({}, 146, H2SPEC), ({"Sends a frame": "why", "Another": "why"}, 146, H2SPEC), ({"Sends a frame": "why"}, 145, H2SPEC),
-                                  ({}, 146, ""), ({}, 146, H2SPEC.replace("×", "x")), ({}, 146, H2SPEC.replace("0 skipped", "1 skipped"))):
-            self.assertRaises(weir_process.Failure, h2spec.judge, fails, cases, out)
+        passed = "146 tests, 146 passed, 0 skipped, 0 failed"
+        h2spec.judge(146, passed)
+        for cases, out in ((146, H2SPEC), (145, passed), (146, ""), (146, H2SPEC.replace("×", "x")), (146, passed.replace("0 skipped", "1 skipped"))):
+            self.assertRaises(weir_process.Failure, h2spec.judge, cases, out)
 
     def test_jaeger(self):
         reference = sink.Store()
