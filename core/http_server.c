@@ -145,14 +145,14 @@ static void begin_http1(struct http_conn *c, const char *p, size_t n) {
 /* A whole first line whose third word is no version of HTTP: an invalid preface (RFC 9113 section 3.4), or another protocol. A 400 would answer neither; HTTP/0.9 has
  * two words and gets one. */
 static int is_no_http(const char *p, size_t n) {
-  const char *end = memchr(p, '\n', n), *blank = end ? memchr(p, ' ', (size_t)(end - p)) : NULL;
+  const char *end = p[0] == TLS_HANDSHAKE ? NULL : memchr(p, '\n', n), *blank = end ? memchr(p, ' ', (size_t)(end - p)) : NULL;
   return blank && memchr(blank + 1, ' ', (size_t)(end - blank - 1)) && !memmem(p, (size_t)(end - p), "HTTP/", 5);
 }
 
 static void refuse_no_http(struct http_conn *c) {
   conn_count_refused(c, REFUSED_MALFORMED);
   log_warn(c->server->owner, "%s speaks no HTTP to %s", c->peer, c->server->endpoint);
-  conn_close(c);
+  conn_linger(c);
 }
 
 /* Which protocol: the HTTP/2 preface comes first in cleartext with prior knowledge. */
