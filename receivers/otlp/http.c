@@ -56,7 +56,7 @@ static uint32_t refuse_stranger(struct otlp *r, const struct weir_http_request *
   struct weir_iov *body = &r->early.body;
   char *text = r->early.text, *challenge = r->early.challenge;
   struct weir_auth_result result;
-  uint32_t code = kit_gate_check(&r->gate[TRANSPORT_HTTP], req->headers, req->n_headers, req->peer, &result);
+  uint32_t code = kit_gate_check(&r->gate[TRANSPORT_HTTP], req->headers, req->n_headers, req->query, req->peer, &result);
   if (code == WEIR_AUTH_OK) return 0;
   uint32_t grpc_code = code == WEIR_AUTH_BUSY ? WEIR_GRPC_UNAVAILABLE : WEIR_GRPC_UNAUTHENTICATED;
   struct weir_str type = weir_http_find(req->headers, req->n_headers, "content-type");
@@ -162,7 +162,7 @@ static void on_request(void *self, struct weir_http_exchange *ex, const struct w
   p->http = ex;
   p->json = json;
   p->transport = TRANSPORT_HTTP;
-  if (otlp_admit(r, p, body, req->headers, req->n_headers, req->authority, req->peer)) return;
+  if (otlp_admit(r, p, body, req->headers, req->n_headers, req->query, req->authority, req->peer)) return;
   otlp_take(r, p, signal, body, body->p, body->n);
 }
 

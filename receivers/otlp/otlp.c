@@ -49,8 +49,8 @@ static const struct weir_field keepalive_fields[] = {
 #define TLS_FIELD(s) \
   { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct s, tls), NULL, NULL, NULL, NULL, NULL, "Serve TLS, and with client_ca_file mutual TLS; absent = plaintext.", tls_server_fields, \
     sizeof(struct tls_settings) }
-#define AUTH_FIELD(s)                                                                                                                      \
-  { "auth", WEIR_T_OPT_GROUP, 0, offsetof(struct s, auth), NULL, NULL, NULL, NULL, NULL, "Who may send; absent = everybody.", kit_auth_server_fields, \
+#define AUTH_FIELD(s, fields_of_it)                                                                                                        \
+  { "auth", WEIR_T_OPT_GROUP, 0, offsetof(struct s, auth), NULL, NULL, NULL, NULL, NULL, "Who may send; absent = everybody.", fields_of_it, \
     sizeof(struct kit_auth_config) }
 #define METADATA_FIELD(s)                                                                                                               \
   { "include_metadata", WEIR_T_BOOL, 0, offsetof(struct s, include_metadata), "false", NULL, NULL, NULL, NULL,                             \
@@ -95,7 +95,7 @@ static const struct weir_field grpc_fields[] = {
   { "keepalive", WEIR_T_OPT_GROUP, 0, offsetof(struct grpc_config, keepalive), NULL, NULL, NULL, NULL, NULL,
     "Ageing of connections and pings. Without it the defaults below hold.", keepalive_fields, sizeof(struct keepalive_config) },
   TLS_FIELD(grpc_config),
-  AUTH_FIELD(grpc_config),
+  AUTH_FIELD(grpc_config, kit_auth_server_fields),
   WEIR_FIELD_END,
 };
 
@@ -144,7 +144,7 @@ static const struct weir_field http_fields[] = {
   { "cors", WEIR_T_OPT_GROUP, 0, offsetof(struct http_config, cors), NULL, NULL, NULL, NULL, NULL,
     "Requests from browsers are not in this version yet: setting it is an error.", cors_fields, sizeof(struct cors_config) },
   TLS_FIELD(http_config),
-  AUTH_FIELD(http_config),
+  AUTH_FIELD(http_config, kit_auth_http_server_fields),
   WEIR_FIELD_END,
 };
 
