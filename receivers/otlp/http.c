@@ -196,8 +196,12 @@ int otlp_http_start(struct otlp *r, struct weir_error *err) {
     if ((code = tls_settings_fill(h->tls, cfg.owner, &tls, err))) return code;
     cfg.tls = &tls;
   }
-  code = r->http->listen(r->stage, &cfg, &r->http_server, err);
+  struct kit_http_extra extra;
+  code = kit_http_extra_fill(&extra, h->cors, &h->response_headers, &cfg, err);
+  if (!code) code = r->http->listen(r->stage, &cfg, &r->http_server, err);
+  kit_http_extra_done(&extra);
   if (code) return code;
+  kit_cors_warn(h->cors, r->host, r->stage);
   if (r->host->stage_lane(r->stage) == 0)
     r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over HTTP on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http%s://%s, protocol http/protobuf or http/json)", h->endpoint, h->tls ? "s" : "", h->endpoint);
   return 0;

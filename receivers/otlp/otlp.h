@@ -10,6 +10,7 @@
 #include <weir/timer.h>
 
 #include "plugins/kit/auth.h"
+#include "plugins/kit/http_server.h"
 #include "plugins/kit/tls_config.h"
 
 #define ADDRESS_CAP 256 /* unix sockets have at most 107 bytes */
@@ -57,7 +58,8 @@ struct http_config {
   int32_t include_metadata;
   const struct tls_settings *tls;
   const struct kit_auth_config *auth;
-  const void *cors;
+  const struct kit_cors_config *cors;
+  struct weir_map response_headers;
 };
 
 struct otlp_config {
