@@ -19,7 +19,7 @@
 #define EMPTIES_BURST 10000.0 /* DATA frames without data that end nothing */
 #define EMPTIES_PER_S 1000.0
 #define HEADERS_OVER 4u /* times max_header_bytes: up to here they are refused with an answer; over it the connection ends, as decoding alone costs too much */
-#define REPLY_HEADERS 64u
+#define REPLY_HEADERS (64u + WEIR_HTTP_RESPONSE_HEADERS_MAX + 9u) /* the handler's, and what http_cors.c adds */
 
 static struct weir_http_exchange *exchange_at(struct http_conn *c, int32_t stream_id) { return nghttp2_session_get_stream_user_data(c->h2, stream_id); }
 

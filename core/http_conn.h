@@ -123,6 +123,7 @@ struct weir_http_server {
   weir_fn_f *drained;
   void *drained_arg;
   struct defer drained_step;
+  struct http_extra *extra; /* NULL: answers go out as they come */
   struct weir_cell *connections, *refused[REFUSED_REASONS];
   struct tls_use tls; /* of no effect in plaintext */
 };
@@ -156,6 +157,13 @@ void conn_linger(struct http_conn *); /* the write side ends behind what is writ
 void conn_touch(struct http_conn *);  /* progress was made: time-outs start anew */
 void conn_idle(struct http_conn *);   /* its last exchange ended */
 void server_maybe_free(struct weir_http_server *);
+
+/* --- http_cors.c --- */
+int http_extra_config(struct weir_http_server *, struct weir_error *); /* takes over what cfg.cors and cfg.response_headers point at */
+void http_extra_free(struct http_extra *);                              /* NULL is allowed */
+int http_is_preflight(const struct weir_http_exchange *); /* whether it is to be answered 204 by the server itself */
+/* The answer with the headers that the server adds; they are valid until the next call. */
+struct weir_http_reply http_extra_reply(const struct weir_http_exchange *, const struct weir_http_reply *);
 
 /* --- http1_server.c --- */
 void http1_begin(struct http_conn *);

@@ -189,6 +189,11 @@ static enum refused refused_by(uint32_t status) {
 static void send_reply(struct weir_http_exchange *ex, const struct weir_http_reply *reply) {
   ex->state = EX_REPLIED;
   ex->progress_ns = clock_mono_ns();
+  struct weir_http_reply more;
+  if (ex->server->extra) {
+    more = http_extra_reply(ex, reply);
+    reply = &more;
+  }
   if (ex->conn->proto == 2) http2_reply(ex, reply);
   else http1_reply(ex, reply);
 }
@@ -227,9 +232,10 @@ static int refuse_no_room(struct weir_http_exchange *ex) {
 
 static uint32_t ask_on_headers(struct weir_http_exchange *ex) {
   struct weir_http_server *s = ex->server;
-  if (!s->cfg.on_headers) return 0;
   struct weir_http_reply reply = { 0 };
-  uint32_t status = s->cfg.on_headers(s->cfg.self, &ex->req, &reply);
+  uint32_t status = 0;
+  if (s->extra && http_is_preflight(ex)) status = 204;
+  else if (s->cfg.on_headers) status = s->cfg.on_headers(s->cfg.self, &ex->req, &reply);
   if (!status) return 0;
   reply.status = status;
   ex->refused = 1;

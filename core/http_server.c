@@ -343,11 +343,13 @@ int http_listen(struct loop *loop, const struct weir_http_server_config *cfg, st
   s->drained_step.arg = s;
   fill_defaults(&s->cfg);
   keepalive_config(s);
-  int r = tls_use_begin(&s->tls, loop, 1, s->cfg.tls, err);
+  int r = http_extra_config(s, err);
+  if (!r) r = tls_use_begin(&s->tls, loop, 1, s->cfg.tls, err);
   s->cfg.tls = NULL;
   if (!r) r = listener_join(loop->env->listeners, loop, s->owner, s->endpoint, on_conn, s, &s->member, err);
   if (r) {
     tls_use_end(&s->tls);
+    http_extra_free(s->extra);
     free(s->owner);
     free(s->endpoint);
     free(s);
@@ -395,6 +397,7 @@ void server_maybe_free(struct weir_http_server *s) {
   tls_use_end(&s->tls);
   exchange_free_spare(s);
   listener_release(s->member);
+  http_extra_free(s->extra);
   s->magic = 0;
   free(s->owner);
   free(s->endpoint);

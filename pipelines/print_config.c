@@ -98,19 +98,34 @@ static int is_leaf(const struct yaml_node *node) { return (node->kind != YAML_MA
 
 static void put_indent(struct printer *p, int indent) { fprintf(p->out, "%*s", indent * 2, ""); }
 
+static int has_keys(const struct yaml_node *node) {
+  if (node->kind == YAML_MAP) return node->n > 0;
+  for (size_t i = 0; i < node->n; i++)
+    if (has_keys(node->items[i])) return 1;
+  return 0;
+}
+
 static void put_entry(struct printer *p, const struct yaml_node *map, size_t i, const struct tables *ts, int secret, int indent) {
   const struct yaml_node *key = map->keys[i], *value = map->items[i];
   struct tables below = no_tables;
   struct weir_field f;
   uint32_t stride = 0;
+  int keys_are_names = 0;
   if (find_field(ts, key->text, &f, &stride)) {
     secret |= (f.flags & WEIR_SECRET) != 0;
+    keys_are_names = f.type == WEIR_T_MAP || f.group;
     if (f.group) below.t[0] = (struct schema_table){ f.group, stride };
   } else {
     secret |= diag_sounds_secret(key->text, strlen(key->text));
   }
   put_text(p->out, key->text, key->quoted);
   fputc(':', p->out);
+  if (secret && !keys_are_names && has_keys(value) && !(p->flags & PRINT_UNREDACTED)) { /* a key may be the secret: `token: {s3cret: }` */
+    fputs(" \"[REDACTED]\"", p->out);
+    put_origin(p, value->pos);
+    fputc('\n', p->out);
+    return;
+  }
   if (is_leaf(value)) {
     put_leaf(p, value, secret);
     return;

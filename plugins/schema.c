@@ -73,7 +73,8 @@ static int known_at(const struct level *l, const char *name) {
   return 0;
 }
 
-static const char *suggest(const struct level *l, const char *name, int *ret_secret) {
+/* ret_field: the field that is meant, if it was found; its name is NULL else. */
+static const char *suggest(const struct level *l, const char *name, struct weir_field *ret_field) {
   struct nearest near;
   struct weir_field f;
   for (const struct level *up = l->up; up; up = up->up)
@@ -87,23 +88,29 @@ static const char *suggest(const struct level *l, const char *name, int *ret_sec
     for (size_t i = 0; schema_field(l->bindings[b].table, i, &f); i++) {
       const char *best = near.best;
       nearest_offer(&near, f.name);
-      if (near.best != best) *ret_secret = (f.flags & WEIR_SECRET) != 0;
+      if (near.best != best) *ret_field = f;
     }
   return near.best ? arena_printf(l->arena, "did you mean `%s`?", near.best) : NULL;
 }
 
-static void hide(struct diags *ds, const struct yaml_node *node) {
+static void hide_node(struct diags *ds, const struct yaml_node *node, int keys_are_names) {
   int only_expansion = node->expanded && node->original; /* the line shows ${...}, not what it gives */
   if (node->kind == YAML_SCALAR && !only_expansion) diag_secret(ds, node->pos);
-  for (size_t i = 0; i < node->n; i++) hide(ds, node->items[i]);
+  for (size_t i = 0; i < node->n; i++) {
+    if (node->kind == YAML_MAP && !keys_are_names) diag_secret(ds, node->keys[i]->pos);
+    hide_node(ds, node->items[i], 0);
+  }
 }
+
+/* What stands at a secret field. Only a mapping of names to texts has keys that are none: `token: {s3cret: }` is a slip of the hand. */
+static void hide(struct diags *ds, const struct weir_field *f, const struct yaml_node *node) { hide_node(ds, node, f->type == WEIR_T_MAP); }
 
 static void unknown_key(const struct level *l, const struct yaml_node *key, const struct yaml_node *value) {
   diag_error(l->ds, key->pos, "unknown key `%s` in %s", key->text, level_name(l));
   if (!l->ds->newest) return; /* not shown: save the work */
-  int secret = 0;
-  const char *hint = suggest(l, key->text, &secret);
-  if (secret) hide(l->ds, value);
+  struct weir_field meant = { 0 };
+  const char *hint = suggest(l, key->text, &meant);
+  if (meant.flags & WEIR_SECRET) hide(l->ds, &meant, value);
   l->ds->newest->untyped = 1;
   if (hint) diag_caret(l->ds, "%s", hint);
   note_allowed(l);
@@ -334,7 +341,7 @@ static void no_value(const struct slot *s) {
 static void bind_field(const struct level *l, const struct weir_field *f, const struct yaml_node *map, void *struct_out) {
   struct slot s = { l, f, join(l, f->name), yaml_key(map, f->name), yaml_get(map, f->name), (char *)struct_out + f->offset };
   int group = f->type == WEIR_T_GROUP || f->type == WEIR_T_OPT_GROUP || f->type == SCHEMA_T_NODE;
-  if (s.node && (f->flags & WEIR_SECRET)) hide(l->ds, s.node);
+  if (s.node && (f->flags & WEIR_SECRET)) hide(l->ds, f, s.node);
   if (s.node && (f->flags & WEIR_DEPRECATED)) {
     diag_warn(l->ds, s.key->pos, "`%s` of %s is deprecated", s.path, l->what);
     schema_note_doc(&s);

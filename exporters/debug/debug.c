@@ -32,7 +32,7 @@ struct debug_config {
 
 static const struct weir_field fields[] = {
   { "verbosity", WEIR_T_ENUM, 0, offsetof(struct debug_config, verbosity), "basic", NULL, NULL, "basic|normal|detailed", NULL,
-    "basic: counts; normal: a line per record; detailed: every field.", NULL, 0 },
+    "basic: counts; normal: a line per record; detailed: every field. The dropped_attributes_count of resources, scopes and log records is not written, as in the Collector.", NULL, 0 },
   { "sampling_initial", WEIR_T_UINT, 0, offsetof(struct debug_config, sampling_initial), "2", NULL, NULL, NULL, "batches",
     "How many batches are written in each second before sampling_thereafter counts.", NULL, 0 },
   { "sampling_thereafter", WEIR_T_UINT, 0, offsetof(struct debug_config, sampling_thereafter), "1", NULL, NULL, NULL, "batches",

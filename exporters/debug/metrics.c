@@ -96,10 +96,10 @@ static void detailed_metric(struct text *t, uint32_t i, const struct weir_metric
   text_put(t, "\n     -> Unit: ");
   text_str(t, m->unit);
   text_put(t, "\n     -> DataType: %s\n", type_name(m->type));
+  text_attrs(t, "     -> ", "Metadata", &m->rec);
   if (m->type == WEIR_M_SUM) text_put(t, "     -> IsMonotonic: %s\n", m->is_monotonic ? "true" : "false");
   if (m->type == WEIR_M_SUM || m->type == WEIR_M_HISTOGRAM || m->type == WEIR_M_EXP_HISTOGRAM)
     text_put(t, "     -> AggregationTemporality: %s\n", temporality_name(m->temporality));
-  text_attrs(t, "     -> ", "Metadata", &m->rec);
   for (uint32_t k = 0; k < m->n_points; k++) {
     const struct weir_point *p = m->points.any[k];
     text_put(t, "%sDataPoints #%u\n", m->type == WEIR_M_GAUGE || m->type == WEIR_M_SUM ? "Number" : type_name(m->type), k);

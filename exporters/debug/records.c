@@ -75,7 +75,7 @@ static void events_and_links(struct text *t, const struct weir_span *s) {
     text_put(t, "\n     -> Timestamp: ");
     text_time(t, e->time_unix_nano);
     text_put(t, "\n     -> DroppedAttributesCount: %u\n", e->rec.dropped_attrs);
-    text_attrs(t, "     -> ", "Attributes", &e->rec);
+    text_attrs(t, "     -> ", "Attributes:", &e->rec); /* with two colons, as there */
   }
   if (s->n_links) text_put(t, "Links:\n");
   for (uint32_t i = 0; i < s->n_links; i++) {
@@ -87,7 +87,7 @@ static void events_and_links(struct text *t, const struct weir_span *s) {
     text_put(t, "\n     -> TraceState: ");
     text_str(t, l->trace_state);
     text_put(t, "\n     -> DroppedAttributesCount: %u\n", l->rec.dropped_attrs);
-    text_attrs(t, "     -> ", "Attributes", &l->rec);
+    text_attrs(t, "     -> ", "Attributes:", &l->rec);
   }
 }
 
@@ -104,9 +104,7 @@ static void detailed_span(struct text *t, uint32_t i, const struct weir_span *s)
   time_line(t, "End time", s->end_time_unix_nano);
   text_put(t, "    %-15s: %s\n", "Status code", status_name(s->status_code));
   line(t, "Status message", s->status_message);
-  if (s->rec.dropped_attrs) text_put(t, "    %-15s: %u\n", "DroppedAttributesCount", s->rec.dropped_attrs);
-  if (s->dropped_events) text_put(t, "    %-15s: %u\n", "DroppedEventsCount", s->dropped_events);
-  if (s->dropped_links) text_put(t, "    %-15s: %u\n", "DroppedLinksCount", s->dropped_links);
+  text_put(t, "    DroppedAttributesCount: %u\n    DroppedEventsCount: %u\n    DroppedLinksCount: %u\n", s->rec.dropped_attrs, s->dropped_events, s->dropped_links);
   text_attrs(t, "", "Attributes", &s->rec);
   events_and_links(t, s);
 }
@@ -143,6 +141,15 @@ void debug_traces(struct text *t, const struct weir_data *d, int detailed) {
 
 /* --- logs -------------------------------------------------------------------------------------------------------------- */
 
+/* Info2(10), as the Collector writes it; numbers that are none stand alone in the brackets. */
+static void severity(struct text *t, int32_t number) {
+  static const char *const names[] = { "Trace", "Debug", "Info", "Warn", "Error", "Fatal" };
+  if (number == 0) text_put(t, "Unspecified");
+  if (number >= 1 && number <= 24) text_put(t, "%s", names[(number - 1) / 4]);
+  if (number >= 1 && number <= 24 && (number - 1) % 4) text_put(t, "%d", (number - 1) % 4 + 1);
+  text_put(t, "(%d)\n", number);
+}
+
 static void detailed_log(struct text *t, uint32_t i, const struct weir_log *l) {
   text_put(t, "LogRecord #%u\nObservedTimestamp: ", i);
   text_time(t, l->observed_time_unix_nano);
@@ -150,7 +157,8 @@ static void detailed_log(struct text *t, uint32_t i, const struct weir_log *l) {
   text_time(t, l->time_unix_nano);
   text_put(t, "\nSeverityText: ");
   text_str(t, l->severity_text);
-  text_put(t, "\nSeverityNumber: %d\n", l->severity_number);
+  text_put(t, "\nSeverityNumber: ");
+  severity(t, l->severity_number);
   if (l->event_name.n) {
     text_put(t, "EventName: ");
     text_str(t, l->event_name);

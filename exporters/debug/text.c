@@ -166,7 +166,7 @@ void text_attrs(struct text *t, const char *indent, const char *title, const str
   if (!rec->n_attrs) return;
   text_put(t, "%s%s:\n", indent, title);
   for (uint32_t i = 0; i < rec->n_attrs; i++) {
-    text_put(t, "%s     -> ", indent);
+    text_put(t, "%*s     -> ", *indent ? 5 : 0, ""); /* below the title's arrow */
     text_str(t, rec->attrs[i].key);
     text_put(t, ": ");
     text_value(t, &rec->attrs[i].value, 0);

@@ -74,6 +74,19 @@ struct weir_http_keepalive {
   int64_t ping_min_ns;      /* HTTP/2: shortest time between the peer's pings; the third that comes too early ends the connection (too_many_pings) */
 };
 
+/* Which pages of other origins a browser lets post here, and read the answers: the CORS protocol of the Fetch standard, as the Collector's servers have it.
+ * The server answers preflights (OPTIONS with access-control-request-method) 204 by itself, before on_headers, as they carry no credentials, and adds the
+ * headers to every answer. A request of another origin is served without them: the browser keeps the answer from its page. */
+struct weir_http_cors {
+  uint32_t size, reserved;
+  struct weir_strings origins; /* "https://shop.example.com"; one `*` in it stands for any text, alone for every origin. In any case. None = CORS is off */
+  struct weir_strings headers; /* of requests, beside those that need no leave; `*` = all. None = accept, content-type, x-requested-with */
+  struct weir_strings exposed; /* headers of answers that a page may read beside those that need no leave */
+  int64_t max_age_s;           /* how long a browser may keep a preflight's answer; 0 = not said (browsers take 5 s), below 0 = not at all */
+};
+#define WEIR_HTTP_CORS_MAX 100u            /* origins, headers and exposed headers, each */
+#define WEIR_HTTP_RESPONSE_HEADERS_MAX 32u
+
 struct weir_http_server_config {
   uint32_t size, flags;
   const char *owner;    /* instances with the same owner and endpoint share one listener; by custom the stage id */
@@ -95,6 +108,9 @@ struct weir_http_server_config {
   weir_http_refuse_f *on_refuse; /* optional */
   const struct weir_tls_config *tls; /* NULL = plaintext; borrowed for the call */
   const struct weir_http_keepalive *keepalive; /* NULL = all off; borrowed for the call */
+  const struct weir_http_cors *cors;           /* NULL = off; borrowed for the call */
+  const struct weir_http_header *response_headers; /* added to each answer that has no header of that name; lower case; borrowed for the call */
+  size_t n_response_headers;
 };
 
 #define WEIR_HTTP_H2_ONLY 1u /* server: refuse HTTP/1.1 with 505 and a sentence; client: HTTP/2 with prior knowledge.

@@ -5,13 +5,22 @@
 #include <string.h>
 #include <strings.h>
 
+#include "plugins/kit/query.h"
+
 #define A(member) offsetof(struct kit_auth_config, member)
 
-const struct weir_field kit_auth_server_fields[] = {
-  { "authenticator", WEIR_T_STRING, WEIR_REQUIRED | WEIR_NONEMPTY, A(authenticator), NULL, NULL, NULL, NULL, NULL,
-    "The id of the extension that judges requests, which stands in service.extensions. A refused request is answered 401 or UNAUTHENTICATED before its body is read.",
-    NULL, 0 },
-  { "request_params", WEIR_T_STRINGS, 0, A(request_params), NULL, NULL, NULL, NULL, NULL, "Credentials in the query string are not in this version yet: setting it is an error.",
+#define AUTHENTICATOR_FIELD                                                                                                                 \
+  { "authenticator", WEIR_T_STRING, WEIR_REQUIRED | WEIR_NONEMPTY, A(authenticator), NULL, NULL, NULL, NULL, NULL,                          \
+    "The id of the extension that judges requests, which stands in service.extensions. A refused request is answered 401 or UNAUTHENTICATED before its body is read.", \
+    NULL, 0 }
+
+const struct weir_field kit_auth_server_fields[] = { AUTHENTICATOR_FIELD, WEIR_FIELD_END };
+
+const struct weir_field kit_auth_http_server_fields[] = {
+  AUTHENTICATOR_FIELD,
+  { "request_params", WEIR_T_STRINGS, 0, A(request_params), NULL, NULL, NULL, NULL, NULL,
+    "Parameters of the query string, at most 16, whose values the authenticator sees as headers of that name, in place of real ones: with [authorization] a client that can "
+    "set no headers may post to /v1/traces?authorization=Bearer%20TOKEN. Who keeps URLs, such as a proxy with its log, then keeps credentials; weir logs none.",
     NULL, 0 },
   WEIR_FIELD_END,
 };
@@ -39,6 +48,24 @@ static int blame(struct weir_error *err, const char *field, const char *key) {
   return err->code = WEIR_E_CONFIG;
 }
 
+/* Room for their values, and their names as headers have them. */
+static int open_params(struct kit_gate *g, const struct weir_strings *params, struct weir_error *err) {
+  if (params->n > KIT_PARAMS_MAX) return weir_fail(err, WEIR_E_CONFIG, "more than %u parameters", KIT_PARAMS_MAX);
+  for (size_t i = 0; i < params->n; i++)
+    if (!*params->v[i]) return weir_fail(err, WEIR_E_CONFIG, "a parameter without a name");
+  if (!params->n) return 0;
+  size_t bytes = KIT_PARAM_BYTES;
+  for (size_t i = 0; i < params->n; i++) bytes += strlen(params->v[i]);
+  if (!(g->text = malloc(bytes))) return weir_fail(err, WEIR_E_NOMEM, "no memory");
+  char *at = g->text + KIT_PARAM_BYTES;
+  g->params = *params;
+  for (size_t i = 0; i < params->n; i++) {
+    g->names[i] = (struct weir_str){ at, (uint32_t)strlen(params->v[i]), 0 };
+    for (const char *c = params->v[i]; *c; c++) *at++ = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
+  }
+  return 0;
+}
+
 int kit_gate_open(struct kit_gate *g, const struct weir_host *host, struct weir_stage *stage, const struct kit_auth_config *auth, int include_metadata,
   const char *field, const char *transport, struct weir_error *err) {
   void *self;
@@ -47,11 +74,7 @@ int kit_gate_open(struct kit_gate *g, const struct weir_host *host, struct weir_
   g->stage = stage;
   g->include_metadata = include_metadata;
   if (!auth) return 0;
-  if (auth->request_params.n) {
-    weir_fail(err, WEIR_E_CONFIG, "request_params is not in this version yet");
-    weir_hint(err, "let clients send their credentials in a header");
-    return blame(err, field, "request_params");
-  }
+  if (open_params(g, &auth->request_params, err)) return blame(err, field, "request_params");
   const struct weir_auth_server *table = host->extension(stage, auth->authenticator, WEIR_AUTH_SERVER_SERVICE, &self, err);
   if (!table || table->open(self, stage, &g->checker, err)) return blame(err, field, "authenticator");
   g->table = table;
@@ -61,15 +84,52 @@ int kit_gate_open(struct kit_gate *g, const struct weir_host *host, struct weir_
 
 void kit_gate_close(struct kit_gate *g) {
   if (g->table) g->table->close(g->checker);
+  free(g->text);
+  free(g->sources);
   g->table = NULL;
   g->checker = NULL;
+  g->text = NULL;
+  g->sources = NULL;
 }
 
-uint32_t kit_gate_check(struct kit_gate *g, const struct weir_http_header *headers, size_t n, struct weir_str peer, struct weir_auth_result *ret) {
+static int is_param(const struct weir_http_header *found, size_t n, struct weir_str name) {
+  for (size_t i = 0; i < n; i++)
+    if (weir_str_eq(found[i].name, name)) return 1;
+  return 0;
+}
+
+/* The request's headers, those named as a parameter that is there replaced by its value. An authenticator looks at the first value of a header. */
+static const char *add_params(struct kit_gate *g, struct weir_str query, struct weir_auth_request *request) {
+  size_t need = request->n_headers + g->params.n, used = 0, n = 0;
+  if (g->cap_sources < need) {
+    struct weir_http_header *v = realloc(g->sources, need * sizeof *v);
+    if (!v) return "no memory for the parameters of the query string";
+    g->sources = v;
+    g->cap_sources = need;
+  }
+  for (size_t i = 0; i < g->params.n; i++) {
+    struct weir_str value;
+    int found = kit_query_get(query, g->params.v[i], g->text + used, KIT_PARAM_BYTES - used, &value);
+    if (found < 0) return "the credentials in the query string are too long";
+    if (found) g->sources[n++] = (struct weir_http_header){ g->names[i], value };
+    if (found) used += value.n;
+  }
+  size_t n_params = n;
+  for (size_t i = 0; i < request->n_headers; i++)
+    if (!is_param(g->sources, n_params, request->headers[i].name)) g->sources[n++] = request->headers[i];
+  request->headers = g->sources;
+  request->n_headers = n;
+  return NULL;
+}
+
+uint32_t kit_gate_check(struct kit_gate *g, const struct weir_http_header *headers, size_t n, struct weir_str query, struct weir_str peer,
+  struct weir_auth_result *ret) {
   struct weir_auth_request request = { .size = sizeof request, .headers = headers, .n_headers = n, .peer = peer };
   *ret = (struct weir_auth_result){ .size = sizeof *ret, .code = WEIR_AUTH_OK };
   if (!g->table) return WEIR_AUTH_OK;
-  g->table->check(g->checker, &request, ret);
+  const char *bad = g->params.n && query.n ? add_params(g, query, &request) : NULL;
+  if (bad) *ret = (struct weir_auth_result){ .size = sizeof *ret, .code = WEIR_AUTH_MALFORMED, .msg = bad };
+  else g->table->check(g->checker, &request, ret);
   uint32_t cell = ret->code < KIT_AUTH_CODES ? ret->code : WEIR_AUTH_INVALID;
   if (ret->code != WEIR_AUTH_OK && g->refused[cell]) g->metrics->add(g->refused[cell], 1);
   return ret->code;

@@ -16,12 +16,15 @@ struct kit_auth_config {
   const char *authenticator;
   struct weir_strings request_params;
 };
-extern const struct weir_field kit_auth_server_fields[];
+extern const struct weir_field kit_auth_server_fields[]; /* without request_params */
+extern const struct weir_field kit_auth_http_server_fields[];
 extern const struct weir_field kit_auth_client_fields[];
 
 /* --- receivers -------------------------------------------------------------------------------------------------------- */
 
 #define KIT_AUTH_CODES 5
+#define KIT_PARAMS_MAX 16u
+#define KIT_PARAM_BYTES 8192u /* of their values, decoded, all together; more is refused as malformed */
 
 struct kit_gate {
   const struct weir_host *host;
@@ -31,14 +34,20 @@ struct kit_gate {
   struct weir_cell *refused[KIT_AUTH_CODES];
   const struct weir_metrics_service *metrics;
   int include_metadata;
+  struct weir_strings params;
+  struct weir_str names[KIT_PARAMS_MAX]; /* of the params, in lower case */
+  char *text;                            /* their values in the present request; NULL without params */
+  struct weir_http_header *sources;      /* what the authenticator is shown, where there are params */
+  size_t cap_sources;
 };
 
 /* field: where `auth` stands in the configuration ("protocols.grpc.auth"), to blame. auth NULL: everybody may pass. */
 int kit_gate_open(struct kit_gate *, const struct weir_host *, struct weir_stage *, const struct kit_auth_config *auth, int include_metadata,
   const char *field, const char *transport, struct weir_error *);
 void kit_gate_close(struct kit_gate *);
-/* Asks the authenticator. WEIR_AUTH_OK, or why not; refusals are counted. */
-uint32_t kit_gate_check(struct kit_gate *, const struct weir_http_header *headers, size_t n, struct weir_str peer, struct weir_auth_result *ret);
+/* Asks the authenticator. WEIR_AUTH_OK, or why not; refusals are counted. query: of HTTP, for request_params; empty where there is none. */
+uint32_t kit_gate_check(struct kit_gate *, const struct weir_http_header *headers, size_t n, struct weir_str query, struct weir_str peer,
+  struct weir_auth_result *ret);
 /* The context of a request that passed with `result`: metadata if it is wanted, the client's address, attributes. *ret is NULL when there is nothing to
  * keep. is_grpc: without what gRPC itself says (grpc-timeout, te ...), as grpc-go gives it to the Collector. `host` is added from the authority where the
  * request has none. */

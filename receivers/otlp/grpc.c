@@ -9,7 +9,7 @@ static void on_export(struct otlp *r, uint32_t signal, struct weir_grpc_exchange
   const char *msg = req->msg;
   size_t n = req->msg_n;
   struct weir_body *body = r->grpc->body_take(ex);
-  if (otlp_admit(r, p, body, req->metadata, req->n_metadata, req->authority, req->peer)) return;
+  if (otlp_admit(r, p, body, req->metadata, req->n_metadata, weir_str_of(""), req->authority, req->peer)) return;
   otlp_take(r, p, signal, body, msg, n);
 }
 
@@ -17,7 +17,7 @@ static void on_export(struct otlp *r, uint32_t signal, struct weir_grpc_exchange
 static int on_metadata(void *self, const struct weir_grpc_request *req, struct weir_grpc_status *status) {
   struct otlp *r = self;
   struct weir_auth_result result;
-  uint32_t code = kit_gate_check(&r->gate[TRANSPORT_GRPC], req->metadata, req->n_metadata, req->peer, &result);
+  uint32_t code = kit_gate_check(&r->gate[TRANSPORT_GRPC], req->metadata, req->n_metadata, weir_str_of(""), req->peer, &result);
   if (code == WEIR_AUTH_OK) return 0;
   status->code = code == WEIR_AUTH_BUSY ? WEIR_GRPC_UNAVAILABLE : WEIR_GRPC_UNAUTHENTICATED;
   status->msg = result.msg;

@@ -56,7 +56,7 @@ static uint32_t refuse_stranger(struct otlp *r, const struct weir_http_request *
   struct weir_iov *body = &r->early.body;
   char *text = r->early.text, *challenge = r->early.challenge;
   struct weir_auth_result result;
-  uint32_t code = kit_gate_check(&r->gate[TRANSPORT_HTTP], req->headers, req->n_headers, req->peer, &result);
+  uint32_t code = kit_gate_check(&r->gate[TRANSPORT_HTTP], req->headers, req->n_headers, req->query, req->peer, &result);
   if (code == WEIR_AUTH_OK) return 0;
   uint32_t grpc_code = code == WEIR_AUTH_BUSY ? WEIR_GRPC_UNAVAILABLE : WEIR_GRPC_UNAUTHENTICATED;
   struct weir_str type = weir_http_find(req->headers, req->n_headers, "content-type");
@@ -162,7 +162,7 @@ static void on_request(void *self, struct weir_http_exchange *ex, const struct w
   p->http = ex;
   p->json = json;
   p->transport = TRANSPORT_HTTP;
-  if (otlp_admit(r, p, body, req->headers, req->n_headers, req->authority, req->peer)) return;
+  if (otlp_admit(r, p, body, req->headers, req->n_headers, req->query, req->authority, req->peer)) return;
   otlp_take(r, p, signal, body, body->p, body->n);
 }
 
@@ -196,8 +196,12 @@ int otlp_http_start(struct otlp *r, struct weir_error *err) {
     if ((code = tls_settings_fill(h->tls, cfg.owner, &tls, err))) return code;
     cfg.tls = &tls;
   }
-  code = r->http->listen(r->stage, &cfg, &r->http_server, err);
+  struct kit_http_extra extra;
+  code = kit_http_extra_fill(&extra, h->cors, &h->response_headers, &cfg, err);
+  if (!code) code = r->http->listen(r->stage, &cfg, &r->http_server, err);
+  kit_http_extra_done(&extra);
   if (code) return code;
+  kit_cors_warn(h->cors, r->host, r->stage);
   if (r->host->stage_lane(r->stage) == 0)
     r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over HTTP on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http%s://%s, protocol http/protobuf or http/json)", h->endpoint, h->tls ? "s" : "", h->endpoint);
   return 0;

@@ -49,8 +49,8 @@ static const struct weir_field keepalive_fields[] = {
 #define TLS_FIELD(s) \
   { "tls", WEIR_T_OPT_GROUP, 0, offsetof(struct s, tls), NULL, NULL, NULL, NULL, NULL, "Serve TLS, and with client_ca_file mutual TLS; absent = plaintext.", tls_server_fields, \
     sizeof(struct tls_settings) }
-#define AUTH_FIELD(s)                                                                                                                      \
-  { "auth", WEIR_T_OPT_GROUP, 0, offsetof(struct s, auth), NULL, NULL, NULL, NULL, NULL, "Who may send; absent = everybody.", kit_auth_server_fields, \
+#define AUTH_FIELD(s, fields_of_it)                                                                                                        \
+  { "auth", WEIR_T_OPT_GROUP, 0, offsetof(struct s, auth), NULL, NULL, NULL, NULL, NULL, "Who may send; absent = everybody.", fields_of_it, \
     sizeof(struct kit_auth_config) }
 #define METADATA_FIELD(s)                                                                                                               \
   { "include_metadata", WEIR_T_BOOL, 0, offsetof(struct s, include_metadata), "false", NULL, NULL, NULL, NULL,                             \
@@ -95,20 +95,7 @@ static const struct weir_field grpc_fields[] = {
   { "keepalive", WEIR_T_OPT_GROUP, 0, offsetof(struct grpc_config, keepalive), NULL, NULL, NULL, NULL, NULL,
     "Ageing of connections and pings. Without it the defaults below hold.", keepalive_fields, sizeof(struct keepalive_config) },
   TLS_FIELD(grpc_config),
-  AUTH_FIELD(grpc_config),
-  WEIR_FIELD_END,
-};
-
-struct cors_config {
-  struct weir_strings allowed_origins, allowed_headers, exposed_headers;
-  int64_t max_age;
-};
-
-static const struct weir_field cors_fields[] = {
-  { "allowed_origins", WEIR_T_STRINGS, 0, offsetof(struct cors_config, allowed_origins), NULL, NULL, NULL, NULL, NULL, "Origins whose pages may post.", NULL, 0 },
-  { "allowed_headers", WEIR_T_STRINGS, 0, offsetof(struct cors_config, allowed_headers), NULL, NULL, NULL, NULL, NULL, "Request headers they may use.", NULL, 0 },
-  { "exposed_headers", WEIR_T_STRINGS, 0, offsetof(struct cors_config, exposed_headers), NULL, NULL, NULL, NULL, NULL, "Response headers they may read.", NULL, 0 },
-  { "max_age", WEIR_T_INT, 0, offsetof(struct cors_config, max_age), "0", "0", NULL, NULL, "seconds", "How long a browser may keep the answer.", NULL, 0 },
+  AUTH_FIELD(grpc_config, kit_auth_server_fields),
   WEIR_FIELD_END,
 };
 
@@ -142,9 +129,11 @@ static const struct weir_field http_fields[] = {
     "HTTP/2: GOAWAY, and its requests are served to their end. A key of weir's own.", NULL, 0 },
   METADATA_FIELD(http_config),
   { "cors", WEIR_T_OPT_GROUP, 0, offsetof(struct http_config, cors), NULL, NULL, NULL, NULL, NULL,
-    "Requests from browsers are not in this version yet: setting it is an error.", cors_fields, sizeof(struct cors_config) },
+    "Requests from pages of other origins in browsers. Preflights are answered 204 before authentication, as they carry no credentials.", kit_cors_fields,
+    sizeof(struct kit_cors_config) },
+  KIT_RESPONSE_HEADERS_FIELD(offsetof(struct http_config, response_headers)),
   TLS_FIELD(http_config),
-  AUTH_FIELD(http_config),
+  AUTH_FIELD(http_config, kit_auth_http_server_fields),
   WEIR_FIELD_END,
 };
 
@@ -161,16 +150,6 @@ static const struct weir_field fields[] = {
     "them to the next hop: cheaper, for senders that are trusted. JSON is always checked.", NULL, 0 },
   WEIR_FIELD_END,
 };
-
-/* What later versions bring is refused with a sentence, not as an unknown key. */
-static int refuse_later(const char *protocol, const char *key, int is_set, const char *what, struct weir_error *err) {
-  char field[64];
-  if (!is_set) return 0;
-  snprintf(field, sizeof field, "protocols.%s.%s", protocol, key);
-  weir_fail_field(err, field, "%s is not in this version yet", what);
-  weir_hint(err, "remove %s", key);
-  return WEIR_E_CONFIG;
-}
 
 static int check_algorithms(const struct http_config *h, struct weir_error *err) {
   static const char *const known[] = { "gzip", "zstd", "zlib", "snappy", "deflate", "x-snappy-framed", "" }; /* "": uncompressed, as the Collector lists it */
@@ -215,7 +194,7 @@ static int check(const struct otlp_config *cfg, struct weir_error *err) {
   }
   if (h) {
     if ((r = check_algorithms(h, err))) return r;
-    if ((r = refuse_later("http", "cors", h->cors != NULL, "CORS", err))) return r;
+    if ((r = kit_http_check(h->cors, &h->response_headers, "protocols.http", err))) return r;
     if ((r = check_address("http", h->transport, h->endpoint, err))) return r;
   }
   return 0;

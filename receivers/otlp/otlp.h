@@ -10,6 +10,7 @@
 #include <weir/timer.h>
 
 #include "plugins/kit/auth.h"
+#include "plugins/kit/http_server.h"
 #include "plugins/kit/tls_config.h"
 
 #define ADDRESS_CAP 256 /* unix sockets have at most 107 bytes */
@@ -57,7 +58,8 @@ struct http_config {
   int32_t include_metadata;
   const struct tls_settings *tls;
   const struct kit_auth_config *auth;
-  const void *cors;
+  const struct kit_cors_config *cors;
+  struct weir_map response_headers;
 };
 
 struct otlp_config {
@@ -116,8 +118,8 @@ int signal_index(uint32_t signal);
 /* A request that no batch is made of: answered, and its body freed. http_status 0: retryable. Takes body. */
 void otlp_refuse(struct otlp *, struct pending *, struct weir_body *body, uint32_t http_status, uint32_t code, const char *msg);
 /* Asks authentication about the whole request and keeps what its context needs in p. 0: go on; else it was answered, p is gone and body was taken. */
-int otlp_admit(struct otlp *, struct pending *, struct weir_body *body, const struct weir_http_header *headers, size_t n, struct weir_str authority,
-  struct weir_str peer);
+int otlp_admit(struct otlp *, struct pending *, struct weir_body *body, const struct weir_http_header *headers, size_t n, struct weir_str query,
+  struct weir_str authority, struct weir_str peer);
 
 /* The address in the listener's spelling: with transport: unix the Collector's files have the bare path. Into buf, when it has to be written anew. */
 const char *otlp_address(int32_t transport, const char *endpoint, char *buf, size_t cap);

@@ -155,12 +155,12 @@ void otlp_refuse(struct otlp *r, struct pending *p, struct weir_body *body, uint
   pending_free(p);
 }
 
-int otlp_admit(struct otlp *r, struct pending *p, struct weir_body *body, const struct weir_http_header *headers, size_t n, struct weir_str authority,
-  struct weir_str peer) {
+int otlp_admit(struct otlp *r, struct pending *p, struct weir_body *body, const struct weir_http_header *headers, size_t n, struct weir_str query,
+  struct weir_str authority, struct weir_str peer) {
   struct kit_gate *gate = &r->gate[p->transport];
   struct weir_auth_result result;
   struct weir_error err = { 0 };
-  uint32_t code = kit_gate_check(gate, headers, n, peer, &result);
+  uint32_t code = kit_gate_check(gate, headers, n, query, peer, &result);
   if (code == WEIR_AUTH_OK) {
     if (kit_gate_context(gate, headers, n, authority, peer, &result, p->transport == TRANSPORT_GRPC, &p->context, &err) == 0) return 0;
     otlp_refuse(r, p, body, err.code == WEIR_E_LIMIT ? 431 : 0, WEIR_GRPC_RESOURCE_EXHAUSTED, err.msg);

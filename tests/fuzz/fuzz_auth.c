@@ -1,4 +1,4 @@
-/* What a client or a file of credentials controls: the Authorization header, base64, and htpasswd lines (costly hashes are read, not checked). */
+/* What a client or a file of credentials controls: the Authorization header, the query string, base64, and htpasswd lines (costly hashes are read, not checked). */
 #include <crypt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +6,7 @@
 #include "extensions/basicauth/htpasswd.c"
 #include "extensions/basicauth/server.c"
 #include "plugins/kit/base64.c"
+#include "plugins/kit/query.c"
 #include "plugins/kit/secret.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,6 +29,18 @@ static void base64(const char *p, size_t n) {
   must(kit_base64_encode(plain, (size_t)k, text) == n && memcmp(text, p, n) == 0); /* strict: there is one spelling */
 }
 
+static void query(const char *p, size_t n) {
+  static const char *const names[] = { "authorization", "a" };
+  char buf[64], *copy = malloc(n + 1); /* what is read behind its end is seen */
+  must(copy != NULL);
+  memcpy(copy, p, n);
+  for (size_t i = 0; i < 2; i++) {
+    struct weir_str value;
+    if (kit_query_get((struct weir_str){ copy, (uint32_t)n, 0 }, names[i], buf, sizeof buf, &value) == 1) must(value.p == buf && value.n <= sizeof buf && value.n < n);
+  }
+  free(copy);
+}
+
 static void file(const char *p, size_t n) {
   static struct crypt_data scratch;
   struct htpasswd h;
@@ -48,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 1) return 0;
   if (data[0] == 'h') header(p + 1, size - 1);
   else if (data[0] == 'b') base64(p + 1, size - 1);
+  else if (data[0] == 'q') query(p + 1, size - 1);
   else file(p + 1, size - 1);
   return 0;
 }

@@ -66,12 +66,16 @@ static void on_request(void *self, struct weir_http_exchange *ex, const struct w
 
 static void open_server(void) {
   static char endpoint[64];
+  static const char *const origins[] = { "https://a", "https://*.b" }, *const names[] = { "content-type", "x" };
+  static const struct weir_http_header fixed = { { "x-fixed", 7, 0 }, { "1", 1, 0 } };
+  static const struct weir_http_cors cors = { .size = sizeof cors, .origins = { origins, 2 }, .headers = { names, 2 }, .exposed = { names, 2 }, .max_age_s = 9 };
   struct weir_error err = { 0 };
   fuzz_open_loop();
   log_setup(&(struct log_config){ WEIR_LOG_ERROR, 0, 2, 0 }); /* one line per client that speaks TLS is too many */
   snprintf(endpoint, sizeof endpoint, "unix:///tmp/weir-fuzz-%d", (int)getpid());
   struct weir_http_server_config c = { .size = sizeof c, .owner = "fuzz", .endpoint = endpoint, .max_body_bytes = 2000, .max_header_bytes = 1000,
-    .max_headers = 20, .max_concurrent_streams = 8, .on_headers = on_headers, .on_request = on_request };
+    .max_headers = 20, .max_concurrent_streams = 8, .on_headers = on_headers, .on_request = on_request, .cors = &cors, .response_headers = &fixed,
+    .n_response_headers = 1 };
   WEIR_ASSERT(http_listen(&fuzz_loop, &c, &fuzz_server, &err) == 0);
 }
 

@@ -302,7 +302,7 @@ def check_answer(scenario, spec, answer):
     if "answer" in spec and answer.code != spec["answer"]:
         wrong(f"expected {spec['answer']}, got {answer.code}")
     for k, v in spec.get("headers", {}).items():
-        if answer.headers.get(k.lower()) != str(v):
+        if answer.headers.get(k.lower()) != (None if v is None else str(v)):
             wrong(f"header {k}: expected {v!r}, got {answer.headers.get(k.lower())!r}")
     for text in spec.get("body", []):
         if text not in answer.body.decode(errors="replace"):

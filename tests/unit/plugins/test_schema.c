@@ -308,6 +308,18 @@ static void secrets_stay_secret(void **state) {
   free(got);
 }
 
+/* A mapping where a text belongs: one blank too many makes a key of a token. */
+static void keys_in_a_secrets_place_are_secret(void **state) {
+  (void)state;
+  bind("token: {hunter2: }\nheaders: {x-name: {hunter2: [hunter2: a]}}\ntokne: {hunter2: {hunter2: x}}\nheader: {x-other: {hunter2: x}}\n");
+  char *got = diags_render(&ds);
+  assert_int_equal(ds.n_errors, 4);
+  if (strstr(got, "hunter2")) fail_msg("%s", got);
+  assert_non_null(strstr(got, "x-name")); /* headers have names */
+  assert_non_null(strstr(got, "x-other"));
+  free(got);
+}
+
 static void two_tables_in_one_mapping(void **state) {
   (void)state;
   static const struct weir_field host_fields[] = {
@@ -447,7 +459,7 @@ static void the_manual_page(void **state) {
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
   const struct CMUnitTest tests[] = { T(defaults), T(values), T(one_text_for_a_list), T(expanded_values), T(wrong_values), T(unknown_keys),
-    T(all_errors_at_once_and_good_values_stay), T(missing_and_empty), T(deprecated), T(secrets_stay_secret), T(two_tables_in_one_mapping),
+    T(all_errors_at_once_and_good_values_stay), T(missing_and_empty), T(deprecated), T(secrets_stay_secret), T(keys_in_a_secrets_place_are_secret), T(two_tables_in_one_mapping),
     T(a_table_with_a_longer_stride), T(finding_places), T(checking_tables), T(a_table_may_contain_itself), T(the_manual_page) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
