@@ -7,10 +7,15 @@
 int kit_metadata_keys_check(const struct weir_strings *names, const char *field, struct weir_error *err) {
   for (size_t i = 0; i < names->n; i++)
     for (size_t k = 0; k < i; k++)
-      if (strcasecmp(names->v[i], names->v[k]) == 0)
-        return weir_fail_field(err, field, "duplicate entry in metadata_keys: \"%s\" (case-insensitive)", names->v[i]);
-  if (names->n > KIT_METADATA_KEYS_MAX) return weir_fail_field(err, field, "more than %u keys", KIT_METADATA_KEYS_MAX);
-  return 0;
+      if (strcasecmp(names->v[i], names->v[k]) == 0) {
+        weir_fail_field(err, field, "duplicate entry in metadata_keys: \"%s\" (case-insensitive)", names->v[i]);
+        weir_hint(err, "remove one of the two: case makes no difference in names of metadata");
+        return WEIR_E_CONFIG;
+      }
+  if (names->n <= KIT_METADATA_KEYS_MAX) return 0;
+  weir_fail_field(err, field, "more than %u keys", KIT_METADATA_KEYS_MAX);
+  weir_hint(err, "name the few that tell clients apart: each combination of values is gathered by itself");
+  return WEIR_E_CONFIG;
 }
 
 int kit_metadata_keys_init(struct kit_metadata_keys *keys, const struct weir_strings *names) {
