@@ -50,7 +50,8 @@ struct config_pipeline {
 struct sender_batch_config {
   int64_t flush_timeout_ns, min_size, max_size; /* 200ms 8192 0 (= without limit) */
   int32_t sizer;                                /* -1 not given, 0 items, 1 bytes: sender_batch_sizer */
-  struct weir_strings metadata_keys;            /* refused: not in this version */
+  struct weir_strings metadata_keys;            /* partition.metadata_keys: gathered apart by their values */
+  int64_t cache_size;                           /* partition.cache_size 10000: how many at the same time, per lane */
 };
 struct sender_config {
   int64_t timeout_ns; /* 5s; an exporter that declares its own `timeout` field (otlp_http: 30s) has that one copied here */

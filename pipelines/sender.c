@@ -58,6 +58,14 @@ static void open_cells(struct sender *s, struct sender_cells *c) {
     c->batch_bytes = metrics_cell(s->metrics, METRIC_HISTOGRAM, "otelcol_exporter_queue_batch_send_size_bytes", typed,
       "Bytes of a request that was gathered, uncompressed.", batch_sizes, sizeof batch_sizes / sizeof *batch_sizes);
   }
+  if (sender_gathers(s) && s->keys.n) {
+    c->partitions = cell(s, METRIC_GAUGE, "otelcol_exporter_queue_batch_partition_cache_size", typed,
+      "Combinations of partition.metadata_keys that are being gathered, added up over the lanes.");
+    c->partitions_max = cell(s, METRIC_GAUGE, "otelcol_exporter_queue_batch_partition_cache_capacity", typed,
+      "The most combinations that are gathered at the same time, added up over the lanes.");
+    c->evicted = cell(s, METRIC_COUNTER, "weir_sender_partitions_evicted_total", labels,
+      "Batches that were sent early, as there were more combinations of partition.metadata_keys than partition.cache_size.");
+  }
   for (int i = 0; i < N_REASONS; i++) {
     char with_reason[400];
     snprintf(with_reason, sizeof with_reason, "%s,reason=\"%s\"", labels, reasons[i]);
@@ -67,7 +75,7 @@ static void open_cells(struct sender *s, struct sender_cells *c) {
 
 static void release_cells(struct metrics *m, struct sender_cells *c) {
   struct weir_cell *all[] = { c->sent, c->send_failed, c->enqueue_failed, c->queue_size, c->in_flight_requests, c->enqueued, c->items_sent,
-    c->queued, c->in_flight, c->batch_items, c->batch_bytes };
+    c->queued, c->in_flight, c->batch_items, c->batch_bytes, c->partitions, c->partitions_max, c->evicted };
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) metrics_release(m, all[i]);
   for (int i = 0; i < N_REASONS; i++) metrics_release(m, c->rejected[i]);
 }
@@ -88,6 +96,8 @@ struct sender *sender_new(const struct sender_config *config, const char *id, ui
   s->signal = signal;
   s->items_name = signal == WEIR_TRACES ? "spans" : signal == WEIR_METRICS ? "data points" : "log records";
   s->max_lanes = n_lanes;
+  int bad = sender_gathers(s) ? kit_metadata_keys_init(&s->keys, &config->queue.batch->metadata_keys) : 0;
+  WEIR_ASSERT(!bad);
   s->metrics = metrics;
   s->lanes = calloc(n_lanes, sizeof(struct sender_lane *));
   WEIR_ASSERT(s->lanes != NULL);
@@ -131,13 +141,15 @@ struct sender_lane *sender_add_lane(struct sender *s, struct loop *loop, struct 
   int alone = exporter && exporter->lanes == 1; /* a one-lane exporter has all the consumers */
   l->max_active = alone && s->config->queue.enabled ? (uint32_t)s->config->queue.num_consumers : consumers_of(s, s->n_lanes);
   open_cells(s, &l->cells);
+  if (exporter && l->cells.partitions_max) metric_put(l->cells.partitions_max, s->config->queue.batch->cache_size);
   if (exporter && !s->home) s->home = l;
   s->lanes[s->n_lanes++] = l;
   return l;
 }
 
 static void lane_free(struct sender_lane *l) {
-  WEIR_ASSERT(!l->queue.head && !l->parked.head && !l->gathered && !l->ready.head && !l->active);
+  WEIR_ASSERT(!l->queue.head && !l->parked.head && !l->ready.head && !l->active);
+  partitions_done(l);
   for (struct attempt *a = l->spare, *next; a; a = next) {
     next = a->next;
     free(a);
@@ -150,6 +162,7 @@ void sender_free(struct sender *s) {
   if (!s) return;
   for (uint32_t i = 0; i < s->n_lanes; i++) lane_free(s->lanes[i]);
   metrics_release(s->metrics, s->capacity);
+  kit_metadata_keys_done(&s->keys);
   free(s->lanes);
   free(s);
 }
@@ -298,7 +311,7 @@ static void handle_answers(struct sender_lane *l) {
 }
 
 int sender_is_empty(const struct sender_lane *l) {
-  return !l->queue.head && !l->parked.head && !l->gathered && !l->ready.head && !l->active;
+  return !l->queue.head && !l->parked.head && !l->partitions.n && !l->ready.head && !l->active;
 }
 
 static void tell_drained(struct sender_lane *l) {

@@ -1,6 +1,6 @@
 /*
  * sending_queue.batch, as the Collector's exporterhelper has it: requests leave the queue into one that grows until it has min_size or flush_timeout
- * has passed, is cut at max_size, and then waits for a consumer. Each lane gathers its own. Whoever waits for a request waits for every piece that
+ * has passed, is cut at max_size, and then waits for a consumer. Each lane gathers its own, one for each partition. Whoever waits for a request waits for every piece that
  * its items are in (core/batch.h). Room in the queue is given back when a piece has been sent, in proportion to its items.
  */
 #include "core/assert.h"
@@ -35,57 +35,63 @@ static uint64_t share(uint64_t items, uint64_t max, uint64_t size) {
 }
 
 /* At most max_size from the front of what is gathered. Bytes are not spread evenly: what is too much goes back. NULL: one item alone, which is larger. */
-static struct weir_batch *cut(struct sender_lane *l) {
+static struct weir_batch *cut(struct partition *p) {
+  struct sender_lane *l = p->lane;
   uint64_t max = (uint64_t)config_of(l)->max_size, size;
-  struct weir_batch *head = split(l->gathered, by_bytes(l) ? share(l->gathered->items, max, l->gathered_size) : max);
+  struct weir_batch *head = split(p->gathered, by_bytes(l) ? share(p->gathered->items, max, p->size) : max);
   while (head && by_bytes(l) && head->items > 1 && (size = batch_measure(head)) > max) {
     struct weir_batch *less = split(head, share(head->items, max, size));
     if (!less) break;
-    l->gathered = merge(head, l->gathered);
+    p->gathered = merge(head, p->gathered);
     head = less;
   }
   return head;
 }
 
 /* Cuts while there is more than max_size; whether it did. What is left in bytes is only estimated until it may be the last, as measuring means encoding. */
-static int cut_all(struct sender_lane *l) {
+static int cut_all(struct partition *p) {
+  struct sender_lane *l = p->lane;
   uint64_t max = (uint64_t)config_of(l)->max_size;
   int any = 0;
-  while (max && l->gathered_size > max) {
-    struct weir_batch *head = cut(l);
+  while (max && p->size > max) {
+    struct weir_batch *head = cut(p);
     if (!head) return any;
     uint64_t gone = size_of(l, head);
     queue_push(&l->ready, head);
     any = 1;
-    l->gathered_size = l->gathered_size > gone ? l->gathered_size - gone : 0;
-    if (l->gathered_size <= max) l->gathered_size = size_of(l, l->gathered);
+    p->size = p->size > gone ? p->size - gone : 0;
+    if (p->size <= max) p->size = size_of(l, p->gathered);
   }
   return any;
 }
 
+void partition_flush(struct partition *p) {
+  queue_push(&p->lane->ready, p->gathered);
+  p->gathered = NULL;
+  partition_end(p);
+}
+
 void gather_flush(struct sender_lane *l) {
-  timer_cancel(l->loop, &l->flush);
-  if (!l->gathered) return;
-  queue_push(&l->ready, l->gathered);
-  l->gathered = NULL;
-  l->gathered_size = 0;
+  while (l->partitions.oldest) partition_flush(l->partitions.oldest);
 }
 
 static void on_timeout(void *arg) {
-  struct sender_lane *l = arg;
-  gather_flush(l);
+  struct partition *p = arg;
+  struct sender_lane *l = p->lane;
+  partition_flush(p);
   sender_wake(l);
 }
 
 void gather_add(struct sender_lane *l, struct weir_batch *b) {
   const struct sender_batch_config *c = config_of(l);
-  int first = !l->gathered;
-  l->gathered_size += size_of(l, b);
-  l->gathered = first ? b : merge(l->gathered, b);
-  if (cut_all(l) || first) {
-    l->flush.fn = on_timeout;
-    l->flush.arg = l;
-    timer_set(l->loop, &l->flush, c->flush_timeout_ns);
+  struct partition *p = partition_for(l, b);
+  int first = !p->gathered;
+  p->size += size_of(l, b);
+  p->gathered = first ? b : merge(p->gathered, b);
+  if (cut_all(p) || first) {
+    p->flush.fn = on_timeout;
+    p->flush.arg = p;
+    timer_set(l->loop, &p->flush, c->flush_timeout_ns);
   }
-  if (l->gathered_size >= (uint64_t)c->min_size) gather_flush(l);
+  if (p->alone || p->size >= (uint64_t)c->min_size) partition_flush(p);
 }

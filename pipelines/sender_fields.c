@@ -1,6 +1,7 @@
 #include <stddef.h>
 
 #include "pipelines/config.h"
+#include "plugins/kit/metadata_keys.h"
 
 /* The keys of the Collector's exporterhelper, with its defaults; on_full is ours. */
 #define Q(member) offsetof(struct sender_config, queue.member)
@@ -11,7 +12,17 @@ static const struct weir_field partition_fields[] = {
   { .name = "metadata_keys",
     .type = WEIR_T_STRINGS,
     .offset = B(metadata_keys),
-    .doc = "Keep requests with different values of these metadata apart. Not in this version yet: setting it is an error." },
+    .doc = "Names of request metadata (in any case; the receiver needs `include_metadata: true`): requests with different values are gathered apart, and what is sent "
+           "carries these values, for `from_context` of headers_setter. No value and an empty one differ." },
+  { .name = "cache_size",
+    .type = WEIR_T_INT,
+    .offset = B(cache_size),
+    .dflt = "10000",
+    .min = "1",
+    .max = "1000000",
+    .unit = "combinations",
+    .doc = "How many combinations of values are gathered at the same time, per lane: for one more, what was added to least recently is sent early. Without effect "
+           "where metadata_keys is not set." },
   WEIR_FIELD_END,
 };
 
@@ -167,9 +178,8 @@ int sender_fields_check(const struct sender_config *c, struct weir_error *err) {
   if (c->queue.storage) {
     weir_fail_field(err, "sending_queue.storage", "queues on disk are not available yet");
     weir_hint(err, "remove it: the queue is kept in memory");
-  } else if (b && b->metadata_keys.n) {
-    weir_fail_field(err, "sending_queue.batch.partition.metadata_keys", "requests do not carry metadata in this version yet");
-    weir_hint(err, "remove it: requests are gathered whatever their metadata");
+  } else if (b && kit_metadata_keys_check(&b->metadata_keys, "sending_queue.batch.partition.metadata_keys", err)) {
+    return err->code;
   } else if (b && b->max_size && b->max_size < b->min_size) {
     weir_fail_field(err, "sending_queue.batch.max_size", "it must be greater or equal to min_size (%lld)", (long long)b->min_size);
     weir_hint(err, "raise max_size, lower min_size, or write 0 for no limit");

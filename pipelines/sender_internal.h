@@ -5,6 +5,7 @@
 #define PIPELINES_SENDER_INTERNAL_H
 
 #include "pipelines/sender.h"
+#include "plugins/kit/metadata_keys.h"
 
 #define SENDER_WATCH_NS (1000000000LL)      /* how long after the time-out an exporter's silence is logged */
 #define SENDER_DRAIN_WAIT_NS (1000000000LL) /* longest delay between retries while draining */
@@ -21,6 +22,7 @@
 struct sender_cells {
   struct weir_cell *sent, *send_failed, *enqueue_failed, *queue_size, *in_flight_requests; /* the Collector's */
   struct weir_cell *batch_items, *batch_bytes; /* of sending_queue.batch, else NULL */
+  struct weir_cell *partitions, *partitions_max, *evicted; /* with partition.metadata_keys, else NULL */
   struct weir_cell *enqueued, *items_sent, *queued, *in_flight, *rejected[N_REASONS];      /* the law's */
 };
 
@@ -48,14 +50,30 @@ struct attempt {
   struct attempt *next_done;
 };
 
+/* sending_queue.batch: the requests that grow into one, those with the same values of partition.metadata_keys (without keys: all). Stands while it holds
+ * something, in its bucket and in the order of last use. */
+struct partition {
+  struct sender_lane *lane;
+  struct weir_batch *gathered;
+  uint64_t size; /* in the unit of batch.sizer */
+  struct timer flush;
+  const struct weir_context *context; /* the keys' values, which all that is sent carries; one reference, NULL for none */
+  int alone;                          /* no memory for that context: one request with its own, sent at once */
+  struct partition **bucket, *next_of_bucket;
+  struct partition *older, *newer;
+};
+struct partitions {
+  struct partition **buckets; /* NULL until the first */
+  struct partition *oldest, *newest;
+  uint64_t n;
+};
+
 struct sender_lane {
   struct sender *sender;
   struct loop *loop;
   struct weir_stage *exporter; /* NULL: the home lane has it */
   struct batch_list queue, parked;
-  struct weir_batch *gathered; /* sending_queue.batch: what grows until it is sent; NULL when empty */
-  uint64_t gathered_size;      /* in the unit of its sizer */
-  struct timer flush;
+  struct partitions partitions; /* sending_queue.batch: what grows until it is sent */
   struct batch_list ready; /* gathered, waiting for a consumer; while one does, the queue is left alone */
   struct attempt *active, *spare;
   struct attempt *done, **done_tail;
@@ -73,6 +91,7 @@ struct sender_lane {
 struct sender {
   const struct sender_config *config;
   const char *id, *items_name; /* "spans" */
+  struct kit_metadata_keys keys; /* of sending_queue.batch.partition */
   uint32_t signal, n_lanes, max_lanes;
   struct sender_lane **lanes;
   struct sender_lane *home; /* the lane with the exporter, for those without */
@@ -100,6 +119,13 @@ static inline int sender_gathers(const struct sender *s) { return s->config->que
 /* sender_batch.c: requests gathered into larger ones; what they take stays counted as queued */
 void gather_add(struct sender_lane *, struct weir_batch *);
 void gather_flush(struct sender_lane *); /* what is gathered is ready */
+void partition_flush(struct partition *); /* as gather_flush, of one; ends it */
+
+/* sender_partition.c: which requests are gathered together */
+/* Where this batch belongs. From now on it carries the partition's context. Beyond cache_size the one that was used least recently is made ready. */
+struct partition *partition_for(struct sender_lane *, struct weir_batch *);
+void partition_end(struct partition *); /* it holds nothing; frees it */
+void partitions_done(struct sender_lane *);
 
 /* sender_retry.c: one request's tries */
 void attempt_begin(struct sender_lane *, struct weir_batch *);

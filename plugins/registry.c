@@ -139,6 +139,19 @@ static int add_type(struct registry *r, const char *path, const struct weir_plug
   return 0;
 }
 
+/* A file is refused as a whole. Nobody has seen its types yet; the code stays mapped. */
+static void remove_types(struct registry *r, const char *path) {
+  for (struct stage_entry **at = &r->entries, *e; (e = *at);) {
+    if (strcmp(e->file, path) != 0) {
+      at = &e->next;
+      continue;
+    }
+    *at = e->next;
+    free((char *)(uintptr_t)e->file);
+    free(e);
+  }
+}
+
 static int is_loaded(const struct registry *r, const char *real) {
   for (const struct loaded *f = r->files; f; f = f->next)
     if (!strcmp(f->path, real)) return 1;
@@ -150,9 +163,13 @@ int registry_load(struct registry *r, const char *path, struct weir_error *err) 
   struct weir_plugin plugin;
   if (realpath(path, real) && is_loaded(r, real)) return 0;
   int bad = loader_open(path, real, &plugin, err);
+  if (bad) return bad;
   for (size_t i = 0; !bad && plugin.stages[i]; i++)
     bad = i < STAGES_MAX ? add_type(r, real, &plugin, plugin.stages[i], err) : weir_fail(err, WEIR_E_LIMIT, "%s has more than %u stages", real, STAGES_MAX);
-  if (bad) return bad;
+  if (bad) {
+    remove_types(r, real);
+    return bad;
+  }
   struct loaded *f = calloc(1, sizeof *f);
   WEIR_ASSERT(f != NULL);
   f->path = strdup(real);

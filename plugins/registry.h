@@ -25,7 +25,7 @@ struct registry;
 
 struct registry *registry_new(void);
 void registry_free(struct registry *); /* frees the tables; never unloads */
-/* Loads one plugin file. On refusal: one sentence in err->msg, what to do in err->hint. A file already loaded is 0. */
+/* Loads one plugin file. On refusal: one sentence in err->msg, what to do in err->hint, and none of its stages is there. A file already loaded is 0. */
 int registry_load(struct registry *, const char *path, struct weir_error *);
 /* The path of a loaded file that is another one on disk by now, or NULL: what is loaded stays until the process ends. i: how many to pass over. */
 const char *registry_changed_file(const struct registry *, size_t i);

@@ -13,11 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <weir/metrics.h>
 #include <weir/stage.h>
 #include <weir/timer.h>
+
+#include "plugins/kit/metadata_keys.h"
 
 struct batch_config {
   uint64_t send_batch_size, send_batch_max_size;
@@ -41,7 +42,6 @@ static const struct weir_field fields[] = {
   WEIR_FIELD_END,
 };
 
-#define MAX_KEYS 32u
 #define BUCKETS 1024u /* of shards, by the hash of their values; a power of two */
 
 struct batcher;
@@ -60,7 +60,7 @@ struct batcher {
   const struct batch_config *cfg;
   const struct weir_timer_service *timers;
   const struct weir_metrics_service *metrics;
-  struct weir_str *keys; /* lower case */
+  struct kit_metadata_keys keys;
   struct shard **buckets; /* with keys; else there is only `all` */
   struct shard *all;
   uint64_t n_shards;
@@ -127,48 +127,13 @@ static struct shard *add_shard(struct batcher *b, const struct weir_context *con
 
 /* --- which shard: the values of metadata_keys ------------------------------------------------------------------------------ */
 
-static const struct weir_pair *values_of(const struct weir_context *c, struct weir_str key, uint32_t *ret_n) {
-  *ret_n = 0;
-  return c ? weir_pairs_find(c->metadata, c->n_metadata, key, ret_n) : NULL;
-}
-
-static uint32_t mix(uint32_t h, const char *p, size_t n) { /* FNV-1a */
-  for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)p[i]) * 16777619u;
-  return (h ^ (uint32_t)n) * 16777619u;
-}
-
-static uint32_t hash_of(const struct batcher *b, const struct weir_context *c) {
-  uint32_t h = 2166136261u, n;
-  for (size_t k = 0; k < b->cfg->metadata_keys.n; k++) {
-    const struct weir_pair *v = values_of(c, b->keys[k], &n);
-    for (uint32_t i = 0; i < n; i++) h = mix(h, v[i].value.p, v[i].value.n);
-    h = (h ^ n) * 16777619u;
-  }
-  return h;
-}
-
-static int same_values(const struct batcher *b, const struct weir_context *x, const struct weir_context *y) {
-  for (size_t k = 0; k < b->cfg->metadata_keys.n; k++) {
-    uint32_t n, m;
-    const struct weir_pair *v = values_of(x, b->keys[k], &n), *w = values_of(y, b->keys[k], &m);
-    if (n != m) return 0;
-    for (uint32_t i = 0; i < n; i++)
-      if (!weir_str_eq(v[i].value, w[i].value)) return 0;
-  }
-  return 1;
-}
-
 /* A context of the keys alone. */
 static int narrow(struct batcher *b, const struct weir_context *from, const struct weir_context **ret, struct weir_error *err) {
   struct weir_context what = { .size = sizeof what };
   struct weir_pair *pairs = calloc((from ? from->n_metadata : 0) + 1u, sizeof *pairs);
   if (!pairs) return weir_fail(err, WEIR_E_NOMEM, "no memory");
   what.metadata = pairs;
-  for (size_t k = 0; k < b->cfg->metadata_keys.n; k++) {
-    uint32_t n;
-    const struct weir_pair *v = values_of(from, b->keys[k], &n);
-    for (uint32_t i = 0; i < n; i++) pairs[what.n_metadata++] = v[i];
-  }
+  what.n_metadata = kit_metadata_pick(&b->keys, from, pairs);
   int code = b->host->context_new(b->stage, &what, ret, err);
   free(pairs);
   return code;
@@ -197,8 +162,8 @@ static struct shard *new_shard(struct batcher *b, const struct weir_context *c, 
 static struct shard *find_shard(struct batcher *b, struct weir_batch *batch, struct weir_verdict *why) {
   if (!b->buckets) return b->all;
   const struct weir_context *c = b->host->batch_context(batch);
-  struct shard **bucket = &b->buckets[hash_of(b, c) & (BUCKETS - 1)], *s = *bucket;
-  while (s && !same_values(b, s->context, c)) s = s->next;
+  struct shard **bucket = &b->buckets[kit_metadata_hash(&b->keys, c) & (BUCKETS - 1)], *s = *bucket;
+  while (s && !kit_metadata_same(&b->keys, s->context, c)) s = s->next;
   return s ? s : new_shard(b, c, bucket, why);
 }
 
@@ -232,8 +197,7 @@ static void batch_close(void *self) {
     next = s->next_of_all;
     free_shard(b, s);
   }
-  for (size_t k = 0; b->keys && k < b->cfg->metadata_keys.n; k++) free((char *)(uintptr_t)b->keys[k].p);
-  free(b->keys);
+  kit_metadata_keys_done(&b->keys);
   free((void *)b->buckets);
   free(b);
 }
@@ -254,11 +218,8 @@ static void make_cells(struct batcher *b) {
 }
 
 static int check(const struct batch_config *cfg, struct weir_error *err) {
-  for (size_t i = 0; i < cfg->metadata_keys.n; i++)
-    for (size_t k = 0; k < i; k++)
-      if (strcasecmp(cfg->metadata_keys.v[i], cfg->metadata_keys.v[k]) == 0)
-        return weir_fail_field(err, "metadata_keys", "duplicate entry in metadata_keys: \"%s\" (case-insensitive)", cfg->metadata_keys.v[i]);
-  if (cfg->metadata_keys.n > MAX_KEYS) return weir_fail_field(err, "metadata_keys", "more than %u keys", MAX_KEYS);
+  int code = kit_metadata_keys_check(&cfg->metadata_keys, "metadata_keys", err);
+  if (code) return code;
   if (cfg->send_batch_max_size && cfg->send_batch_max_size < cfg->send_batch_size) {
     weir_fail_field(err, "send_batch_max_size", "send_batch_max_size must be greater or equal to send_batch_size (%llu)", (unsigned long long)cfg->send_batch_size);
     weir_hint(err, "raise send_batch_max_size, lower send_batch_size, or write 0 for no limit");
@@ -269,18 +230,10 @@ static int check(const struct batch_config *cfg, struct weir_error *err) {
 
 /* Without metadata_keys: the one shard. */
 static int make_shards(struct batcher *b) {
-  size_t n = b->cfg->metadata_keys.n;
-  if (!n) return add_shard(b, NULL) ? 0 : WEIR_E_NOMEM;
-  b->keys = calloc(n, sizeof *b->keys);
+  if (!b->cfg->metadata_keys.n) return add_shard(b, NULL) ? 0 : WEIR_E_NOMEM;
+  if (kit_metadata_keys_init(&b->keys, &b->cfg->metadata_keys)) return WEIR_E_NOMEM;
   b->buckets = calloc(BUCKETS, sizeof(struct shard *));
-  if (!b->keys || !b->buckets) return WEIR_E_NOMEM;
-  for (size_t k = 0; k < n; k++) {
-    char *key = strdup(b->cfg->metadata_keys.v[k]);
-    if (!key) return WEIR_E_NOMEM;
-    b->keys[k] = weir_str_of(key);
-    for (; *key; key++) *key = (char)(*key >= 'A' && *key <= 'Z' ? *key + 32 : *key);
-  }
-  return 0;
+  return b->buckets ? 0 : WEIR_E_NOMEM;
 }
 
 static int batch_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {

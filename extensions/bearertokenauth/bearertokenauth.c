@@ -14,6 +14,7 @@
 #include <weir/auth.h>
 #include <weir/timer.h>
 
+#include "plugins/kit/auth.h"
 #include "plugins/kit/credential.h"
 
 #define LOOK_EVERY_NS 1000000000LL
@@ -80,16 +81,9 @@ static struct values *make_values(const char *scheme, const struct weir_str *tok
   return t;
 }
 
-/* A header's value: visible characters and spaces. */
-static int is_sendable(struct weir_str s) {
-  for (uint32_t i = 0; i < s.n; i++)
-    if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f) return 0;
-  return s.n > 0;
-}
-
 static int publish(struct bearer *b, const struct weir_str *tokens, size_t n, struct weir_error *err) {
   for (size_t i = 0; i < n; i++)
-    if (!is_sendable(tokens[i])) return weir_fail(err, WEIR_E_CONFIG, "token %zu is empty or holds a control character", i + 1);
+    if (!tokens[i].n || !kit_header_sendable(tokens[i].p, tokens[i].n)) return weir_fail(err, WEIR_E_CONFIG, "token %zu is empty or holds a control character", i + 1);
   struct values *t = make_values(b->cfg->scheme, tokens, n);
   if (!t) return weir_fail(err, WEIR_E_NOMEM, "no memory");
   int code = kit_credential_set(&b->first, t->v[0], err);
@@ -209,6 +203,14 @@ static const void *bearer_offer(void *self, const char *id) {
 
 /* --- life -------------------------------------------------------------------------------------------------------------------- */
 
+/* What stands beside the tokens. */
+static int check_header(const struct bearer_config *cfg, struct weir_error *err) {
+  const char *wrong = kit_header_wrong(cfg->header);
+  if (wrong) return weir_fail_field(err, "header", "`%s` %s", cfg->header, wrong);
+  if (!kit_header_sendable(cfg->scheme, strlen(cfg->scheme))) return weir_fail_field(err, "scheme", "a header's value can hold no control characters");
+  return 0;
+}
+
 static int first_tokens(struct bearer *b, struct weir_error *err) {
   const struct bearer_config *cfg = b->cfg;
   struct weir_str tokens[TOKENS_MAX];
@@ -243,6 +245,8 @@ static void bearer_close(void *self) {
 }
 
 static int bearer_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
+  int code = check_header(config, err);
+  if (code) return code;
   struct bearer *b = calloc(1, sizeof *b);
   if (!b) return weir_fail(err, WEIR_E_NOMEM, "no memory");
   b->host = host;
@@ -253,7 +257,7 @@ static int bearer_open(const struct weir_host *host, struct weir_stage *stage, c
   b->timers = host->service(stage, WEIR_TIMER_SERVICE);
   b->header = strdup(b->cfg->header);
   kit_credential_init(&b->first, host, b->header, b->cfg->filename != NULL);
-  int code = b->timers && b->header ? first_tokens(b, err) : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that bearertokenauth needs");
+  code = b->timers && b->header ? first_tokens(b, err) : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that bearertokenauth needs");
   if (code) {
     bearer_close(b);
     return code;

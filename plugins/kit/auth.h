@@ -84,7 +84,8 @@ void kit_headers_remove(struct weir_auth_headers *, struct weir_str lower);
 /* Why a configuration can not set this header, as the end of a sentence: no token of RFC 9110 section 5.6.2, or what belongs to the connection,
  * the message's framing or gRPC. NULL = it can. */
 const char *kit_header_wrong(const char *name);
-/* Whether it holds no control character but the tab (RFC 9110 section 5.5). */
+/* Whether it holds no control character but the tab: a field value of RFC 9110 section 5.5. The one rule for all that goes into a header, tokens of bearertokenauth
+ * too: RFC 6750's b64token is not asked for, as the Collector takes any text for a token, with whatever scheme, in whatever header. */
 int kit_header_sendable(const char *p, size_t n);
 /* Checks an exporter's `headers`. WEIR_E_CONFIG with the name, never the value. */
 int kit_headers_check(const struct weir_map *headers, struct weir_error *);

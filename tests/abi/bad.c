@@ -25,6 +25,7 @@
 #define OLDER 14
 #define NO_CONSUME 15
 #define TWICE 16
+#define HALF 17
 
 #if FAULT == CONSTRUCTOR || FAULT == NO_NOTE
 /* Must never run: the file is refused by its note, or the lack of one. */
@@ -142,7 +143,13 @@ static const struct weir_stage_type type = {
 __attribute__((section(".note.weir"), used, aligned(4))) static const struct weir_note note = { 5, 16, WEIR_NOTE_TYPE, "weir", MAJOR, MINOR, FLAGS, 0 };
 #endif
 
+#if FAULT == HALF
+/* The first stage is good, the second is not. */
+static const struct weir_stage_type nameless = { .size = sizeof nameless };
+static const struct weir_stage_type *const stages[] = { &type, &nameless, NULL };
+#else
 static const struct weir_stage_type *const stages[] = { &type, NULL };
+#endif
 #if FAULT == NO_SYMBOL
 extern WEIR_EXPORT const struct weir_plugin not_the_symbol;
 const struct weir_plugin not_the_symbol = {

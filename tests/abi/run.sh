@@ -48,6 +48,11 @@ bad 12 constructor 'is built for stage ABI 7.1'
 bad 15 no_consume 'has no consume function'
 bad 16 twice 'processor_batch.so has already'
 
+# A refused file leaves nothing behind: its good stage can not be used, and another file may offer it.
+bad 17 half 'has a stage without a legal name'
+mkdir "$out/half"; cp "$out/half.so" "$out/half/processor_bad.so"; expect half_by_directory 'has a stage without a legal name' "$out/half"
+mkdir "$out/half_and_good"; cp "$out/half.so" "$out/half_and_good/a.so"; make_plugin 0 half_and_good/b; expect half_and_good '' "$out/half_and_good" 0
+
 printf 'text, not a program' >"$out/not_elf.so"; expect not_elf 'is not a shared object (no ELF file)'
 : >"$out/empty.so"; expect empty 'is empty'
 expect missing 'missing.so: No such file or directory'

@@ -1,4 +1,4 @@
-"""A DNS server on loopback for scenarios: a few names in .test, their IPv4 addresses, a short TTL. What it does not know has no name."""
+"""A DNS server on loopback for scenarios: a few names in .test, their IPv4 and IPv6 addresses, a short TTL. What it does not know has no name."""
 import socket
 import struct
 import threading
@@ -27,9 +27,11 @@ class Names:
             at += 1 + query[at]
         kind = struct.unpack("!H", query[at + 1:at + 3])[0]
         addresses = self.answers.get(".".join(labels).lower())
-        records = b"".join(struct.pack("!HHHIH", 0xC00C, 1, 1, 5, 4) + socket.inet_aton(a) for a in addresses or ()) if kind == 1 else b""
+        family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)
+        raw = [socket.inet_pton(family, a) for a in addresses or () if family == (socket.AF_INET6 if ":" in a else socket.AF_INET)]
+        records = b"".join(struct.pack("!HHHIH", 0xC00C, kind, 1, 5, len(r)) + r for r in raw)
         flags = 0x8180 if addresses is not None else 0x8183
-        return query[:2] + struct.pack("!HHHHH", flags, 1, len(records) // 16, 0, 0) + query[12:at + 5] + records
+        return query[:2] + struct.pack("!HHHHH", flags, 1, len(raw), 0, 0) + query[12:at + 5] + records
 
     def close(self):
         self.socket.close()

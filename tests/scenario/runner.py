@@ -5,7 +5,9 @@ SCENARIO_JOBS (2) at a time. Prints one line per failure with what was wrong, th
 import concurrent.futures
 import glob
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -38,6 +40,30 @@ def choose(patterns):
     return [p for p in every if any(p == os.path.abspath(want) or want in os.path.relpath(p, folder) for want in patterns)]
 
 
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+def has_namespaces():
+    as_root = [] if os.getuid() == 0 else ["-r"]
+    return subprocess.run(["unshare", "-m", *as_root, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+NEEDS = {"ipv6": (has_ipv6, "IPv6 loopback address (::1)"), "namespaces": (has_namespaces, "mount namespaces (unshare -m)")}
+
+
+def lacks_of(path):
+    """`needs: [ipv6]`: what of it this machine has not, in words."""
+    with open(path, encoding="utf-8") as f:
+        found = re.search(r"^needs: \[(.*)\]$", f.read(), re.MULTILINE)
+    return next((words for has, words in (NEEDS[n.strip()] for n in found.group(1).split(",")) if not has()), None) if found else None
+
+
 def main():
     build, paths = os.path.abspath(sys.argv[1]), choose(sys.argv[2:])
     if not os.access(os.path.join(build, "weir"), os.X_OK):
@@ -45,6 +71,10 @@ def main():
     if "thread" in os.path.basename(build):
         for path in [p for p in paths if "\nnot_under_thread: " in open(p, encoding="utf-8").read()]:
             print(f"skipped under ThreadSanitizer: {os.path.relpath(path, HERE)} (its not_under_thread says why)")
+            paths.remove(path)
+    for path, lacks in [(p, lacks_of(p)) for p in paths]:
+        if lacks:
+            print(f"skipped, as this machine has no {lacks}: {os.path.relpath(path, HERE)}")
             paths.remove(path)
     if not paths:
         sys.exit("no such scenario")

@@ -3,7 +3,7 @@
 A file holds `title`, the configuration of one weir (`weir: |`) or of several (`weir: {a: |, b: |}`), and `steps`. {{port.NAME}} is a free
 port, {{sink.grpc}} and {{sink.http}} the back end's addresses ({{sink.NAME.grpc}} of a further one), {{dir}} a folder of its own,
 {{certs}} one with certificates (tests/tools/certs.sh). `sink_tls: {cert, key, client_ca}` lets the back end speak TLS.
-`names: {NAME: [SINK, ...]}` puts further back ends behind one DNS name, {{name.NAME.grpc}}, on the same port of 127.0.0.2 and so on.
+`names: {NAME: [SINK, ...]}` puts further back ends behind one DNS name, {{name.NAME.grpc}}, on the same port of 127.0.0.2 and so on; `{NAME: {SINK: "::1"}}` on that address.
 Unless `finish: no`, every scenario ends with the counting laws on each weir that runs, SIGTERM, exit 0 and no sanitizer report.
 """
 import os
@@ -75,7 +75,7 @@ class Scenario:
         self.names = names.Names(self.port("dns"))
         for name, sinks in behind.items():
             for number, sink in enumerate(sinks, 2):
-                self.hosts[sink] = f"127.0.0.{number}"
+                self.hosts[sink] = sinks[sink] if isinstance(sinks, dict) else f"127.0.0.{number}"
                 ports = (self.port(f"name.{name}.grpc"), self.port(f"name.{name}.http"))
                 self.open_sinks[sink] = sink_module.Sink(*ports, up=False, host=self.hosts[sink])
                 self.sinks[sink] = True
@@ -171,9 +171,9 @@ class Scenario:
         self.weir((spec or {}).get("weir")).kill()
 
     def step_names(self, spec):
-        """{NAME: [SINK, ...]}: what the name stands for from now on."""
+        """{NAME: [SINK, ...]}: what the name stands for from now on; also addresses where nobody is."""
         for name, sinks in spec.items():
-            self.names.answers[f"{name}.test"] = [self.hosts[s] for s in sinks]
+            self.names.answers[f"{name}.test"] = [self.hosts.get(s, s) for s in sinks]
 
     def step_sink(self, spec):
         """{up|down: true} or a fault; `name` of a further sink."""

@@ -142,7 +142,7 @@ class GrpcSink(grpc.GenericRpcHandler):
         self.store = store
         self.server = grpc.server(futures.ThreadPoolExecutor(64), handlers=[self], options=[("grpc.so_reuseport", 0),
                                   ("grpc.max_receive_message_length", 64 << 20)])
-        address = f"{host}:{port}"
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.port = self.server.add_secure_port(address, credentials(tls)) if tls else self.server.add_insecure_port(address)
         if self.port == 0:
             raise OSError(f"sink: port {port} is taken")
@@ -234,6 +234,7 @@ class HttpSink(http.server.ThreadingHTTPServer):
 
     def __init__(self, store, port, host, tls=None):
         self.store = store
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), HttpHandler)
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

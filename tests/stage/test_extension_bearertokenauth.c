@@ -39,6 +39,18 @@ static void tokens_that_pass(void **state) {
   harness_free(h);
 }
 
+/* The rule for all header values: a tab is allowed, other control characters are not (refusals). */
+static void a_tab_may_be_in_a_token(void **state) {
+  (void)state;
+  struct harness *h = open_with("token: \"a\\tb c\"");
+  check(h, "authorization", "Bearer a\tb c", WEIR_AUTH_OK);
+  check(h, "authorization", "Bearer a b c", WEIR_AUTH_INVALID);
+  struct weir_auth_signer *s = harness_signer(h);
+  assert_string_equal(harness_sign(h, s, NULL, ""), "authorization: Bearer a\tb c\n");
+  harness_signer_close(h, s);
+  harness_free(h);
+}
+
 static void another_header_and_no_scheme(void **state) {
   (void)state;
   struct harness *h = open_with("{scheme: '', token: abc, header: X-Api-Key}");
@@ -110,7 +122,11 @@ static void refusals(void **state) {
     { "token: \"hunter2\\n\"", "token: token 1 is empty or holds a control character" },
     { "tokens: [ok, \"hunter2\\x01\"]", "tokens: token 2 is empty or holds a control character" },
     { "tokens: [ok, '']", "tokens: token 2 is empty" },
+    { "token: \"hunter2\\x7f\"", "token: token 1 is empty or holds a control character" },
     { "token: [hunter2]", "`token`" },
+    { "{token: abc, scheme: \"Bea\\nrer\"}", "scheme: a header's value can hold no control characters" },
+    { "{token: abc, header: \"x y\"}", "header: `x y` is no header name" },
+    { "{token: abc, header: Content-Length}", "header: `Content-Length` belongs to the exporter" },
     { "{token: abc, header: ''}", "`header`" },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -124,6 +140,7 @@ static void refusals(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(tokens_that_pass),
+    cmocka_unit_test(a_tab_may_be_in_a_token),
     cmocka_unit_test(another_header_and_no_scheme),
     cmocka_unit_test(a_file_that_changes),
     cmocka_unit_test(a_fixed_token_that_is_refused_is_refused_for_good),

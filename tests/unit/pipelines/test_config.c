@@ -412,12 +412,19 @@ static void batches_of_the_queue(void **state) {
   assert_int_equal(c->queue.batch->min_size, 8192);
   assert_int_equal(c->queue.batch->max_size, 0);
   assert_int_equal(sender_batch_sizer(c), SIZER_ITEMS);
+  assert_int_equal(c->queue.batch->metadata_keys.n, 0);
+  assert_int_equal(c->queue.batch->cache_size, 10000);
   assert_int_equal(sender_batch_sizer(queue_of(QUEUE("sizer: bytes, queue_size: 10000, batch: {min_size: 10}"))), SIZER_BYTES);
   assert_int_equal(sender_batch_sizer(queue_of(QUEUE("sizer: bytes, batch: {sizer: items}"))), SIZER_ITEMS);
   assert_int_equal(sender_batch_sizer(queue_of(QUEUE("batch: {sizer: bytes}"))), SIZER_BYTES);
   MESSAGES(QUEUE("batch: {min_size: 10, max_size: 9}"), "`sending_queue.batch.max_size` of exporter `otlp`: it must be greater or equal to min_size (10)");
   MESSAGES(QUEUE("sizer: items, batch: {}"), "min_size (8192) must be less than or equal to queue_size (1000), as both count items");
-  MESSAGES(QUEUE("batch: {partition: {metadata_keys: [x-tenant]}}"), "requests do not carry metadata in this version yet");
+  c = queue_of(QUEUE("batch: {partition: {metadata_keys: [X-Tenant, zone], cache_size: 5}}"));
+  assert_int_equal(c->queue.batch->metadata_keys.n, 2);
+  assert_int_equal(c->queue.batch->cache_size, 5);
+  MESSAGES(QUEUE("batch: {partition: {metadata_keys: [tenant, zone, Tenant]}}"),
+    "`sending_queue.batch.partition.metadata_keys` of exporter `otlp`: duplicate entry in metadata_keys: \"Tenant\" (case-insensitive)");
+  MESSAGES(QUEUE("batch: {partition: {cache_size: 0}}"), "sending_queue.batch.partition.cache_size");
   MESSAGES(QUEUE("batch: {flush_timeout: 0s}"), "sending_queue.batch.flush_timeout");
   MESSAGES(QUEUE("batch: {min_size: -1}"), "sending_queue.batch.min_size");
   MESSAGES(QUEUE("batch: {sizer: requests}"), "expected one of items, bytes");

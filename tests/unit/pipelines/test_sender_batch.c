@@ -197,7 +197,7 @@ static void edited_requests_have_exact_sizes_too(void **state) {
   assert_int_equal(QUEUE_SIZE, exact);
   loop_run_once(&loop);
   assert_int_equal(exporter.n_got, 0);
-  assert_null(lane->gathered->parts[0]->tree); /* what waits gives its tree back */
+  assert_null(lane->partitions.oldest->gathered->parts[0]->tree); /* what waits gives its tree back */
   put(1, NULL);
   loop_run_once(&loop);
   assert_int_equal(exporter.n_got, 1);

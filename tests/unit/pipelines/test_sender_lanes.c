@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "../support/flow.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "pipelines/sender.h"
 
@@ -39,8 +40,29 @@ static void answer(void *arg) {
   }
 }
 
+/* --- clients, for batches that are kept apart by them --- */
+
+static _Atomic int items_of[3], items_of_nobody;
+
+static void set_tenant(struct loop *loop, struct weir_batch *b, int tenant) {
+  const char digit = (char)('0' + tenant);
+  struct weir_pair pair = { weir_str_of("x-tenant"), { &digit, 1, 0 } };
+  struct weir_context what = { .size = sizeof what, .metadata = &pair, .n_metadata = 1 };
+  const struct weir_context *c;
+  struct weir_error err;
+  if (context_new(loop->pool, &what, &c, &err)) return;
+  batch_set_context(b, c);
+  context_unref(c);
+}
+
+static void count_tenant(const struct weir_batch *b) {
+  const struct weir_context *c = b->context;
+  atomic_fetch_add(c && c->n_metadata == 1 ? &items_of[*c->metadata[0].value.p - '0'] : &items_of_nobody, (int)b->items);
+}
+
 static void consume(void *self, struct weir_batch *b) {
   struct flow_stage *f = self;
+  count_tenant(b);
   f->got[f->n_got++] = b;
   int now = atomic_fetch_add(&in_exporters, 1) + 1, most = atomic_load(&most_in_exporters);
   while (now > most && !atomic_compare_exchange_weak(&most_in_exporters, &most, now)) {
@@ -65,6 +87,7 @@ static void produce(void *arg) {
   for (int i = 0; i < BATCHES; i++) {
     struct weir_batch *b = flow_batch(loop, WEIR_TRACES, 2);
     batch_on_verdict(b, hear, NULL);
+    if (config.queue.batch) set_tenant(loop, b, i % 3);
     sender_put(part, b);
   }
 }
@@ -162,8 +185,33 @@ static void lanes_without_the_exporter_post_to_the_one_that_has_it(void **state)
   assert_true(most_in_exporters <= 2);
 }
 
+static void clients_stay_apart(uint32_t exporter_lanes) {
+  static const char *const names[] = { "X-Tenant" };
+  struct sender_batch_config batching = { .flush_timeout_ns = NS_PER_MS, .min_size = 6, .sizer = -1, .metadata_keys = { names, 1 }, .cache_size = 2 };
+  config = (struct sender_config){ .queue = { .enabled = 1, .num_consumers = 6, .queue_size = 1000, .wait_for_result = 1, .batch = &batching } };
+  for (int i = 0; i < 3; i++) items_of[i] = 0;
+  items_of_nobody = 0;
+  start(exporter_lanes);
+  finish(exporter_lanes);
+  assert_int_equal(delivered, LANES * BATCHES);
+  for (int i = 0; i < 3; i++) assert_int_equal(items_of[i], 2 * LANES * BATCHES / 3);
+  assert_int_equal(items_of_nobody, 0);
+}
+
+static void clients_stay_apart_on_each_lane(void **state) {
+  (void)state;
+  clients_stay_apart(LANES);
+}
+
+/* Their contexts stand in the pools of the lanes that they came from. */
+static void clients_of_all_lanes_stay_apart_on_one(void **state) {
+  (void)state;
+  clients_stay_apart(1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = { cmocka_unit_test(parked_batches_of_all_lanes_get_through),
-    cmocka_unit_test(what_does_not_fit_is_refused_whole), cmocka_unit_test(lanes_without_the_exporter_post_to_the_one_that_has_it) };
+    cmocka_unit_test(what_does_not_fit_is_refused_whole), cmocka_unit_test(lanes_without_the_exporter_post_to_the_one_that_has_it),
+    cmocka_unit_test(clients_stay_apart_on_each_lane), cmocka_unit_test(clients_of_all_lanes_stay_apart_on_one) };
   return cmocka_run_group_tests_name("sender_lanes", tests, NULL, NULL);
 }

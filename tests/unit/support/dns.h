@@ -1,5 +1,5 @@
 /*
- * tests/unit/support/dns.h - a DNS server of one name on loopback, in the same thread: a list of IPv4 addresses and a TTL, or what hostile servers say.
+ * tests/unit/support/dns.h - a DNS server of one name on loopback, in the same thread: lists of IPv4 and IPv6 addresses and a TTL, or what hostile servers say.
  */
 #ifndef TESTS_UNIT_SUPPORT_DNS_H
 #define TESTS_UNIT_SUPPORT_DNS_H
@@ -14,6 +14,9 @@ struct dns {
   uint32_t ttl_s;
   uint8_t last[32]; /* 127.0.0.x */
   size_t n;
+  const char *six[8]; /* AAAA: "::1" */
+  size_t n_six;
+  uint32_t ttl_six_s; /* 0 = ttl_s */
 };
 
 static inline void dns_open(struct dns *d) {
@@ -32,7 +35,14 @@ static inline size_t dns_record(uint8_t *to, uint8_t last, uint32_t ttl_s) {
   return sizeof r;
 }
 
-/* Answers what has come: A with the list, AAAA with nothing. */
+static inline size_t dns_record_six(uint8_t *to, const char *address, uint32_t ttl_s) {
+  const uint8_t r[] = { 0xc0, 12, 0, 28, 0, 1, (uint8_t)(ttl_s >> 24), (uint8_t)(ttl_s >> 16), (uint8_t)(ttl_s >> 8), (uint8_t)ttl_s, 0, 16 };
+  memcpy(to, r, sizeof r);
+  WEIR_ASSERT(inet_pton(AF_INET6, address, to + sizeof r) == 1);
+  return sizeof r + 16;
+}
+
+/* Answers what has come: A and AAAA with their lists. */
 static inline void dns_serve(struct dns *d) {
   uint8_t q[512], a[1024];
   struct sockaddr_in from;
@@ -41,7 +51,7 @@ static inline void dns_serve(struct dns *d) {
   while ((n = recvfrom(d->fd, q, sizeof q, 0, (struct sockaddr *)&from, &len)) > 16) {
     size_t end = 12, at;
     while (end < (size_t)n && q[end]) end += q[end] + 1u;
-    int is_a = q[end + 2] == 1;
+    int is_a = q[end + 2] == 1, is_six = q[end + 2] == 28;
     d->n_queries += is_a;
     at = end + 5;
     memcpy(a, q, at);
@@ -52,6 +62,10 @@ static inline void dns_serve(struct dns *d) {
     if (d->mode == DNS_LIST && is_a) {
       a[7] = (uint8_t)d->n;
       for (size_t i = 0; i < d->n; i++) at += dns_record(a + at, d->last[i], d->ttl_s);
+    }
+    if (d->mode == DNS_LIST && is_six) {
+      a[7] = (uint8_t)d->n_six;
+      for (size_t i = 0; i < d->n_six; i++) at += dns_record_six(a + at, d->six[i], d->ttl_six_s ? d->ttl_six_s : d->ttl_s);
     }
     if (d->mode == DNS_GARBAGE) { /* says 65,535 records, has none that ends */
       a[6] = a[7] = 0xff;
