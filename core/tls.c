@@ -86,8 +86,10 @@ struct tls_context {
   size_t n_strings;
   struct env *env;
   int is_server, n_users, looking;
-  pthread_mutex_t lock; /* current, looking, looked_ns */
+  pthread_mutex_t lock; /* current, texts, generation, looking, looked_ns */
   void *current;        /* of the engine */
+  struct tls_texts *texts;
+  uint64_t generation;
   int64_t looked_ns, interval_ns;
   struct identity seen[MATERIALS];
   struct tls_facts facts;
@@ -161,8 +163,40 @@ static void forget(char *p, size_t n) {
   free(p);
 }
 
+static char *text_of(const struct tls_pem *pem) {
+  if (!pem->p) return NULL;
+  char *copy = calloc(1, pem->n + 1);
+  WEIR_ASSERT(copy != NULL);
+  memcpy(copy, pem->p, pem->n);
+  return copy;
+}
+
+static struct tls_texts *texts_new(const struct tls_setup *s) {
+  struct tls_texts *t = calloc(1, sizeof *t);
+  WEIR_ASSERT(t != NULL);
+  atomic_init(&t->refs, 1);
+  t->cert = text_of(&s->cert);
+  t->key = text_of(&s->key);
+  t->ca = text_of(s->is_server ? &s->client_ca : &s->ca);
+  return t;
+}
+
+void tls_texts_release(struct tls_texts *t) {
+  if (!t || atomic_fetch_sub(&t->refs, 1) > 1) return;
+  char *const texts[] = { t->cert, t->key, t->ca };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) forget(texts[i], texts[i] ? strlen(texts[i]) : 0);
+  free(t);
+}
+
+/* What one reading of the files gives. */
+struct made {
+  void *current;
+  struct tls_texts *texts;
+  struct tls_facts facts;
+};
+
 /* Reads what is a file, and makes a context of the engine of all. */
-static int make_current(const struct tls_context *c, void **ret, struct tls_facts *facts, struct weir_error *err) {
+static int make_current(const struct tls_context *c, struct made *ret, struct weir_error *err) {
   struct tls_setup setup = { .is_server = c->is_server, .cfg = &c->cfg };
   struct tls_pem *const pems[MATERIALS] = { &setup.cert, &setup.key, &setup.ca, &setup.client_ca };
   char *files[MATERIALS] = { NULL };
@@ -179,18 +213,19 @@ static int make_current(const struct tls_context *c, void **ret, struct tls_fact
       pems[m]->n = strlen(pem);
     }
   }
-  if (!r) r = engine->context_new(&setup, ret, facts, err);
+  if (!r) r = engine->context_new(&setup, &ret->current, &ret->facts, err);
+  if (!r) ret->texts = texts_new(&setup);
   for (int m = 0; m < MATERIALS; m++) forget(files[m], pems[m]->n);
   return r;
 }
 
 /* What was read belongs to `ids`: a swap in between shows as a change, and is read again. */
-static int read_all(struct tls_context *c, void **ret, struct tls_facts *facts, struct weir_error *err) {
+static int read_all(struct tls_context *c, struct made *ret, struct weir_error *err) {
   struct identity after[MATERIALS];
   int r = 0;
   for (int i = 0; i < READ_TRIES; i++) {
     identify(&c->cfg, c->seen);
-    r = make_current(c, ret, facts, err);
+    r = make_current(c, ret, err);
     identify(&c->cfg, after);
     if (!r || !memcmp(after, c->seen, sizeof after)) break;
   }
@@ -245,33 +280,32 @@ static void warn_of_expiry(const struct tls_context *c) {
 /* --- renewal --------------------------------------------------------------------------------------------------- */
 
 static void renew(struct tls_context *c) {
-  struct tls_facts facts;
+  struct made made = { 0 };
   struct weir_error err = { 0 };
-  void *made = NULL;
-  if (read_all(c, &made, &facts, &err)) {
+  if (read_all(c, &made, &err)) {
     log_warn(c->cfg.owner, "changed certificate files cannot be used, those before stay in use: %s%s%s", err.msg, *err.hint ? "; " : "", err.hint);
     if (c->failures) metric_add(c->failures, 1);
     return;
   }
   pthread_mutex_lock(&c->lock);
-  void *old = c->current;
-  c->current = made;
+  struct made old = { .current = c->current, .texts = c->texts };
+  c->current = made.current;
+  c->texts = made.texts;
+  c->generation++;
   pthread_mutex_unlock(&c->lock);
-  engine->context_free(old); /* its connections hold it as long as they live */
+  engine->context_free(old.current); /* its connections hold it as long as they live */
+  tls_texts_release(old.texts);
   pthread_mutex_lock(&all_lock);
-  c->facts = facts;
+  c->facts = made.facts;
   make_cells();
   pthread_mutex_unlock(&all_lock);
   log_info(c->cfg.owner, "certificate files changed and were read again");
   warn_of_expiry(c);
 }
 
-static void look(void *arg) {
-  struct tls_use *u = arg;
-  struct tls_context *c = u->context;
+static void look_at_files(struct tls_context *c) {
   struct identity now[MATERIALS];
   int64_t now_ns = clock_mono_ns();
-  timer_set(u->loop, &u->look, c->interval_ns);
   pthread_mutex_lock(&c->lock);
   int mine = !c->looking && now_ns - c->looked_ns >= c->interval_ns / 2; /* one of the lanes is enough */
   if (mine) c->looking = 1;
@@ -283,6 +317,17 @@ static void look(void *arg) {
   c->looking = 0;
   c->looked_ns = now_ns;
   pthread_mutex_unlock(&c->lock);
+}
+
+static void look(void *arg) {
+  struct tls_use *u = arg;
+  struct tls_context *c = u->context;
+  timer_set(u->loop, &u->look, c->interval_ns);
+  look_at_files(c);
+  pthread_mutex_lock(&c->lock);
+  int changed = u->on_change && u->generation != c->generation;
+  pthread_mutex_unlock(&c->lock);
+  if (changed) u->on_change(u);
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -342,6 +387,7 @@ static void keep_config(struct tls_context *c, const struct weir_tls_config *fro
 
 static void context_drop(struct tls_context *c) {
   if (c->current) engine->context_free(c->current);
+  tls_texts_release(c->texts);
   if (c->env->metrics) {
     metrics_release(c->env->metrics, c->cert_expiry);
     metrics_release(c->env->metrics, c->ca_expiry);
@@ -380,11 +426,15 @@ static int context_make(struct env *env, int is_server, const struct weir_tls_co
   c->looked_ns = clock_mono_ns();
   pthread_mutex_init(&c->lock, NULL);
   keep_config(c, cfg);
-  int r = read_all(c, &c->current, &c->facts, err);
+  struct made made = { 0 };
+  int r = read_all(c, &made, err);
   if (r) {
     context_drop(c);
     return r;
   }
+  c->current = made.current;
+  c->texts = made.texts;
+  c->facts = made.facts;
   c->next = contexts;
   contexts = c;
   make_cells();
@@ -456,6 +506,15 @@ void *tls_session_new(struct tls_use *u, const char *name, uint32_t alpn) {
   void *session = engine->session_new(u->context->current, name, alpn);
   pthread_mutex_unlock(&u->context->lock);
   return session;
+}
+
+struct tls_texts *tls_texts_of(struct tls_use *u) {
+  pthread_mutex_lock(&u->context->lock);
+  struct tls_texts *t = u->context->texts;
+  atomic_fetch_add(&t->refs, 1);
+  u->generation = u->context->generation;
+  pthread_mutex_unlock(&u->context->lock);
+  return t;
 }
 
 const struct tls_engine *tls_engine_of(const struct tls_use *u) { return u->context ? engine : NULL; }

@@ -6,10 +6,14 @@
  * thread-safe by reference); when files change a new one takes its place for new connections, under a lock that is held for a pointer or to make
  * one session. Files are looked at (stat of what the path leads to, so that a symlink swap is seen) every reload_interval by whichever lane's
  * timer comes first. A bad new file keeps what was there, is logged once and counted.
- * Threads: tls_use_* and tls_session_new [lane]; tls_engine_path before the first use.
+ *
+ * A library that makes TLS connections itself (gRPC C-core) takes the texts that were read and checked here, and is told when there are others.
+ * Threads: tls_use_* and tls_session_new [lane]; tls_engine_path before the first use; tls_texts_release [any].
  */
 #ifndef CORE_TLS_H
 #define CORE_TLS_H
+
+#include <stdatomic.h>
 
 #include <weir/tls.h>
 
@@ -21,11 +25,19 @@
 
 struct tls_context;
 
+/* The PEM texts of a context, NULL where nothing is configured; immutable, and counted. */
+struct tls_texts {
+  _Atomic int refs;
+  char *cert, *key, *ca; /* ca: whom to trust: of a server its client_ca_file */
+};
+
 /* One server or client on one lane; embedded in it. `context` NULL = plaintext. */
 struct tls_use {
   struct tls_context *context;
   struct loop *loop;
   struct timer look;
+  void (*on_change)(struct tls_use *); /* NULL, or told that there are other texts, reload_interval after that at most */
+  uint64_t generation;                 /* of the texts that it took last */
 };
 
 /* Where the engine is, instead of engines/tls.so beside the program and ../lib/weir/engines/tls.so. Borrowed. */
@@ -36,5 +48,8 @@ void tls_use_end(struct tls_use *);
 /* A session with what the files say now. name: a client's peer; NULL on servers. NULL: no memory. */
 void *tls_session_new(struct tls_use *, const char *name, uint32_t alpn);
 const struct tls_engine *tls_engine_of(const struct tls_use *);
+/* What the files say now; the caller has one ref. on_change has to take it, or is called again. */
+struct tls_texts *tls_texts_of(struct tls_use *);
+void tls_texts_release(struct tls_texts *); /* NULL allowed */
 
 #endif

@@ -37,6 +37,10 @@ static const struct grpc_host host_table = {
   .status_parse = rpc_status_parse,
   .endpoint_parse = parse_endpoint,
   .listen_probe = listener_probe,
+  .tls_begin = tls_use_begin,
+  .tls_end = tls_use_end,
+  .tls_texts = tls_texts_of,
+  .tls_release = tls_texts_release,
 };
 
 /* The loader's sentence, and for the library itself the package that has it. */

@@ -14,6 +14,7 @@
 #include "core/grpc.h"
 #include "core/grpc_message.h"
 #include "core/loop.h"
+#include "core/tls.h"
 
 /* What the engine calls. The functions are core's own and keep its rules for threads. */
 struct grpc_host {
@@ -36,6 +37,10 @@ struct grpc_host {
   int (*status_parse)(const char *p, size_t n, struct weir_rpc_status *ret);
   int (*endpoint_parse)(const char *s, char *host, size_t cap, int *ret_port);
   int (*listen_probe)(const char *endpoint, struct weir_error *);
+  int (*tls_begin)(struct tls_use *, struct loop *, int is_server, const struct weir_tls_config *, struct weir_error *);
+  void (*tls_end)(struct tls_use *);
+  struct tls_texts *(*tls_texts)(struct tls_use *);
+  void (*tls_release)(struct tls_texts *);
 };
 
 /* The one symbol of the shared object. Called once; the table must live as long as the process. */

@@ -16,6 +16,7 @@
 #include "core/assert.h"
 #include "core/clock.h"
 #include "core/compress.h"
+#include "core/log.h"
 #include "core/otlp.h"
 #include "core/parse.h"
 #include "plugins/grpc_core/engine.h"
@@ -28,14 +29,26 @@
 #define BACKOFF_FIRST_MS 100 /* between two attempts to connect; the sender in front has its own, longer back-off for requests */
 #define BACKOFF_MAX_MS 1000
 #define CONNECT_TIMEOUT_MS 5000 /* as the native engine's */
+#define STRINGS 4
 
 static const struct grpc_limit response_limit = { MAX_RESPONSE, "the response limit", 1 };
+
+/* A channel, and who needs it: its client, until changed certificate files give it another one, and the calls on it. */
+struct line {
+  grpc_channel *channel;
+  _Atomic int refs;
+};
 
 struct weir_grpc_client {
   const struct grpc_engine *engine; /* first: grpc_engine_of */
   uint32_t magic, closed;           /* closed: [lane] */
   struct port *port;
-  grpc_channel *channel;
+  struct line *line;
+  struct tls_use tls;
+  uint32_t tls_flags, n_strings;
+  char *endpoint, *strings[STRINGS]; /* what args point to */
+  struct args args;
+  grpc_resource_quota *quota;
   grpc_metadata *metadata;
   size_t n_metadata;
   int gzip;
@@ -55,6 +68,7 @@ struct call {
   void *arg;
   uint32_t late_code, reserved;
   const char *late_msg;
+  struct line *line; /* NULL until it is sent, as call */
   grpc_call *call;
   grpc_metadata_array initial, trailing;
   grpc_byte_buffer *message;
@@ -82,9 +96,18 @@ static void free_metadata(grpc_metadata *m, size_t n) {
 
 /* --- ending --------------------------------------------------------------------------------------------------- */
 
+static void line_unref(struct line *l) {
+  if (!l || atomic_fetch_sub(&l->refs, 1) > 1) return;
+  grpc_channel_destroy(l->channel);
+  free(l);
+}
+
 static void client_unref(struct weir_grpc_client *c) {
   if (atomic_fetch_sub(&c->refs, 1) > 1) return;
   free_metadata(c->metadata, c->n_metadata);
+  for (size_t i = 0; i < c->n_strings; i++) free(c->strings[i]);
+  free(c->endpoint);
+  if (c->quota) grpc_resource_quota_unref(c->quota);
   port_unref(c->port);
   free(c);
 }
@@ -98,6 +121,7 @@ static void call_release(struct call *call) {
   grpc_metadata_array_destroy(&call->initial);
   grpc_metadata_array_destroy(&call->trailing);
   if (call->call) grpc_call_unref(call->call);
+  line_unref(call->line);
   call->magic = 0;
   free(call);
   client_unref(c);
@@ -283,7 +307,9 @@ static void call_with(struct weir_grpc_client *c, const char *path, const grpc_m
   gpr_timespec deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
   if (deadline_ns) deadline = (gpr_timespec){ deadline_ns / NS_PER_S, (int32_t)(deadline_ns % NS_PER_S), GPR_CLOCK_MONOTONIC };
   grpc_slice method = grpc_slice_from_copied_string(path);
-  call->call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, c->port->run->cq, method, NULL, deadline, NULL);
+  call->line = c->line;
+  atomic_fetch_add(&call->line->refs, 1);
+  call->call = grpc_channel_create_call(call->line->channel, NULL, GRPC_PROPAGATE_DEFAULTS, c->port->run->cq, method, NULL, deadline, NULL);
   grpc_slice_unref(method);
   grpc_byte_buffer *message = message_of_slice(slice, c->gzip);
   start(call, own ? own : c->metadata, own ? n_own : c->n_metadata, message);
@@ -325,64 +351,116 @@ static int copy_metadata(struct weir_grpc_client *c, const struct weir_grpc_clie
   return 0;
 }
 
-static void open_channel(struct weir_grpc_client *c, const struct weir_grpc_client_config *g) {
-  struct args a = { .n = 0 };
-  grpc_resource_quota *quota = quota_new(&c->port->loop->env->budget, MAX_RESPONSE);
-  arg_str(&a, GRPC_ARG_PRIMARY_USER_AGENT_STRING, g->user_agent ? g->user_agent : "weir");
-  if (g->balancer_name) arg_str(&a, GRPC_ARG_LB_POLICY_NAME, g->balancer_name); /* xDS and a service config go before it */
-  if (g->authority) arg_str(&a, GRPC_ARG_DEFAULT_AUTHORITY, g->authority);
-  arg_int(&a, GRPC_ARG_ENABLE_RETRIES, 0); /* retries are the sender's: two loops would multiply */
-  arg_int(&a, GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0); /* inflated here, with a bound */
-  arg_int(&a, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, MAX_RESPONSE);
-  arg_int(&a, GRPC_ARG_MAX_METADATA_SIZE, MAX_METADATA);
-  arg_int(&a, GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, BACKOFF_FIRST_MS);
-  arg_int(&a, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_TIMEOUT_MS); /* in spite of its name the time for one attempt */
-  arg_int(&a, GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, BACKOFF_MAX_MS);
-  arg_int(&a, GRPC_ARG_ENABLE_HTTP_PROXY, 0); /* as the native engine: no proxy from the environment */
-  arg_int(&a, GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1); /* a lane's connection is its own */
-  arg_int(&a, GRPC_ARG_ENABLE_CHANNELZ, 0);
-  arg_int(&a, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE | 1 << GRPC_COMPRESS_GZIP);
-  if (c->gzip) arg_int(&a, GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM, GRPC_COMPRESS_GZIP); /* names it in grpc-encoding; messages are compressed already */
+/* A copy for as long as the client, or NULL. */
+static const char *keep(struct weir_grpc_client *c, const char *text) {
+  if (!text) return NULL;
+  WEIR_ASSERT(c->n_strings < STRINGS);
+  char *copy = strdup(text);
+  WEIR_ASSERT(copy != NULL);
+  return c->strings[c->n_strings++] = copy;
+}
+
+static void fill_args(struct weir_grpc_client *c, const struct weir_grpc_client_config *g) {
+  struct args *a = &c->args;
+  c->quota = quota_new(&c->port->loop->env->budget, MAX_RESPONSE);
+  arg_str(a, GRPC_ARG_PRIMARY_USER_AGENT_STRING, g->user_agent ? keep(c, g->user_agent) : "weir");
+  if (g->balancer_name) arg_str(a, GRPC_ARG_LB_POLICY_NAME, keep(c, g->balancer_name)); /* xDS and a service config go before it */
+  if (g->authority) arg_str(a, GRPC_ARG_DEFAULT_AUTHORITY, keep(c, g->authority));
+  if (g->tls && g->tls->server_name && *g->tls->server_name) arg_str(a, GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, keep(c, g->tls->server_name));
+  arg_int(a, GRPC_ARG_ENABLE_RETRIES, 0); /* retries are the sender's: two loops would multiply */
+  arg_int(a, GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0); /* inflated here, with a bound */
+  arg_int(a, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, MAX_RESPONSE);
+  arg_int(a, GRPC_ARG_MAX_METADATA_SIZE, MAX_METADATA);
+  arg_int(a, GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, BACKOFF_FIRST_MS);
+  arg_int(a, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_TIMEOUT_MS); /* in spite of its name the time for one attempt */
+  arg_int(a, GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, BACKOFF_MAX_MS);
+  arg_int(a, GRPC_ARG_ENABLE_HTTP_PROXY, 0); /* as the native engine: no proxy from the environment */
+  arg_int(a, GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1); /* a lane's connection is its own */
+  arg_int(a, GRPC_ARG_ENABLE_CHANNELZ, 0);
+  arg_int(a, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE | 1 << GRPC_COMPRESS_GZIP);
+  if (c->gzip) arg_int(a, GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM, GRPC_COMPRESS_GZIP); /* names it in grpc-encoding; messages are compressed already */
   if (g->ping_after_ns) {
-    arg_int(&a, GRPC_ARG_KEEPALIVE_TIME_MS, ms_of(g->ping_after_ns));
-    arg_int(&a, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, ms_of(g->ping_timeout_ns));
-    arg_int(&a, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, g->flags & WEIR_HTTP_PING_IDLE ? 1 : 0);
+    arg_int(a, GRPC_ARG_KEEPALIVE_TIME_MS, ms_of(g->ping_after_ns));
+    arg_int(a, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, ms_of(g->ping_timeout_ns));
+    arg_int(a, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, g->flags & WEIR_HTTP_PING_IDLE ? 1 : 0);
   }
-  arg_quota(&a, quota);
-  grpc_channel_credentials *plain = grpc_insecure_credentials_create();
-  c->channel = grpc_channel_create(g->endpoint, plain, &(grpc_channel_args){ a.n, a.v });
-  grpc_channel_credentials_release(plain);
-  grpc_resource_quota_unref(quota);
+  arg_quota(a, c->quota);
+}
+
+/* Calls from now on take a new channel; those under way keep theirs. On an error what was there stays. */
+static int open_line(struct weir_grpc_client *c, struct weir_error *err) {
+  grpc_channel_credentials *credentials = NULL;
+  if (c->tls.context) {
+    struct tls_texts *texts = tls_texts_of(&c->tls);
+    int r = core_channel_credentials(texts, c->tls_flags, &credentials, err);
+    tls_texts_release(texts);
+    if (r) return r;
+  } else {
+    credentials = grpc_insecure_credentials_create();
+  }
+  struct line *l = calloc(1, sizeof *l);
+  WEIR_ASSERT(l != NULL);
+  atomic_init(&l->refs, 1);
+  l->channel = grpc_channel_create(c->endpoint, credentials, &(grpc_channel_args){ c->args.n, c->args.v });
+  grpc_channel_credentials_release(credentials);
+  line_unref(c->line);
+  c->line = l;
+  return 0;
+}
+
+/* The files have changed. [lane] */
+static void on_tls_change(struct tls_use *u) {
+  struct weir_grpc_client *c = (struct weir_grpc_client *)(void *)((char *)u - offsetof(struct weir_grpc_client, tls));
+  struct weir_error err = { 0 };
+  CHECK_MAGIC(c, CLIENT_MAGIC);
+  if (open_line(c, &err)) log_warn("grpc_core", "changed certificate files are not used: %s; %s", err.msg, err.hint);
+}
+
+static int check(const struct weir_grpc_client_config *g, struct weir_error *err) {
+  if (g->compression && *g->compression && strcmp(g->compression, "gzip") != 0 && strcmp(g->compression, "none") != 0)
+    return weir_fail_field(err, "compression", "\"%s\" is not supported: use gzip or none", g->compression);
+  const char *balancer = g->balancer_name;
+  if (balancer && strcmp(balancer, "round_robin") != 0 && strcmp(balancer, "pick_first") != 0)
+    return weir_fail_field(err, "balancer_name", "\"%s\" is not supported: use round_robin or pick_first", balancer);
+  return 0;
+}
+
+static struct weir_grpc_client *client_new(struct port *port, const struct weir_grpc_client_config *g) {
+  struct weir_grpc_client *c = calloc(1, sizeof *c);
+  WEIR_ASSERT(c != NULL);
+  c->engine = &grpc_core;
+  c->magic = CLIENT_MAGIC;
+  c->port = port;
+  c->gzip = g->compression && strcmp(g->compression, "gzip") == 0;
+  c->tls.on_change = on_tls_change;
+  c->tls_flags = g->tls ? g->tls->flags : 0;
+  c->endpoint = strdup(g->endpoint);
+  WEIR_ASSERT(c->endpoint != NULL);
+  port_ref(port); /* one for the client in memory, beside the user's */
+  atomic_init(&c->refs, 1);
+  return c;
 }
 
 int core_client_open(struct loop *loop, const struct weir_grpc_client_config *config, struct weir_grpc_client **ret, struct weir_error *err) {
   struct weir_grpc_client_config g = { 0 };
   struct port *port;
   memcpy(&g, config, config->size < sizeof g ? config->size : sizeof g);
-  if (g.tls) return core_no_tls(err);
-  int gzip = g.compression && strcmp(g.compression, "gzip") == 0;
-  if (g.compression && *g.compression && !gzip && strcmp(g.compression, "none") != 0)
-    return weir_fail_field(err, "compression", "\"%s\" is not supported: use gzip or none", g.compression);
-  const char *balancer = g.balancer_name;
-  if (balancer && strcmp(balancer, "round_robin") != 0 && strcmp(balancer, "pick_first") != 0)
-    return weir_fail_field(err, "balancer_name", "\"%s\" is not supported: use round_robin or pick_first", balancer);
-  int r = port_open(loop, &port, err);
+  int r = check(&g, err);
+  if (!r) r = port_open(loop, &port, err);
   if (r) return r;
-  struct weir_grpc_client *c = calloc(1, sizeof *c);
-  WEIR_ASSERT(c != NULL);
-  c->engine = &grpc_core;
-  c->magic = CLIENT_MAGIC;
-  c->port = port;
-  c->gzip = gzip;
-  port_ref(port); /* one for the client in memory, beside the user's */
-  atomic_init(&c->refs, 1);
+  struct weir_grpc_client *c = client_new(port, &g);
   r = copy_metadata(c, &g, err);
+  if (!r) r = core_tls_begin(&c->tls, loop, 0, g.tls, err);
+  if (!r) {
+    fill_args(c, &g);
+    r = open_line(c, err);
+  }
   if (r) {
+    tls_use_end(&c->tls);
     port_close(port);
     client_unref(c);
     return r;
   }
-  open_channel(c, &g);
   *ret = c;
   return 0;
 }
@@ -391,12 +469,13 @@ void core_client_close(struct weir_grpc_client *c) {
   if (!c) return;
   CHECK_MAGIC(c, CLIENT_MAGIC);
   c->closed = 1;
+  tls_use_end(&c->tls);
   for (struct call *call = c->calls; call; call = call->next) {
     if (call->late.pending) continue; /* it never was sent */
     grpc_call_cancel(call->call, NULL);
     answer_later(call, WEIR_GRPC_UNAVAILABLE, "the client was closed");
   }
-  grpc_channel_destroy(c->channel);
+  line_unref(c->line);
   port_close(c->port);
   client_unref(c);
 }

@@ -251,8 +251,12 @@ const struct grpc_engine grpc_core = {
   .call_with = core_call_with,
 };
 
-/* gRPC's own log: its errors are told by the calls they end, so that here they are for who looks closely. GRPC_VERBOSITY rules what comes. */
-static void on_grpc_log(gpr_log_func_args *a) { log_debug("grpc_core", "%s", a->message); }
+/* gRPC's own log: its errors are told by the calls they end, so that here they are for who looks closely. GRPC_VERBOSITY rules what comes. Of a server's
+ * handshakes that failed nobody else would hear. */
+static void on_grpc_log(gpr_log_func_args *a) {
+  if (!strncmp(a->message, "Handshake failed", 16)) log_warn("grpc_core", "no TLS connection: %s", a->message);
+  else log_debug("grpc_core", "%s", a->message);
+}
 
 /* Threads that are ending when the program does would meet gRPC's destructors. */
 static void wait_at_exit(void) {

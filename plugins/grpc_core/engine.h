@@ -81,12 +81,16 @@ void core_reply(struct weir_grpc_exchange *, const struct weir_grpc_status *, co
 /* --- client.c --- */
 int core_client_open(struct loop *, const struct weir_grpc_client_config *, struct weir_grpc_client **ret, struct weir_error *);
 void core_client_close(struct weir_grpc_client *);
-/* The C-core engine has no TLS yet: the error for `tls` in either config. */
-int core_no_tls(struct weir_error *);
 void core_call_with(struct weir_grpc_client *, const char *path, const struct weir_http_header *metadata, size_t n_metadata, const struct weir_iov *msg,
   size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response, void *arg);
 void core_call(struct weir_grpc_client *, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response,
   void *arg);
+
+/* --- tls.c --- */
+/* tls_use_begin, behind what gRPC can not do. config NULL: no effect. */
+int core_tls_begin(struct tls_use *, struct loop *, int is_server, const struct weir_tls_config *config, struct weir_error *);
+/* flags: WEIR_TLS_. Reads the system's CAs where they are trusted. [lane] */
+int core_channel_credentials(const struct tls_texts *, uint32_t flags, grpc_channel_credentials **ret, struct weir_error *);
 
 /* --- bytes.c --- */
 struct weir_str slice_str(const grpc_slice *);

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <grpc/grpc_security.h>
-
 #include "core/assert.h"
 #include "core/clock.h"
 #include "core/listener.h"
@@ -33,6 +31,8 @@ void shared_unref(struct shared *s) {
   if (atomic_fetch_sub(&s->refs, 1) > 1) return;
   if (s->server) grpc_server_destroy(s->server);
   if (s->stopping) atomic_fetch_sub(&n_closing, 1);
+  tls_texts_release(s->offer);
+  tls_texts_release(s->served);
   if (s->run) run_release(s->run);
   pthread_mutex_destroy(&s->lock);
   free(s->owner);
@@ -45,6 +45,7 @@ void server_unref(struct weir_grpc_server *m) {
   for (size_t i = 0; i < m->n_methods; i++) free((char *)(uintptr_t)m->methods[i].path);
   free(m->methods);
   if (m->shared) shared_unref(m->shared);
+  tls_texts_release(m->texts);
   if (m->port) port_unref(m->port);
   free(m);
 }
@@ -139,10 +140,10 @@ static int bind_server(struct shared *s, struct loop *loop, const struct weir_gr
   s->server = grpc_server_create(&(grpc_channel_args){ a.n, a.v }, NULL);
   grpc_resource_quota_unref(quota);
   grpc_server_register_completion_queue(s->server, s->run->cq, NULL);
-  grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
-  s->port = grpc_server_add_http2_port(s->server, target, plain);
-  grpc_server_credentials_release(plain);
-  if (s->port == 0) return weir_fail(err, WEIR_E_IO, "cannot listen on %s: gRPC refuses the address, or it was taken a moment ago", c->endpoint);
+  grpc_server_credentials *credentials = core_server_credentials(s);
+  s->port = grpc_server_add_http2_port(s->server, target, credentials);
+  grpc_server_credentials_release(credentials);
+  if (s->port == 0) return weir_fail(err, WEIR_E_IO, "cannot listen on %s: gRPC refuses the address%s, or it was taken a moment ago", c->endpoint, s->offer ? " or the certificate" : "");
   if (port < 0) s->port = -1;
   grpc_server_start(s->server);
   return 0;
@@ -179,7 +180,9 @@ static void member_leave(struct weir_grpc_server *m) {
   if (last) shut_down(s);
 }
 
-static struct shared *shared_new(const struct weir_grpc_server_config *c) {
+static enum security security_of(const struct weir_grpc_server *m) { return !m->texts ? SECURITY_NONE : m->texts->ca ? SECURITY_MUTUAL : SECURITY_TLS; }
+
+static struct shared *shared_new(const struct weir_grpc_server_config *c, const struct weir_grpc_server *m) {
   struct shared *s = calloc(1, sizeof *s);
   WEIR_ASSERT(s != NULL);
   s->owner = strdup(c->owner);
@@ -187,12 +190,22 @@ static struct shared *shared_new(const struct weir_grpc_server_config *c) {
   WEIR_ASSERT(s->owner && s->endpoint);
   atomic_init(&s->refs, 1);
   pthread_mutex_init(&s->lock, NULL);
+  s->security = security_of(m);
+  shared_offer(s, m->texts);
   s->run = run_hold();
   return s;
 }
 
+/* gRPC fixes it when it binds the address. */
+static int same_security(const struct shared *s, const struct weir_grpc_server *m, struct weir_error *err) {
+  if (s->security == security_of(m)) return 0;
+  weir_fail_field(err, "tls", "%s: gRPC's server cannot turn TLS, or the demand for client certificates, on or off while it runs", s->endpoint);
+  weir_hint(err, "restart weir, or use `engine: native`");
+  return WEIR_E_CONFIG;
+}
+
 /* The server of (owner, endpoint), or a new one; with a ref for the member. Under list_lock. */
-static int shared_find(struct loop *loop, const struct weir_grpc_server_config *c, struct shared **ret, struct weir_error *err) {
+static int shared_find(struct loop *loop, const struct weir_grpc_server_config *c, const struct weir_grpc_server *m, struct shared **ret, struct weir_error *err) {
   struct shared *s;
   for (s = list; s; s = s->next) {
     int same = strcmp(s->endpoint, c->endpoint) == 0, own = strcmp(s->owner, c->owner) == 0;
@@ -202,13 +215,15 @@ static int shared_find(struct loop *loop, const struct weir_grpc_server_config *
     weir_hint(err, "give each its own endpoint");
     return WEIR_E_CONFIG;
   }
+  int r = s ? same_security(s, m, err) : 0;
+  if (r) return r;
   if (s) {
     shared_ref(s);
     *ret = s;
     return 0;
   }
-  s = shared_new(c);
-  int r = bind_server(s, loop, c, err);
+  s = shared_new(c, m);
+  r = bind_server(s, loop, c, err);
   if (r) {
     if (s->server) shut_down(s); /* it was never started, but has to be shut down before it can go */
     shared_unref(s);
@@ -220,6 +235,27 @@ static int shared_find(struct loop *loop, const struct weir_grpc_server_config *
   return 0;
 }
 
+/* The certificate of the member that joined last; under s->lock. */
+static void offer_newest(struct shared *s) {
+  const struct weir_grpc_server *newest = NULL;
+  for (int i = 0; i < s->n_members; i++)
+    if (s->members[i] && (!newest || s->members[i]->order > newest->order)) newest = s->members[i];
+  if (newest) shared_offer(s, newest->texts);
+}
+
+/* The files have changed. [lane] */
+static void on_tls_change(struct tls_use *u) {
+  struct weir_grpc_server *m = (struct weir_grpc_server *)(void *)((char *)u - offsetof(struct weir_grpc_server, tls));
+  CHECK_MAGIC(m, SERVER_MAGIC);
+  struct tls_texts *texts = tls_texts_of(u), *before;
+  pthread_mutex_lock(&m->shared->lock);
+  before = m->texts;
+  m->texts = texts;
+  offer_newest(m->shared);
+  pthread_mutex_unlock(&m->shared->lock);
+  tls_texts_release(before);
+}
+
 static int shared_join(struct shared *s, struct weir_grpc_server *m, struct weir_error *err) {
   pthread_mutex_lock(&s->lock);
   int first = s->n_members == 0, at = 0;
@@ -228,6 +264,8 @@ static int shared_join(struct shared *s, struct weir_grpc_server *m, struct weir
   if (!full) {
     s->members[at] = m;
     s->n_members += at == s->n_members;
+    m->order = ++s->n_joined;
+    offer_newest(s);
     s->n_open++;
     s->n_taking++;
   }
@@ -255,6 +293,7 @@ static struct weir_grpc_server *member_new(const struct weir_grpc_server_config 
   m->self = c->self;
   m->on_metadata = c->on_metadata;
   atomic_init(&m->refs, 1);
+  m->tls.on_change = on_tls_change;
   m->drain_job.fn = run_drained;
   uint64_t max_bytes = c->max_message_bytes ? c->max_message_bytes : DEFAULT_MAX_MESSAGE;
   m->limit = (struct grpc_limit){ max_bytes < UINT32_MAX ? max_bytes : UINT32_MAX, "max_recv_msg_size_mib", 0 };
@@ -268,26 +307,22 @@ static struct weir_grpc_server *member_new(const struct weir_grpc_server_config 
   return m;
 }
 
-int core_no_tls(struct weir_error *err) {
-  weir_fail_field(err, "tls", "the engine core has no TLS in this version");
-  weir_hint(err, "use `engine: native`, or plaintext behind a TLS proxy");
-  return WEIR_E_CONFIG;
-}
-
 int core_listen(struct loop *loop, const struct weir_grpc_server_config *config, struct weir_grpc_server **ret, struct weir_error *err) {
   struct weir_grpc_server_config c = { 0 };
   struct port *port;
   memcpy(&c, config, config->size < sizeof c ? config->size : sizeof c);
-  if (c.tls) return core_no_tls(err);
   int r = port_open(loop, &port, err);
   if (r) return r;
   struct weir_grpc_server *m = member_new(&c, port);
   port_ref(port); /* one for the member in memory, beside the user's */
+  r = core_tls_begin(&m->tls, loop, 1, c.tls, err);
+  if (!r && c.tls) m->texts = tls_texts_of(&m->tls);
   pthread_mutex_lock(&list_lock);
-  r = shared_find(loop, &c, &m->shared, err);
+  if (!r) r = shared_find(loop, &c, m, &m->shared, err);
   if (!r) r = shared_join(m->shared, m, err);
   pthread_mutex_unlock(&list_lock);
   if (r) {
+    tls_use_end(&m->tls);
     port_close(port);
     server_unref(m);
     return r;
@@ -325,7 +360,9 @@ void core_close(struct weir_grpc_server *m) {
   m->draining = 0;
   for (int i = 0; i < s->n_members; i++)
     if (s->members[i] == m) s->members[i] = NULL;
+  offer_newest(s);
   pthread_mutex_unlock(&s->lock);
+  tls_use_end(&m->tls);
   for (struct weir_grpc_exchange *x = m->live; x; x = x->next) exchange_cancel(x);
   if (last) grpc_server_cancel_all_calls(s->server); /* and ends the connections */
   if (waiting) server_unref(m); /* the drain that is not told any more */

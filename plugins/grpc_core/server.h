@@ -8,6 +8,8 @@
 #ifndef GRPC_CORE_SERVER_H
 #define GRPC_CORE_SERVER_H
 
+#include <grpc/grpc_security.h>
+
 #include "plugins/grpc_core/engine.h"
 
 #define SERVER_MAGIC 0x69bcc0e5u
@@ -15,6 +17,8 @@
 #define MAX_MEMBERS 64
 
 struct shared;
+
+enum security { SECURITY_NONE, SECURITY_TLS, SECURITY_MUTUAL };
 
 struct weir_grpc_server {
   const struct grpc_engine *engine; /* first: grpc_engine_of */
@@ -26,6 +30,9 @@ struct weir_grpc_server {
   void *self;
   weir_grpc_metadata_f *on_metadata; /* NULL: nobody asks */
   struct grpc_limit limit;
+  struct tls_use tls;
+  struct tls_texts *texts;         /* NULL = plaintext; under shared->lock, as order */
+  uint64_t order;                  /* who joined last says which certificate is shown */
   _Atomic int refs;                /* until core_close, and one per call */
   struct weir_grpc_exchange *live; /* with their handler; [lane] */
   size_t n_live;                   /* calls that came and have not ended; under shared->lock, as left and draining */
@@ -40,12 +47,15 @@ struct shared {
   struct run *run;
   char *owner, *endpoint;
   int port;
+  enum security security;
   grpc_server *server;
   _Atomic int refs; /* members in memory, requested calls, calls that no member took, the shutdown */
   struct tag down;
   pthread_mutex_t lock;
   int n_members, next_member, n_open, n_taking; /* n_open: not closed; n_taking: not left */
   int stopping;
+  uint64_t n_joined;
+  struct tls_texts *offer, *served; /* for the next connection; what gRPC has */
   struct weir_grpc_server *members[MAX_MEMBERS]; /* NULL where one was closed */
 };
 
@@ -78,6 +88,11 @@ void server_call_ended(struct weir_grpc_server *);
 void server_unref(struct weir_grpc_server *);
 void shared_ref(struct shared *);
 void shared_unref(struct shared *);
+
+/* --- tls.c --- */
+/* What connections are shown from now on; under shared->lock. */
+void shared_offer(struct shared *, struct tls_texts *);
+grpc_server_credentials *core_server_credentials(struct shared *);
 
 /* --- exchange.c --- */
 /* Asks gRPC for one more call; takes a ref of shared for it. */

@@ -219,7 +219,7 @@ class Scenario:
     def step_run(self, spec):
         """A command to its end: `args` of weir (or a whole `command`), its exit status, what it prints."""
         command = spec.get("command") or [os.path.join(self.build, "weir"), *map(str, spec["args"])]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=spec.get("within", 10) * self.slow, check=False,
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=spec.get("within", 10) * self.slow, check=False,
                               stdin=subprocess.DEVNULL, cwd=self.folder, env={**os.environ, **spec.get("env", {})})
         told = f"\n    {' '.join(command)}\n    stdout: {done.stdout[-2000:]}\n    stderr: {done.stderr[-2000:]}"
         if done.returncode != spec.get("exit", 0):

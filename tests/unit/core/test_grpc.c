@@ -1,14 +1,19 @@
 /*
- * Unary gRPC: what every engine must do, server against client on loopback, each engine against each. The tests know only struct grpc_engine;
- * test_grpc_wire.c has the peers that break the protocol.
+ * Unary gRPC: what every engine must do, server against client on loopback, each engine against each, in cleartext and with mutual TLS. The tests know only
+ * struct grpc_engine; test_grpc_wire.c has the peers that break the protocol, test_grpc_tls.c whom engines trust.
  */
+#include "cert_fixture.h"
 #include "grpc_fixture.h"
+
+#include <signal.h>
 
 struct pair {
   const struct grpc_engine *server, *client;
+  int secure;
 };
 
 static const struct grpc_engine *engine, *caller; /* the server's, the client's */
+static int secure;
 
 static struct weir_grpc_server *server;
 static struct weir_grpc_client *client;
@@ -95,9 +100,12 @@ static const struct weir_grpc_method methods[] = { { "/t.Service/Echo", echo }, 
 
 static int listen_at(const char *where) {
   struct weir_error err = { 0 };
+  struct weir_tls_config tls = tls_server("server.pem", "server.key");
+  tls.client_ca_file = cert("ca.pem");
   struct weir_grpc_server_config c = { .size = sizeof c,
     .owner = "test",
     .endpoint = where,
+    .tls = secure ? &tls : NULL,
     .max_message_bytes = MAX_MESSAGE,
     .methods = methods,
     .n_methods = sizeof methods / sizeof *methods,
@@ -111,9 +119,11 @@ static int listen_at(const char *where) {
 static void connect_with(const char *compression) {
   struct weir_error err = { 0 };
   struct weir_http_header tenant = { weir_str_of("x-tenant"), weir_str_of("blue") };
-  struct weir_grpc_client_config c = {
-    .size = sizeof c, .endpoint = endpoint, .compression = compression, .user_agent = "test/1", .metadata = &tenant, .n_metadata = 1
-  };
+  struct weir_tls_config tls = tls_client("ca.pem");
+  tls.cert_file = cert("client.pem");
+  tls.key_file = cert("client.key");
+  struct weir_grpc_client_config c = { .size = sizeof c, .endpoint = endpoint, .tls = secure ? &tls : NULL, .compression = compression, .user_agent = "test/1",
+    .metadata = &tenant, .n_metadata = 1 };
   assert_int_equal(caller->client_open(&loop, &c, &client, &err), 0);
 }
 
@@ -121,6 +131,7 @@ static int setup(void **state) {
   const struct pair *pair = *state;
   engine = pair->server;
   caller = pair->client;
+  secure = pair->secure;
   memset(&seen, 0, sizeof seen);
   server = NULL;
   client = NULL;
@@ -530,6 +541,7 @@ static void an_unknown_compression_is_refused(void **state) {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
+  signal(SIGPIPE, SIG_IGN);
   struct CMUnitTest tests[] = { T(messages_of_all_sizes_come_back), T(a_taken_body_outlives_the_request),
     T(a_call_may_have_its_own_metadata), T(a_request_is_judged_by_its_metadata), T(compressed_requests_are_inflated),
     T(a_full_budget_does_not_keep_a_client_from_sending),
@@ -540,13 +552,14 @@ int main(void) {
     T(an_address_in_use_is_told), T(instances_of_one_owner_share_an_address),
     T(an_unknown_compression_is_refused) };
   const struct grpc_engine *core = core_engine();
-  const struct pair pairs[] = { { &grpc_native, &grpc_native }, { core, core }, { core, &grpc_native }, { &grpc_native, core } };
+  const struct pair pairs[] = { { &grpc_native, &grpc_native, 0 }, { &grpc_native, &grpc_native, 1 }, { core, core, 0 }, { core, core, 1 },
+    { core, &grpc_native, 0 }, { core, &grpc_native, 1 }, { &grpc_native, core, 0 }, { &grpc_native, core, 1 } };
   int failed = 0;
-  for (size_t e = 0; e < (core ? sizeof pairs / sizeof *pairs : 1); e++) {
+  for (size_t e = 0; e < (core ? sizeof pairs / sizeof *pairs : 2); e++) {
     char name[64];
-    snprintf(name, sizeof name, "%s serves %s", pairs[e].server->name, pairs[e].client->name);
+    snprintf(name, sizeof name, "%s serves %s%s", pairs[e].server->name, pairs[e].client->name, pairs[e].secure ? ", TLS" : "");
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tests[i].initial_state = (void *)(uintptr_t)&pairs[e];
-    failed += _cmocka_run_group_tests(name, tests, sizeof tests / sizeof *tests, NULL, NULL);
+    failed += _cmocka_run_group_tests(name, tests, sizeof tests / sizeof *tests, tls_group_setup, tls_group_teardown);
   }
   return failed;
 }

@@ -380,12 +380,6 @@ static void wrong_settings_have_sentences(void **state) {
   }
 }
 
-static void copy(const char *from, const char *to) {
-  char command[400];
-  snprintf(command, sizeof command, "cp %s %s.new && mv %s.new %s", cert(from), cert(to), cert(to), cert(to));
-  assert_int_equal(system(command), 0);
-}
-
 /* The serial number tells which certificate the server shows. */
 static int trusted_by(const char *ca) {
   struct weir_tls_config c = tls_client(ca);
@@ -398,33 +392,26 @@ static void turn_for(int64_t ns) {
 
 static void changed_files_serve_new_connections(void **state) {
   struct weir_tls_config s = tls_server("live/tls.crt", "live/tls.key"), c = tls_client("ca.pem");
-  char command[600];
   (void)state;
-  /* As Kubernetes lays out a secret: live/tls.crt -> ..data/tls.crt, ..data -> a folder of a version. */
-  snprintf(command, sizeof command,
-    "cd %s && mkdir live live/v1 live/v2 && cp server.pem live/v1/tls.crt && cp server.key live/v1/tls.key && cp stranger.pem live/v2/tls.crt && cp stranger.key live/v2/tls.key"
-    " && ln -s v1 live/..data && ln -s ..data/tls.crt live/tls.crt && ln -s ..data/tls.key live/tls.key",
-    certs);
-  assert_int_equal(system(command), 0);
+  cert_secret("live");
   s.reload_interval_ns = 20 * NS_PER_MS;
   tls_listen(&s, 0);
   struct raw *old = raw_new(net_connect(fix.port), 0, &c, TLS_ALPN_HTTP1);
   for (int i = 0; i < 50 && !old->shaken; i++) raw_step(old, 4096);
   assert_true(trusted_by("ca.pem"));
   assert_false(trusted_by("other_ca.pem"));
-  snprintf(command, sizeof command, "cd %s/live && ln -s v2 ..new && mv -T ..new ..data", certs);
-  assert_int_equal(system(command), 0);
+  cert_swap("live", "v2");
   TURN_UNTIL(trusted_by("other_ca.pem"));
   assert_false(trusted_by("ca.pem"));
   raw_write(old, "GET /still HTTP/1.1\r\nhost: h\r\n\r\n", 4096); /* what was open lives on */
   TURN_UNTIL((raw_step(old, 4096), strstr(old->plain, "200 OK") != NULL));
   raw_free(old);
   assert_true(fix_metric("weir_tls_reload_failures_total{component=\"test\",role=\"server\"} 0"));
-  copy("server.pem", "live/v2/tls.crt"); /* without its key: the pair before stays, and it is counted once */
+  cert_copy("server.pem", "live/v2/tls.crt"); /* without its key: the pair before stays, and it is counted once */
   turn_for(200 * NS_PER_MS);
   assert_true(trusted_by("other_ca.pem"));
   assert_true(fix_metric("weir_tls_reload_failures_total{component=\"test\",role=\"server\"} 1"));
-  copy("server.key", "live/v2/tls.key");
+  cert_copy("server.key", "live/v2/tls.key");
   TURN_UNTIL(trusted_by("ca.pem"));
   assert_true(fix_metric("weir_tls_reload_failures_total{component=\"test\",role=\"server\"} 1"));
 }
@@ -432,14 +419,14 @@ static void changed_files_serve_new_connections(void **state) {
 static void a_changed_ca_counts_for_new_connections(void **state) {
   struct weir_tls_config s = tls_server("server.pem", "server.key"), c = tls_client("ca.pem");
   (void)state;
-  copy("ca.pem", "live_ca.pem");
+  cert_copy("ca.pem", "live_ca.pem");
   s.client_ca_file = cert("live_ca.pem");
   s.reload_interval_ns = 20 * NS_PER_MS;
   c.cert_file = cert("client_other.pem");
   c.key_file = cert("client_other.key");
   tls_listen(&s, 0);
   assert_int_equal(tls_post(&c, 0, NULL, "x", 1).status, 0);
-  copy("other_ca.pem", "live_ca.pem");
+  cert_copy("other_ca.pem", "live_ca.pem");
   TURN_UNTIL(tls_post(&c, 0, NULL, "x", 1).status == 200);
 }
 
@@ -504,7 +491,7 @@ static void openssl_is_loaded_with_the_first_use_alone(void **state) {
   (void)state;
   fix_open_loop(0);
   assert_int_equal(maps_openssl("{endpoint: 127.0.0.1:0}"), 0);
-  snprintf(http, sizeof http, "{endpoint: 127.0.0.1:0, tls: {cert_file: %s, key_file: %s}}", cert("server.pem"), cert("server.key"));
+  snprintf(http, sizeof http, "{endpoint: 127.0.0.1:0, tls: {cert_file: %s/server.pem, key_file: %s/server.key}}", certs, certs);
   assert_int_equal(maps_openssl(http), 1);
 }
 

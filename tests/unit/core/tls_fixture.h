@@ -1,5 +1,5 @@
 /*
- * tests/unit/core/tls_fixture.h - TLS servers and clients on one loop, raw TLS peers on sockets, and certificates made once per run.
+ * tests/unit/core/tls_fixture.h - TLS servers and clients on one loop, and raw TLS peers on sockets.
  */
 #ifndef TESTS_UNIT_CORE_TLS_FIXTURE_H
 #define TESTS_UNIT_CORE_TLS_FIXTURE_H
@@ -9,46 +9,8 @@
 #include "core/http_client.h"
 #include "core/log.h"
 #include "core/tls.h"
+#include "tests/unit/core/cert_fixture.h"
 #include "tests/unit/core/http_fixture.h"
-
-static char certs[64], engine_path[300];
-
-/* A path in the folder of certificates; it stays valid. */
-static inline const char *cert(const char *name) {
-  static char paths[512][160];
-  static int next;
-  WEIR_ASSERT(next < 512);
-  char *p = paths[next++];
-  snprintf(p, sizeof paths[0], "%s/%s", certs, name);
-  return p;
-}
-
-static inline int tls_group_setup(void **state) {
-  char command[200];
-  const char *build = getenv("WEIR_BUILD");
-  (void)state;
-  snprintf(certs, sizeof certs, "/tmp/weir-test-certs-XXXXXX");
-  if (!mkdtemp(certs)) return -1;
-  snprintf(command, sizeof command, "tests/tools/certs.sh %s", certs);
-  snprintf(engine_path, sizeof engine_path, "%s/engines/tls.so", build ? build : "build");
-  tls_engine_path(engine_path);
-  return system(command);
-}
-
-static inline int tls_group_teardown(void **state) {
-  char command[200];
-  (void)state;
-  snprintf(command, sizeof command, "rm -rf %s", certs);
-  return system(command);
-}
-
-static inline struct weir_tls_config tls_server(const char *pem, const char *key) {
-  return (struct weir_tls_config){ .size = sizeof(struct weir_tls_config), .owner = "test", .cert_file = cert(pem), .key_file = cert(key) };
-}
-
-static inline struct weir_tls_config tls_client(const char *ca) {
-  return (struct weir_tls_config){ .size = sizeof(struct weir_tls_config), .owner = "client", .ca_file = cert(ca) };
-}
 
 static inline void tls_listen(const struct weir_tls_config *tls, uint32_t flags) {
   struct weir_http_server_config c = fix_config();
