@@ -36,7 +36,7 @@ const struct weir_field otlp_export_fields[] = {
     "A batch that encodes to more is cut before it is sent, as gRPC servers refuse over 4 MiB by default. A key of weir's own.", NULL, 0 },
   { "engine", WEIR_T_ENUM, 0, offsetof(struct otlp_export_config, engine), "native", NULL, NULL, "native|core", NULL,
     "What speaks gRPC: native is weir's own; core is gRPC C-core (Debian's libgrpc29), loaded when it is asked for: it costs more, and takes gRPC's own names "
-    "(dns:///host:port, xds:///name) as endpoint. A key of weir's own; docs/design/grpc.md tells when to choose it.", NULL, 0 },
+    "(dns:///host:port, xds:///name) as endpoint. It refuses tls.min_version 1.3, tls.max_version 1.2, tls.cipher_suites and curves but P256. A key of weir's own; docs/design/grpc.md tells when to choose it.", NULL, 0 },
   { "balancer_name", WEIR_T_ENUM, 0, offsetof(struct otlp_export_config, balancer_name), "round_robin", NULL, NULL, "round_robin|pick_first", NULL,
     "round_robin keeps a connection to each address of the endpoint's name and sends in turn; pick_first uses the first address that answers. The name is resolved anew when a connection "
     "ends or its TTL is over, at most every 30 s; an address that it has not got any more gets no further requests.", NULL, 0 },

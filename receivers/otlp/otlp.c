@@ -85,7 +85,7 @@ static const struct weir_field grpc_fields[] = {
     "Accepted for the Collector's files and without effect: answers of one step share a write.", NULL, 0 },
   { "engine", WEIR_T_ENUM, 0, offsetof(struct grpc_config, engine), "native", NULL, NULL, "native|core", NULL,
     "What speaks gRPC: native is weir's own; core is gRPC C-core (Debian's libgrpc29), loaded when it is asked for. native costs less: core is there "
-    "for what only gRPC's own library does. A key of weir's own; docs/design/grpc.md tells when to choose it.", NULL, 0 },
+    "for what only gRPC's own library does. It refuses tls.min_version 1.3, tls.max_version 1.2, tls.cipher_suites and curves but P256. A key of weir's own; docs/design/grpc.md tells when to choose it.", NULL, 0 },
   LIMIT_FIELDS(grpc_config),
   { "read_header_timeout", WEIR_T_DURATION, 0, offsetof(struct grpc_config, limits.read_header_timeout), "1m", "1ms", NULL, NULL, NULL,
     "How long a request's headers may take, and a new connection's first bytes; then the connection is closed.", NULL, 0 },

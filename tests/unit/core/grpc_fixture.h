@@ -30,8 +30,10 @@
 /* How long a test waits before it fails. ThreadSanitizer works through thousands of reports in gRPC's uninstrumented code before it drops them. */
 #if defined(__SANITIZE_THREAD__)
 #define PATIENCE_NS (30 * NS_PER_S)
+#define SLOW 1
 #else
 #define PATIENCE_NS (5 * NS_PER_S)
+#define SLOW 0
 #endif
 #define MAX_MESSAGE (256u << 10)
 

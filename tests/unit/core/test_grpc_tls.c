@@ -7,6 +7,12 @@
 
 #include <signal.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+/* gRPC's look-up of `localhost` leaks a copy of the name inside c-ares, in cleartext as well. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:libcares.so\n"; }
+#endif
+
 struct pair {
   const struct grpc_engine *server, *client;
 };
@@ -425,6 +431,7 @@ int main(void) {
   int failed = 0;
   for (size_t e = 0; e < (core ? sizeof pairs / sizeof *pairs : 1); e++) {
     char name[64];
+    if (SLOW && pairs[e].server != pairs[e].client) continue;
     snprintf(name, sizeof name, "%s serves %s", pairs[e].server->name, pairs[e].client->name);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tests[i].initial_state = (void *)(uintptr_t)&pairs[e];
     failed += _cmocka_run_group_tests(name, tests, sizeof tests / sizeof *tests, tls_group_setup, tls_group_teardown);
