@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the real peers that the interop tests talk to, from pinned Go modules. Usage: build.sh NAME ...
-# Names: jaeger goclient | telemetrygen otelcol (with the collector's own builder, ocb) h2spec
+# Names: jaeger loki tempo goclient | telemetrygen otelcol (with the collector's own builder, ocb) h2spec
 # Programs go to $INTEROP_HOME/bin (default ~/.cache/weir-interop/bin); one that was built from the same pins is kept.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +12,7 @@ mkdir -p "$home/bin" "$home/work"
 sources() { [ "$1" = goclient ] && echo "$here/goclient" || echo "$here/mods/$1"; }
 pins() { cat "$(sources "$1")"/* | sha256sum | cut -c1-16; }
 there() { [ -x "$home/bin/$1" ] && { [ ! -e "$home/bin/.$1" ] || [ "$(cat "$home/bin/.$1")" = "$(pins "$1")" ]; }; }
-go_build() { nice "$WEIR_GO" build -p 2 -trimpath -ldflags='-s -w' "$@"; }
+go_build() { nice "$WEIR_GO" build -p "${INTEROP_JOBS:-2}" -trimpath -ldflags='-s -w' "$@"; }
 
 build() {
   local name=$1 work=$home/work/$1
