@@ -206,12 +206,13 @@ static void send_halves(struct attempt *a, struct weir_batch *head) {
 
 static void too_large(struct attempt *a) {
   struct weir_batch *whole = a->batch;
-  struct weir_batch *head = whole->items > 1 ? batch_split(whole, whole->items / 2) : NULL;
+  uint64_t cut = a->verdict.cut ? a->verdict.cut : whole->items / 2;
+  struct weir_batch *head = whole->items > 1 ? batch_split(whole, cut) : NULL;
   if (!head) {
     refused(a, REASON_TOO_LARGE);
     return;
   }
-  log_info(a->lane->sender->id, "request refused as too large: sending it again in two halves (%s)", text_of(&a->verdict));
+  if (!a->verdict.cut) log_info(a->lane->sender->id, "request refused as too large: sending it again in two halves (%s)", text_of(&a->verdict));
   send_halves(a, head);
 }
 

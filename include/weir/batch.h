@@ -31,7 +31,7 @@ struct weir_verdict {
   uint64_t rejected;
   const char *msg; /* NUL-terminated, borrowed for the call; NULL = none */
   uint32_t status; /* WEIR_REJECTED: the gRPC code (weir/grpc.h) that the next hop gave, for whoever answers a client in its words; 0 = none */
-  uint32_t reserved;
+  uint32_t cut;    /* too_large: the first piece is to have so many items, as they go to another tenant than what follows; 0 = half of them */
 };
 
 /* Called once with the verdict of a batch. [lane] of the stage that emitted it, in a later step. */

@@ -146,13 +146,26 @@ static int sign(struct http_export *e, const struct http_export_request *q, size
   return code;
 }
 
+static int copy(struct http_export *e, const struct weir_iov *iov, size_t n, struct weir_body **ret, struct weir_error *err) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < n; i++) bytes += iov[i].n;
+  struct weir_body *body = e->http->body_new(e->setup.stage, bytes);
+  if (!body) return weir_fail(err, WEIR_E_NOMEM, "no memory for a request");
+  for (size_t i = 0; i < n; i++) {
+    memcpy(body->p + body->n, iov[i].p, iov[i].n);
+    body->n += iov[i].n;
+  }
+  *ret = body;
+  return 0;
+}
+
 /* Gives a->body what the request's headers say that it is. `one` is room for a piece. */
-static int pack(struct http_export *e, struct attempt *a, struct weir_iov *one, const struct weir_iov **iov, size_t *n, struct weir_error *err) {
+static int pack(struct http_export *e, struct attempt *a, int transient, struct weir_iov *one, const struct weir_iov **iov, size_t *n, struct weir_error *err) {
   struct weir_body *plain = a->body;
-  if (!e->coding) return 0;
+  if (!e->coding && !transient) return 0;
   a->body = NULL;
   int64_t level = e->setup.coding ? 0 : e->setup.config->params.level;
-  int r = e->http->deflate(e->setup.stage, e->coding, level > 0 ? (int)level : 0, *iov, *n, &a->body, err);
+  int r = e->coding ? e->http->deflate(e->setup.stage, e->coding, level > 0 ? (int)level : 0, *iov, *n, &a->body, err) : copy(e, *iov, *n, &a->body, err);
   e->http->body_free(plain);
   if (r) return WEIR_E_NOMEM;
   *one = (struct weir_iov){ a->body->p, a->body->n };
@@ -166,7 +179,7 @@ static int send(struct http_export *e, struct attempt *a, const struct http_expo
   struct weir_iov one;
   size_t n = q->n_iov, n_headers = 0;
   int code = sign(e, q, &n_headers, err);
-  if (!code) code = pack(e, a, &one, &iov, &n, err);
+  if (!code) code = pack(e, a, q->transient, &one, &iov, &n, err);
   if (code) return code;
   struct weir_http_call_config call = { .method = "POST", .path = e->path, .authority = e->host_header ? e->host_header : e->authority, .headers = e->signed_headers, .n_headers = n_headers,
     .body = iov, .n_body = n, .deadline_ns = e->setup.host->batch_deadline_ns(q->batch), .on_response = on_response, .arg = a };
@@ -287,7 +300,7 @@ static uint32_t max_idle(const struct http_export_config *cfg) {
 static int open_client(struct http_export *e, struct weir_error *err) {
   const struct http_export_config *c = e->setup.config;
   struct weir_http_client_config cfg = { .size = sizeof cfg, .flags = c->disable_keep_alives ? WEIR_HTTP_NO_KEEP_ALIVE : 0, .endpoint = e->address,
-    .max_response_bytes = MAX_RESPONSE_BYTES, .max_connections = (uint32_t)c->max_conns_per_host, .idle_timeout_ns = c->idle_conn_timeout,
+    .max_response_bytes = e->setup.max_response_bytes ? e->setup.max_response_bytes : MAX_RESPONSE_BYTES, .max_connections = (uint32_t)c->max_conns_per_host, .idle_timeout_ns = c->idle_conn_timeout,
     .max_idle_connections = max_idle(c) };
   struct weir_tls_config tls;
   int r = e->use_tls ? tls_settings_fill(c->tls, e->setup.host->stage_id(e->setup.stage), &tls, err) : 0;
@@ -335,3 +348,5 @@ void http_export_close(struct http_export *e) {
 }
 
 const char *http_export_authority(const struct http_export *e) { return e->authority; }
+
+void http_export_free(struct http_export *e, struct weir_body *body) { e->http->body_free(body); }

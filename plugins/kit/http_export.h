@@ -45,12 +45,15 @@ extern const struct weir_field http_export_params_fields[];
 #define HTTP_EXPORT_TIMEOUT(at, dflt) \
   { "timeout", WEIR_T_DURATION, 0, HTTP_EXPORT_AT(at, timeout), dflt, "1ms", NULL, NULL, NULL, "How long one attempt may take.", NULL, 0 }
 
+#define HTTP_EXPORT_COMPRESSION_DOC "How bodies are compressed; deflate and zlib are one format, snappy is a block."
+
 #define HTTP_EXPORT_COMPRESSION(at, dflt, doc) \
   { "compression", WEIR_T_ENUM, 0, HTTP_EXPORT_AT(at, compression), dflt, NULL, NULL, "gzip|none|zstd|snappy|zlib|deflate|x-snappy-framed", NULL, doc, NULL, 0 }, \
+  HTTP_EXPORT_COMPRESSION_PARAMS(at)
+
+#define HTTP_EXPORT_COMPRESSION_PARAMS(at) \
   { "compression_params", WEIR_T_GROUP, 0, HTTP_EXPORT_AT(at, params), NULL, NULL, NULL, NULL, NULL, "How hard compression tries.", \
     http_export_params_fields, sizeof(struct http_export_params) }
-
-#define HTTP_EXPORT_COMPRESSION_DOC "How bodies are compressed; deflate and zlib are one format, snappy is a block."
 
 #define HTTP_EXPORT_CLIENT(at) \
   { "headers", WEIR_T_MAP, WEIR_SECRET, HTTP_EXPORT_AT(at, headers), NULL, NULL, NULL, NULL, NULL, "Headers sent with each request. `Host` and `User-Agent` replace what is sent otherwise; those of the body and the connection are the exporter's.", NULL, 0 }, \
@@ -97,6 +100,7 @@ struct http_export_setup {
   const char *suffix;      /* added to the URL's path, whose trailing slashes go; NULL: the URL is whole (and no socket) */
   const char *content_type;
   const char *coding; /* the Content-Encoding when the protocol knows one alone ("snappy"); NULL = as the configuration says */
+  uint64_t max_response_bytes; /* of an answer's body; 0 = 64 KiB */
   void *self;
   /* Exactly once for each request that was sent, in a later step. */
   void (*on_verdict)(void *self, void *arg, const struct weir_verdict *);
@@ -122,6 +126,7 @@ struct http_export_request {
   struct weir_batch *batch;   /* whose context is signed for and whose deadline holds; it lives until the verdict */
   const struct weir_iov *iov; /* the body, not compressed; the array is borrowed for the call, what it points at until the verdict */
   size_t n_iov;
+  int32_t transient;          /* what iov points at lives until the call returns only */
   struct weir_body *own;      /* a body that iov points into; taken, also on failure. NULL = none */
   const struct weir_http_header *headers; /* of this request alone, at most HTTP_EXPORT_REQUEST_HEADERS, names in lower case: each goes before the client's of its name. */
   size_t n_headers;                       /* Borrowed for the call */
@@ -131,6 +136,8 @@ struct http_export_request {
 /* Compresses, signs and sends. 0: the verdict follows. Else nothing was sent, no verdict follows, and *ret_v is what to say of it (its message is err's). */
 int http_export_send(struct http_export *, const struct http_export_request *, struct weir_verdict *ret_v, struct weir_error *);
 
+/* Frees a body that was made for a request and is not sent. NULL is allowed. */
+void http_export_free(struct http_export *, struct weir_body *);
 /* Whether an answer's content type is JSON, or text/... */
 int http_export_is_json(const struct weir_http_response *);
 int http_export_is_text(const struct weir_http_response *);

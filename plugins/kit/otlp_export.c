@@ -94,7 +94,7 @@ struct exporter {
   struct weir_grpc_client *client;
   const char *path;
   struct kit_signer signer;
-  struct weir_http_header metadata[MAX_HEADERS + KIT_AUTH_ROOM]; /* the configuration's first, then what a signer adds */
+  struct weir_http_header metadata[MAX_HEADERS + OTLP_EXPORT_REQUEST_HEADERS + KIT_AUTH_ROOM]; /* the configuration's first, then a request's and what a signer adds */
 };
 
 /* One attempt under way. */
@@ -172,9 +172,11 @@ static size_t own_metadata(struct exporter *e) {
   return n;
 }
 
-/* The metadata of one request: the configuration's, then as the authenticator wants it. */
-static int sign(struct exporter *e, struct weir_batch *batch, size_t *ret_n, struct weir_error *err) {
-  struct weir_auth_headers h = { .size = sizeof h, .v = e->metadata, .n = own_metadata(e), .cap = MAX_HEADERS + KIT_AUTH_ROOM };
+/* The metadata of one request: the configuration's, its own in place of those, then as the authenticator wants it. */
+static int sign(struct exporter *e, struct weir_batch *batch, const struct weir_http_header *own, size_t n, size_t *ret_n, struct weir_error *err) {
+  struct weir_auth_headers h = { .size = sizeof h, .v = e->metadata, .n = own_metadata(e), .cap = MAX_HEADERS + OTLP_EXPORT_REQUEST_HEADERS + KIT_AUTH_ROOM };
+  for (size_t i = 0; i < n; i++)
+    if (kit_headers_set(&h, own[i].name, own[i].value, err)) return WEIR_E_INVALID;
   int code = kit_signer_sign(&e->signer, e->host->batch_context(batch), &h, err);
   *ret_n = h.n;
   return code;
@@ -182,11 +184,13 @@ static int sign(struct exporter *e, struct weir_batch *batch, size_t *ret_n, str
 
 static void send(struct exporter *e, struct attempt *a, const struct weir_iov *iov, size_t n, size_t n_metadata) {
   int64_t deadline_ns = e->host->batch_deadline_ns(a->batch);
-  if (e->signer.table) e->grpc->call_with(e->client, e->path, e->metadata, n_metadata, iov, n, deadline_ns, on_response, a);
+  if (e->signer.table || n_metadata) e->grpc->call_with(e->client, e->path, e->metadata, n_metadata, iov, n, deadline_ns, on_response, a);
   else e->grpc->call(e->client, e->path, iov, n, deadline_ns, on_response, a);
 }
 
-void otlp_export_consume(void *self, struct weir_batch *batch) {
+void otlp_export_consume(void *self, struct weir_batch *batch) { otlp_export_send(self, batch, NULL, 0); }
+
+void otlp_export_send(void *self, struct weir_batch *batch, const struct weir_http_header *headers, size_t n_headers) {
   struct exporter *e = self;
   const struct weir_iov *iov;
   size_t n, bytes, n_metadata = 0;
@@ -201,7 +205,7 @@ void otlp_export_consume(void *self, struct weir_batch *batch) {
     not_sent(e, batch, WEIR_REJECTED, 1, "over max_message_bytes");
     return;
   }
-  if (e->signer.table && (code = sign(e, batch, &n_metadata, &err))) {
+  if ((e->signer.table || n_headers) && (code = sign(e, batch, headers, n_headers, &n_metadata, &err))) {
     not_sent(e, batch, code == WEIR_E_INVALID ? WEIR_REJECTED : WEIR_RETRY, 0, err.msg);
     return;
   }
@@ -277,7 +281,7 @@ static int open_client(struct exporter *e, const char *endpoint, int use_tls, st
 
 static int open_parts(struct exporter *e, const char *endpoint, int use_tls, struct weir_error *err) {
   if (!e->grpc || !e->otlp) return weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that OTLP exporters need");
-  if (e->cfg->auth && !e->grpc->call_with) return weir_fail_field(err, "auth", "this gRPC engine can not send credentials per request");
+  if (!e->grpc->call_with) return weir_fail(err, WEIR_E_UNSUPPORTED, "this host's gRPC can not send metadata per request");
   int r = kit_signer_open(&e->signer, e->host, e->stage, e->cfg->auth, err);
   if (r) return r;
   if (!use_tls) kit_signer_warn_plain(&e->signer, e->host, e->stage, endpoint);

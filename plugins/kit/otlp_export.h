@@ -1,7 +1,7 @@
 /*
- * plugins/kit/otlp_export.h - an exporter that speaks OTLP over gRPC: what the otlp and jaeger exporters share.
+ * plugins/kit/otlp_export.h - an exporter that speaks OTLP over gRPC: what the otlp, jaeger and tempo exporters share.
  *
- * The two differ in name, signals and defaults only. Everything here is [lane] of the instance.
+ * otlp and jaeger differ in name, signals and defaults only. Everything here is [lane] of the instance.
  */
 #ifndef KIT_OTLP_EXPORT_H
 #define KIT_OTLP_EXPORT_H
@@ -35,6 +35,9 @@ extern const struct weir_field otlp_export_fields[];
 int otlp_export_open(const struct weir_host *, struct weir_stage *, const void *config, void **ret_self, struct weir_error *);
 void otlp_export_consume(void *self, struct weir_batch *);
 void otlp_export_close(void *self);
+/* As consume, with metadata of this request alone (at most OTLP_EXPORT_REQUEST_HEADERS, names in lower case), each in place of the configuration's of its name. */
+void otlp_export_send(void *self, struct weir_batch *, const struct weir_http_header *headers, size_t n_headers);
+#define OTLP_EXPORT_REQUEST_HEADERS 8u
 
 /* Shared with otlp_http: what an address and its `tls` ask for. ret_skip: length of the scheme; ret_tls: whether TLS. 0, or the error, on `field`. */
 int otlp_security(const char *endpoint, const char *field, const struct tls_settings *, int *ret_skip, int *ret_tls, struct weir_error *);

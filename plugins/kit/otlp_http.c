@@ -38,14 +38,14 @@ static void on_verdict(void *self, void *arg, const struct weir_verdict *v) {
 /* --- the attempt ------------------------------------------------------------------------------------------------------------ */
 
 /* The request's body: pieces that live as long as the batch or q->own. `one` is room for a piece. */
-static int make_body(struct otlp_http *o, struct weir_batch *batch, struct http_export_request *q, struct weir_iov *one, struct weir_error *err) {
-  size_t bytes;
-  if (!o->json) return o->otlp->encode(batch, &q->iov, &q->n_iov, &bytes, err);
+static int make_body(struct otlp_http *o, struct weir_batch *batch, struct http_export_request *q, struct weir_iov *one, size_t *bytes, struct weir_error *err) {
+  if (!o->json) return o->otlp->encode(batch, &q->iov, &q->n_iov, bytes, err);
   int r = o->otlp->encode_json(o->stage, batch, &q->own, err);
   if (r) return r;
   *one = (struct weir_iov){ q->own->p, q->own->n };
   q->iov = one;
   q->n_iov = 1;
+  *bytes = one->n;
   return 0;
 }
 
@@ -54,9 +54,17 @@ void otlp_http_send(struct otlp_http *o, struct weir_batch *batch, const struct 
   struct weir_iov one;
   struct weir_error err;
   struct weir_verdict v = { .code = WEIR_REJECTED, .msg = err.msg };
+  size_t bytes = 0;
   err.msg[0] = 0;
-  int code = make_body(o, batch, &q, &one, &err);
+  int code = make_body(o, batch, &q, &one, &bytes, &err);
   if (code == WEIR_E_NOMEM) v.code = WEIR_RETRY;
+  if (!code && o->max_message_bytes && bytes > o->max_message_bytes && o->host->batch_items(batch) > 1) {
+    http_export_free(o->client, q.own);
+    weir_fail(&err, WEIR_E_LIMIT, "over max_message_bytes");
+    v.too_large = 1;
+    o->host->done(o->stage, batch, &v);
+    return;
+  }
   if (!code) code = http_export_send(o->client, &q, &v, &err);
   if (code) o->host->done(o->stage, batch, &v);
 }

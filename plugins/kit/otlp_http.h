@@ -17,11 +17,12 @@ struct otlp_http {
   const struct weir_otlp_service *otlp;
   struct http_export *client;
   int json;                      /* the encoding of requests */
+  uint64_t max_message_bytes;    /* a larger batch is given back to be cut, unless it is one item; 0 = no limit */
   http_export_answer_f *refusal; /* of the stage: reads a refusal further, text is "HTTP 400: what the peer says"; NULL = no more */
   void *self;                    /* for refusal; its `arg` is the batch */
 };
 
-/* host, stage, config, url, field and suffix of the setup are the caller's, as are json, refusal and self of *o; the rest is filled here. */
+/* host, stage, config, url, field and suffix of the setup are the caller's, as are json, max_message_bytes, refusal and self of *o; the rest is filled here. */
 int otlp_http_open(struct otlp_http *, struct http_export_setup *, struct weir_error *);
 /* Half-built and zero-filled ones are allowed. */
 void otlp_http_close(struct otlp_http *);

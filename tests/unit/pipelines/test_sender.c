@@ -335,6 +335,23 @@ static void what_is_too_large_goes_out_in_halves(void **state) {
   assert_int_equal(LAW("sent_total"), 4);
 }
 
+static void a_request_is_cut_where_the_exporter_says(void **state) {
+  (void)state;
+  start();
+  put(7, NULL);
+  loop_run_once(&loop);
+  struct weir_verdict cut = { .code = WEIR_REJECTED, .too_large = 1, .cut = 5, .msg = "two tenants" };
+  answer(cut);
+  assert_int_equal(exporter.got[0]->items, 5);
+  answer(verdict_delivered());
+  assert_int_equal(exporter.got[0]->items, 2);
+  cut.cut = 2; /* nothing would be behind it */
+  answer(cut);
+  assert_int_equal(exporter.n_got, 0);
+  assert_int_equal(REJECTED("too_large"), 2);
+  assert_int_equal(LAW("sent_total"), 5);
+}
+
 static void only_the_culprit_of_merged_requests_hears_the_refusal(void **state) {
   (void)state;
   config.queue.wait_for_result = 1;
@@ -446,7 +463,7 @@ int main(void) {
     T(an_empty_batch_is_delivered_and_not_sent), T(delays_grow_with_jitter_to_the_maximum),
     T(a_failed_try_comes_again_and_holds_its_consumer), T(the_servers_delay_is_kept), T(after_max_elapsed_time_it_is_given_up_and_counted),
     T(without_retries_one_failure_is_the_end), T(permanent_and_partial_refusals_are_counted_not_retried),
-    T(what_is_too_large_goes_out_in_halves), T(only_the_culprit_of_merged_requests_hears_the_refusal), T(reserved_room_is_used_or_given_back), T(a_drain_does_not_wait_out_backoffs),
+    T(what_is_too_large_goes_out_in_halves), T(a_request_is_cut_where_the_exporter_says), T(only_the_culprit_of_merged_requests_hears_the_refusal), T(reserved_room_is_used_or_given_back), T(a_drain_does_not_wait_out_backoffs),
     T(what_is_left_at_the_deadline_is_counted_as_lost) };
   return cmocka_run_group_tests_name("sender", tests, NULL, NULL);
 }
