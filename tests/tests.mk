@@ -24,7 +24,7 @@ $(BUILD)/obj/oracle/%.pb-c.o: tests/unit/oracle/%.proto
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libweir.a $(UNIT_HELP_OBJ) $(ORACLE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) -I$(BUILD)/gen/oracle -o $@ $< $(UNIT_HELP_OBJ) $(ORACLE_OBJ) $(BUILD)/libweir.a $(HOST_LIBS) -lcmocka
+	$(CC) $(HOST_CFLAGS) -I$(BUILD)/gen/oracle -MMD -MP -MT $@ -MF $(BUILD)/obj/unit_$(subst /,_,$*).d -o $@ $< $(UNIT_HELP_OBJ) $(ORACLE_OBJ) $(BUILD)/libweir.a $(HOST_LIBS) -lcmocka
 
 # What the code of a stage needs that a test or a fuzz target compiles in.
 $(BUILD)/tests/unit/extensions/test_basicauth $(BUILD)/tests/fuzz/fuzz_auth: HOST_LIBS += -lcrypt -lmd
@@ -50,7 +50,7 @@ FUZZ_RUN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
 
 $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(wildcard tests/fuzz/*.h) $(BUILD)/libweir.a
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) -o $@ $< tests/fuzz/replay.c $(BUILD)/libweir.a $(HOST_LIBS)
+	$(CC) $(HOST_CFLAGS) -MMD -MP -MT $@ -MF $(BUILD)/obj/fuzz_$*.d -o $@ tests/fuzz/replay.c $< $(BUILD)/libweir.a $(HOST_LIBS)
 
 .PHONY: check-fuzz
 check-fuzz: all $(FUZZ_RUN) ## replay the fuzz corpora

@@ -64,7 +64,7 @@ static void put_pair(struct push *p, struct kit_bytes *out, struct weir_str name
     kit_put_char(out, ',');
     return;
   }
-  size_t inner = 2 + kit_varint_size(name.n) + name.n + kit_varint_size(value.n) + value.n;
+  size_t inner = 1 + kit_varint_size(name.n) + name.n + (value.n ? 1 + kit_varint_size(value.n) + value.n : 0);
   if (!kit_bytes_room(out, inner + 1 + KIT_VARINT_MAX)) return;
   char *to = out->p + out->n;
   *to++ = 0x1a;
@@ -73,9 +73,11 @@ static void put_pair(struct push *p, struct kit_bytes *out, struct weir_str name
   to = kit_varint_at(to, name.n);
   memcpy(to, name.p, name.n);
   to += name.n;
-  *to++ = 0x12;
-  to = kit_varint_at(to, value.n);
-  if (value.n) memcpy(to, value.p, value.n);
+  if (value.n) {
+    *to++ = 0x12;
+    to = kit_varint_at(to, value.n);
+    memcpy(to, value.p, value.n);
+  }
   out->n = (size_t)(to + value.n - out->p);
 }
 
@@ -168,14 +170,17 @@ static void put_json_entry(struct push *p, const struct weir_log *log, uint64_t 
   kit_put_text(out, "}],");
 }
 
+static void put_number_field(struct kit_bytes *out, char tag, uint64_t v) {
+  if (!v) return;
+  kit_put_char(out, tag);
+  kit_put_varint(out, v);
+}
+
 static void put_time(struct kit_bytes *out, uint64_t ns) {
   uint64_t s = ns / 1000000000, rest = ns % 1000000000;
-  kit_put_len(out, 1, 1 + kit_varint_size(s) + (rest ? 1 + kit_varint_size(rest) : 0));
-  kit_put_char(out, 0x08);
-  kit_put_varint(out, s);
-  if (!rest) return;
-  kit_put_char(out, 0x10);
-  kit_put_varint(out, rest);
+  kit_put_len(out, 1, (s ? 1 + kit_varint_size(s) : 0) + (rest ? 1 + kit_varint_size(rest) : 0));
+  put_number_field(out, 0x08, s);
+  put_number_field(out, 0x10, rest);
 }
 
 /* The length is known when the entry is there: room for one of two bytes is left, and another size moves the entry. */
@@ -186,7 +191,7 @@ static void put_proto_entry(struct push *p, const struct weir_log *log, uint64_t
   out->n += ENTRY_HEAD;
   put_time(out, time);
   struct weir_str line = line_of(p, log);
-  kit_put_len(out, 2, line.n);
+  if (line.n) kit_put_len(out, 2, line.n);
   kit_put_str(out, line);
   put_metadata(p, out, log, taken, n_taken);
   if (out->failed || !kit_bytes_room(out, KIT_VARINT_MAX)) return;

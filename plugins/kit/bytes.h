@@ -23,7 +23,7 @@ struct kit_bytes {
 int kit_bytes_grow(struct kit_bytes *, size_t n);
 void kit_bytes_free(struct kit_bytes *);
 
-static inline int kit_bytes_room(struct kit_bytes *b, size_t n) { return b->cap - b->n >= n ? 1 : kit_bytes_grow(b, n); }
+static inline int kit_bytes_room(struct kit_bytes *b, size_t n) { return b->p && b->cap - b->n >= n ? 1 : kit_bytes_grow(b, n); }
 
 static inline void kit_put(struct kit_bytes *b, const void *p, size_t n) {
   if (!n || !kit_bytes_room(b, n)) return;

@@ -132,7 +132,7 @@ void kit_put_json_str(struct kit_bytes *b, struct weir_str s) {
     i += line_end ? 3 : 1;
     from = i;
   }
-  kit_put(b, s.p + from, s.n - from);
+  if (from < s.n) kit_put(b, s.p + from, s.n - from);
   kit_put_char(b, '"');
 }
 

@@ -127,6 +127,8 @@ struct weir_batch *harness_batch(struct harness *, uint32_t n, struct harness_wa
 struct weir_batch *harness_batch_of(struct harness *, uint32_t signal, uint32_t n, struct harness_waiter *);
 /* From the bytes of an Export*ServiceRequest; the test fails when they are not valid. */
 struct weir_batch *harness_batch_bytes(struct harness *, uint32_t signal, const void *p, size_t n, struct harness_waiter *);
+/* From OTLP/JSON of the instance's signal. */
+struct weir_batch *harness_batch_json(struct harness *, const char *text, struct harness_waiter *);
 /* Such a request in malloc'ed memory, for what speaks OTLP over a socket. The caller frees it. */
 char *harness_request(uint32_t signal, uint32_t n, size_t *ret_n);
 /* Calls fn for every span, log record or data point of a batch, in order. */

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/otlp_json.h"
 #include "core/wire.h"
 #include "harness.h"
 
@@ -162,6 +163,17 @@ struct weir_batch *harness_batch_bytes(struct harness *h, uint32_t signal, const
   w->harness = h;
   h->n_waiting++;
   batch_on_verdict(b, hear, w);
+  return b;
+}
+
+struct weir_batch *harness_batch_json(struct harness *h, const char *text, struct harness_waiter *w) {
+  struct otlp_counts c;
+  struct weir_error err = { 0 };
+  struct weir_body *body = NULL;
+  uint32_t signal = h->stage.signal;
+  if (otlp_json_decode(h->loop.pool, signal, text, strlen(text), NULL, &body, &c, &err)) fail_msg("no batch of this JSON: %s", err.msg);
+  struct weir_batch *b = harness_batch_bytes(h, signal, body->p, body->n, w);
+  body_free(body);
   return b;
 }
 
