@@ -1,4 +1,4 @@
-"""An OTLP back end that remembers all it got and can misbehave on demand: gRPC on grpcio, HTTP on the standard library.
+"""An OTLP back end that remembers all it got and can misbehave on demand: gRPC on grpcio, HTTP on the standard library. It takes Loki's push API, too.
 
     sink.py --grpc PORT --http PORT     runs one by hand and prints counts
 
@@ -28,11 +28,12 @@ from google.protobuf import any_pb2, duration_pb2, json_format
 from google.rpc import error_details_pb2, status_pb2
 
 import items
+import loki_push
 import otlp_json
 import packing
 
 SIGNAL_OF_METHOD = {method: signal for signal, method in items.METHOD.items()}
-SIGNAL_OF_PATH = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
+SIGNAL_OF_PATH = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs", "/otlp/v1/logs": "logs", loki_push.PATH: "logs"}
 HTTP_STATUS = {"unavailable": 503, "exhausted": 429, "invalid": 400, "too_large": 413}
 GRPC_CODE = {"unavailable": grpc.StatusCode.UNAVAILABLE, "exhausted": grpc.StatusCode.RESOURCE_EXHAUSTED,
              "invalid": grpc.StatusCode.INVALID_ARGUMENT, "too_large": grpc.StatusCode.RESOURCE_EXHAUSTED}
@@ -194,8 +195,8 @@ class HttpHandler(http.server.BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def answer(self, status, message, headers=()):
-        """In the request's form, as the specification says."""
-        kind = self.headers.get("Content-Type")
+        """In the request's form, as OTLP's specification says; Loki's push API answers in text."""
+        kind = "text/plain" if self.path == loki_push.PATH else self.headers.get("Content-Type")
         body = message if isinstance(message, bytes) else \
             json_format.MessageToJson(message).encode() if kind == "application/json" else message.SerializeToString()
         self.send_response(status)
@@ -212,7 +213,10 @@ class HttpHandler(http.server.BaseHTTPRequestHandler):
         if signal is None or self.headers.get("Content-Type") not in ("application/x-protobuf", "application/json"):
             return self.answer(404 if signal is None else 415, b"")
         body = packing.unpack(self.headers.get("Content-Encoding"), wire)
-        if self.headers.get("Content-Type") == "application/json":
+        is_push, is_json = self.path == loki_push.PATH, self.headers.get("Content-Type") == "application/json"
+        if is_push:
+            body = loki_push.logs(body, is_json).SerializeToString()
+        elif is_json:
             body = otlp_json.parse(signal, body).SerializeToString()
         _, fault = self.server.store.take(signal, "http", body, {k.lower(): v for k, v in self.headers.items()}, len(wire))
         mode = fault["mode"]
@@ -223,9 +227,9 @@ class HttpHandler(http.server.BaseHTTPRequestHandler):
             return None
         status = fault.get("http", 500) if mode == "status" else HTTP_STATUS.get(mode)
         if status is None:
-            return self.answer(200, success(signal, fault))
-        headers = [("Retry-After", str(fault["delay"]))] if "delay" in fault else []
-        return self.answer(status, status_message(0, fault.get("message", f"sink: {mode}")), headers)
+            return self.answer(204, b"") if is_push else self.answer(200, success(signal, fault))
+        headers, message = [("Retry-After", str(fault["delay"]))] if "delay" in fault else [], fault.get("message", f"sink: {mode}")
+        return self.answer(status, message.encode() if is_push else status_message(0, message), headers)
 
 
 class HttpSink(http.server.ThreadingHTTPServer):
