@@ -67,11 +67,12 @@ example() {
   role=${1%%_*} type=${1#*_}; type=${type%.md} from=nop to=nop extensions= more=
   case $role in receiver) from=$type ;; exporter) to=$type ;; connector) to=$type; more="traces/out: {receivers: [$type], exporters: [nop]}" ;;
   extension) extensions="extensions: [$type]" ;; esac
+  signal=$(sed -n 's/^- signals: \([a-z]*\).*/\1/p' "$1") # the first that it takes
   sed -n '/^```yaml$/,/^```$/{/^```/d;p;}' "$1"
   [ "$role" = receiver ] || echo 'receivers: {nop: }'
   [ "$role" = exporter ] || echo 'exporters: {nop: }'
-  printf 'service:\n  %s\n  pipelines:\n    traces: {receivers: [%s], processors: [%s], exporters: [%s]}\n    %s\n' \
-    "$extensions" "$from" "$([ "$role" != processor ] || echo "$type")" "$to" "$more"
+  printf 'service:\n  %s\n  pipelines:\n    %s: {receivers: [%s], processors: [%s], exporters: [%s]}\n    %s\n' \
+    "$extensions" "${signal:-traces}" "$from" "$([ "$role" != processor ] || echo "$type")" "$to" "$more"
 }
 
 for page in *.md; do

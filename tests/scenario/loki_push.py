@@ -3,6 +3,7 @@
 Labels become attributes of the resource, structured metadata those of the record; all values are text, as Loki keeps them.
 """
 import json
+import re
 
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 
@@ -38,10 +39,11 @@ def _pairs(entry):
 
 def _labels(text):
     """{a="b", c="d"}: the quoting is JSON's but for \\xNN."""
+    text = re.sub(r"\\(.)", lambda m: "\\u00" if m[1] == "x" else m[0], text)
     at, out = 1, {}
     while text[at] != "}":
         name, _, rest = text[at:].partition("=")
-        value, n = json.JSONDecoder().raw_decode(rest.replace("\\x", "\\u00"))
+        value, n = json.JSONDecoder().raw_decode(rest)
         out[name], at = value, at + len(name) + 1 + n
         if text[at] == ",":
             at += 2

@@ -162,13 +162,13 @@ def normal(around, span):
     }
 
 
-def compare(scenario, service, found):
+def compare(scenario, service, found, who="Jaeger"):
     expected = {(n["traceId"], n["spanId"]): n for n in (normal(a, s) for a, s in sent(scenario)) if n["resource"]["service.name"] == text_value(service)}
     shown = {(n["traceId"], n["spanId"]): n for n in found}
     if expected.keys() != shown.keys():
-        return f"Jaeger shows other spans: {len(expected.keys() - shown.keys())} missing, {len(shown.keys() - expected.keys())} unexpected"
+        return f"{who} shows other spans: {len(expected.keys() - shown.keys())} missing, {len(shown.keys() - expected.keys())} unexpected"
     for key, want in expected.items():
         for field, value in want.items():
             if shown[key][field] != value:
-                return f"Jaeger, span {want['name']!r}: {field} is {shown[key][field]!r:.1500}, expected {value!r:.1500}"
+                return f"{who}, span {want['name']!r}: {field} is {shown[key][field]!r:.1500}, expected {value!r:.1500}"
     return None

@@ -22,6 +22,7 @@ import yaml
 
 import check
 import drive
+import grafana
 import h2spec
 import hostile
 import names
@@ -245,6 +246,12 @@ class Scenario:
 
     def step_jaeger(self, spec):
         peers.jaeger(self, spec)
+
+    def step_loki(self, spec):
+        grafana.loki(self, spec)
+
+    def step_tempo(self, spec):
+        grafana.tempo(self, spec)
 
     # --- all of it
     def tell_background(self):

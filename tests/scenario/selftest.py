@@ -5,8 +5,10 @@ import unittest
 
 import check
 import drive
+import grafana
 import h2spec
 import items
+import loki_push
 import payload
 import peers
 import sink
@@ -187,6 +189,35 @@ class Peers(unittest.TestCase):
         self.assertIn("1 missing", wrong(lambda found: found.pop()))
         for field in ("resource", "scope", "name", "attributes", "status", "events", "links", "start"):
             self.assertIn(f": {field} is", wrong(lambda found, field=field: found[1].update({field: None})))
+
+    def test_loki(self):
+        reference = sink.Store()
+        reference.take("logs", "grpc", payload.message("logs", 2).SerializeToString(), {}, 0)[0].accepted = True
+        scenario = types.SimpleNamespace(reference_sink=lambda: types.SimpleNamespace(store=reference))
+        want = sorted(grafana.expected(scenario, "generated", False), key=lambda e: e[1])
+        self.assertEqual(want[0][0], {"service_name": "generated"})
+
+        def wrong(change):
+            found = [[dict(e[0]), e[1], e[2], dict(e[3]), "info"] for e in want]
+            change(found)
+            return grafana.compare(want, found)
+
+        self.assertIsNone(wrong(lambda found: None))
+        self.assertIn("1 entries, 2 were sent", wrong(lambda found: found.pop()))
+        self.assertIn("labels is", wrong(lambda found: found[0][0].update({"host_name": "x"})))
+        self.assertIn("line is", wrong(lambda found: found[1].__setitem__(2, "")))
+        self.assertIn("severity_text", wrong(lambda found: found[1][3].pop("severity_text")))
+        self.assertIn("no detected_level", wrong(lambda found: found[0].__setitem__(4, None)))
+        for number, shown in ((0.1, "0.1"), (1e21, "1e+21"), (1.25e-7, "1.25e-7"), (100.0, "100"), (-2.5, "-2.5")):
+            self.assertEqual(grafana._double(number), shown)
+
+    def test_push(self):
+        body = b'\x0a\x1d\x0a\x0b{a="b\\x01"}\x12\x0e\x0a\x02\x08\x05\x12\x01x\x1a\x05\x0a\x01k\x12\x00'
+        for request in (loki_push.logs(body, False), loki_push.logs(b'{"streams":[{"stream":{"a":"b\\u0001"},"values":[["5000000000","x",{"k":""}]]}]}', True)):
+            record = request.resource_logs[0].scope_logs[0].log_records[0]
+            self.assertEqual(request.resource_logs[0].resource.attributes[0].value.string_value, "b\x01")
+            self.assertEqual((record.time_unix_nano, record.body.string_value, record.attributes[0].key), (5 * 10**9, "x", "k"))
+        self.assertRaises(AssertionError, loki_push.logs, b'{"streams":[{"stream":{},"values":[["5","x",{}],["4","x",{}]]}]}', True)
 
 
 if __name__ == "__main__":
