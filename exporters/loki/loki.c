@@ -84,7 +84,7 @@ struct loki {
 
 /* --- the answer ------------------------------------------------------------------------------------------------------------ */
 
-/* 400 may be of some entries only, 500 is worth another try, and one refusal looks as if it were but is not. */
+/* 400 may be of some entries only, 5xx is worth another try (as Loki's own clients have it), and one refusal looks as if it were but is not. */
 static void on_refusal(void *self, void *arg, const struct weir_http_response *r, struct weir_verdict *v, char *text, size_t cap) {
   struct loki *l = self;
   const char *p = r->body ? r->body->p : "";
@@ -97,8 +97,7 @@ static void on_refusal(void *self, void *arg, const struct weir_http_response *r
     v->rejected = refused;
     v->status = 0;
   }
-  if (r->status == 500) v->code = WEIR_RETRY;
-  if (r->status >= 500 && loki_says_no_schema(p, n)) v->code = WEIR_REJECTED;
+  if (r->status >= 500) v->code = loki_says_no_schema(p, n) ? WEIR_REJECTED : WEIR_RETRY;
 }
 
 static void on_verdict(void *self, void *arg, const struct weir_verdict *v) {

@@ -2,6 +2,7 @@
  * The body of a push request: each record becomes an entry in one buffer, then each stream's entries, sorted by time, are listed behind its labels.
  *
  * What stands for all records of a resource or scope (its structured metadata) is encoded once and copied to each entry, as Loki keeps it per entry.
+ * The buffers are the instance's, outside the byte budget, bounded by max_message_bytes.
  * push.proto: PushRequest {streams=1}, Stream {labels=1, entries=2}, Entry {timestamp=1, line=2, structuredMetadata=3}, LabelPair {name=1, value=2}.
  */
 #include <stdlib.h>
@@ -145,8 +146,11 @@ static void put_metadata(struct push *p, struct kit_bytes *out, const struct wei
 
 /* --- entries ----------------------------------------------------------------------------------------------------------------- */
 
+/* Times behind 2262 do not fit Loki's 63 bits, and one of them would cost the whole request: they count as absent. */
+static int is_time(uint64_t ns) { return ns && ns <= INT64_MAX; }
+
 static uint64_t time_of(const struct push *p, const struct weir_log *log) {
-  return log->time_unix_nano ? log->time_unix_nano : log->observed_time_unix_nano ? log->observed_time_unix_nano : p->now;
+  return is_time(log->time_unix_nano) ? log->time_unix_nano : is_time(log->observed_time_unix_nano) ? log->observed_time_unix_nano : p->now;
 }
 
 static struct weir_str line_of(struct push *p, const struct weir_log *log) {

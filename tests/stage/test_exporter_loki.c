@@ -276,6 +276,7 @@ static void answers_are_verdicts(void **state) {
     { 500, "no schema config found for time 1500000000", WEIR_REJECTED, 0 },
     { 503, "no schema config found for time 1500000000", WEIR_REJECTED, 0 },
     { 503, "busy", WEIR_RETRY, 0 },
+    { 507, "disk full", WEIR_RETRY, 0 },
   };
   for (int is_push = 0; is_push < 2; is_push++) {
     struct fixture f;

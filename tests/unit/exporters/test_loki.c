@@ -75,7 +75,7 @@ static LokiOracle__PushRequest *push(const struct loki_labels_config *rules, con
 #define DONE(r) loki_oracle__push_request__free_unpacked(r, NULL)
 
 static void is_text(ProtobufCBinaryData b, const char *text) {
-  if (b.len != strlen(text) || memcmp(b.data, text, b.len)) fail_msg("expected %s, got %.*s", text, (int)b.len, (char *)b.data);
+  if (b.len != strlen(text) || (b.len && memcmp(b.data, text, b.len))) fail_msg("expected %s, got %.*s", text, (int)b.len, (char *)b.data);
 }
 
 /* "name=value name=value": all the structured metadata, in its order. */
@@ -218,6 +218,10 @@ static void times_and_bodies(void **state) {
   assert_int_equal(second->timestamp->seconds, NOW / 1000000000);
   assert_int_equal(second->timestamp->nanos, NOW % 1000000000);
   is_text(second->line, "{\"a\":\"<y>\",\"b\":\"x\"}");
+  DONE(r);
+  r = push(&plain, LOGS(RESOURCE("", SCOPE("{\"timeUnixNano\":\"9223372036854775808\",\"observedTimeUnixNano\":\"3000000000\"},{\"timeUnixNano\":\"18446744073709551615\"}"))));
+  assert_int_equal(r->streams[0]->entries[0]->timestamp->seconds, 3);
+  assert_int_equal(r->streams[0]->entries[1]->timestamp->seconds, NOW / 1000000000);
   DONE(r);
 }
 
