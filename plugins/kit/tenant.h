@@ -26,7 +26,7 @@ struct tenant_config {
   { "tenant_from_attribute", WEIR_T_STRING, 0, TENANT_AT(at, from_attribute), NULL, NULL, NULL, NULL, NULL, \
     "A resource attribute that names the tenant, such as tenant.id. A batch with resources of several tenants is sent in several requests, each tried again on its own.", NULL, 0 }, \
   { "tenant_from_context", WEIR_T_STRING, 0, TENANT_AT(at, from_context), NULL, NULL, NULL, NULL, NULL, \
-    "Request metadata that names the tenant, such as X-Scope-OrgID; the receiver keeps it with `include_metadata: true`, and `batch` keeps requests apart by its `metadata_keys`.", NULL, 0 }
+    "Request metadata that names the tenant, such as X-Scope-OrgID; the receiver keeps it with `include_metadata: true`, and the `metadata_keys` of `batch` and of `sending_queue.batch.partition` keep requests apart.", NULL, 0 }
 
 struct tenant {
   const struct tenant_config *config;
