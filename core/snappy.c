@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/assert.h"
+#include "core/crc32c.h"
 
 #define LIBRARY "libsnappy.so.1"
 #define HEADER 4u /* of a chunk: its type, 3 bytes of length */
@@ -60,36 +61,8 @@ static const struct library *library(struct weir_error *err) {
 
 int snappy_check(struct weir_error *err) { return library(err) ? 0 : WEIR_E_UNSUPPORTED; }
 
-/* --- CRC-32C ------------------------------------------------------------------------------------------- */
-
-#define SLICES 8
-
-static uint32_t crc_table[SLICES][256];
-
-static void crc_make(void) {
-  for (uint32_t i = 0; i < 256; i++) {
-    uint32_t c = i;
-    for (int k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
-    crc_table[0][i] = c;
-  }
-  for (uint32_t i = 0; i < 256; i++)
-    for (int s = 1; s < SLICES; s++) crc_table[s][i] = crc_table[s - 1][i] >> 8 ^ crc_table[0][crc_table[s - 1][i] & 0xff];
-}
-
-static uint32_t crc_step(uint32_t c, const unsigned char *p) {
-  uint32_t a = c ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
-  return crc_table[7][a & 0xff] ^ crc_table[6][a >> 8 & 0xff] ^ crc_table[5][a >> 16 & 0xff] ^ crc_table[4][a >> 24] ^ crc_table[3][p[4]] ^
-         crc_table[2][p[5]] ^ crc_table[1][p[6]] ^ crc_table[0][p[7]];
-}
-
 uint32_t snappy_masked_crc(const char *data, size_t n) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  const unsigned char *p = (const unsigned char *)data;
-  uint32_t c = 0xffffffffu;
-  pthread_once(&once, crc_make);
-  for (; n >= SLICES; n -= SLICES, p += SLICES) c = crc_step(c, p);
-  for (; n; n--, p++) c = c >> 8 ^ crc_table[0][(c ^ *p) & 0xff];
-  c = ~c;
+  uint32_t c = crc32c(0, data, n);
   return (c >> 15 | c << 17) + 0xa282ead8u;
 }
 
