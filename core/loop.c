@@ -123,22 +123,30 @@ static void run_posts(struct loop *l) {
     in_order = p->next;
     weir_fn_f *fn = p->fn;
     void *arg = p->arg;
-    free(p);
+    if (!p->embedded) free(p);
     atomic_fetch_sub_explicit(&l->inbox_n, 1, memory_order_relaxed);
     fn(arg);
   }
 }
 
-void loop_post(struct loop *l, weir_fn_f *fn, void *arg) {
-  struct post *p = malloc(sizeof *p);
-  WEIR_ASSERT(p != NULL);
-  p->fn = fn;
-  p->arg = arg;
+static void put_post(struct loop *l, struct post *p) {
   atomic_fetch_add_explicit(&l->inbox_n, 1, memory_order_relaxed);
   struct post *head = atomic_load_explicit(&l->inbox, memory_order_relaxed);
   do p->next = head;
   while (!atomic_compare_exchange_weak_explicit(&l->inbox, &head, p, memory_order_release, memory_order_relaxed));
   if (!head) uv_async_send(&l->wake); /* a non-empty inbox has its wake-up under way already */
+}
+
+void loop_post(struct loop *l, weir_fn_f *fn, void *arg) {
+  struct post *p = malloc(sizeof *p);
+  WEIR_ASSERT(p != NULL);
+  *p = (struct post){ .fn = fn, .arg = arg };
+  put_post(l, p);
+}
+
+void loop_post_embedded(struct loop *l, struct post *p) {
+  p->embedded = 1;
+  put_post(l, p);
 }
 
 int loop_post_bounded(struct loop *l, weir_fn_f *fn, void *arg) {

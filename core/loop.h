@@ -46,11 +46,12 @@ struct timer {
   void *arg;
 };
 
-/* A message from another thread. */
+/* A message from another thread; `embedded` in its owner, or allocated by loop_post. */
 struct post {
   struct post *next;
   weir_fn_f *fn;
   void *arg;
+  int embedded;
 };
 
 struct loop {
@@ -99,6 +100,8 @@ void loop_cancel(struct loop *, struct defer *);
 /* Runs fn(arg) on the loop's thread. loop_post never fails; loop_post_bounded returns WEIR_E_LIMIT over LOOP_INBOX_MAX. [any] */
 void loop_post(struct loop *, weir_fn_f *, void *arg);
 int loop_post_bounded(struct loop *, weir_fn_f *, void *arg);
+/* As loop_post, with a message that the caller owns and has filled (fn, arg): allocates nothing. It may be posted again once its fn has begun. [any] */
+void loop_post_embedded(struct loop *, struct post *);
 /* Runs fn(arg) on the loop's thread and waits for it; direct when the loop is not running or is the current one. [control] */
 void loop_call(struct loop *, weir_fn_f *, void *arg);
 
