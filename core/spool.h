@@ -129,6 +129,7 @@ struct spool_read {
   /* the spool's */
   void *segment;
   uint64_t offset;
+  uint32_t data_n;
 };
 
 /* Takes the oldest unread record. 1: `done` comes; 0: there is none, and the lane is woken when there may be. [lane] */
