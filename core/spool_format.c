@@ -85,22 +85,24 @@ int record_header_read(const unsigned char *p, uint32_t salt, struct record_head
 }
 
 void cursor_slot_write(unsigned char *p, const struct cursor_slot *c) {
-  put64(p + 8, c->generation);
-  memcpy(p + 16, c->uuid, UUID_BYTES);
-  put64(p + 32, c->seq);
+  memcpy(p + 8, c->uuid, UUID_BYTES);
+  put64(p + 24, c->seq);
+  put64(p + 32, c->items);
   put64(p + 40, c->end_seq);
   put64(p + 48, c->end_items);
-  put64(p + 56, c->released);
+  put32(p + 56, c->generation);
+  put32(p + 60, c->released);
   seal(p, CURSOR_MAGIC, 0, CURSOR_SLOT);
 }
 
 int cursor_slot_read(const unsigned char *p, struct cursor_slot *c) {
   if (!is_sealed(p, CURSOR_MAGIC, 0, CURSOR_SLOT)) return 0;
-  c->generation = get64(p + 8);
-  memcpy(c->uuid, p + 16, UUID_BYTES);
-  c->seq = get64(p + 32);
+  memcpy(c->uuid, p + 8, UUID_BYTES);
+  c->seq = get64(p + 24);
+  c->items = get64(p + 32);
   c->end_seq = get64(p + 40);
   c->end_items = get64(p + 48);
-  c->released = get64(p + 56);
-  return c->seq > 0 && c->seq <= c->end_seq && c->end_seq < UINT64_MAX / 2;
+  c->generation = get32(p + 56);
+  c->released = get32(p + 60);
+  return c->generation > 0 && c->seq > 0 && c->seq <= c->end_seq && c->end_seq < UINT64_MAX / 2;
 }

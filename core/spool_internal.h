@@ -43,7 +43,7 @@ extern const struct spool_sys spool_sys_default;
 #define RECORD_HEADER 48u
 #define CURSOR_SLOT 64u
 #define UUID_BYTES 16u
-#define CURSOR_BITS 64u /* records behind the cursor whose release it remembers */
+#define CURSOR_BITS 32u /* records behind the cursor whose release it remembers */
 
 #define CURSOR_NAME "cursor"
 #define LOCK_NAME "q.lock"
@@ -72,11 +72,10 @@ struct record_header {
 
 struct cursor_slot {
   unsigned char uuid[UUID_BYTES];
-  uint64_t generation;
-  uint64_t seq;       /* all before it are released */
-  uint64_t end_seq;   /* of the next append, and its items_before: tells a loss at the end of the log */
-  uint64_t end_items;
-  uint64_t released;  /* bit i: seq + 1 + i is released */
+  uint64_t seq, items;         /* all before it are released; its items_before */
+  uint64_t end_seq, end_items; /* the same of the next append: tells a loss at the end of the log */
+  uint32_t generation;         /* the larger one counts; 0 = none */
+  uint32_t released;           /* bit i: seq + 1 + i is released, too */
 };
 
 void segment_header_write(unsigned char *to, const struct segment_header *);
@@ -151,7 +150,7 @@ struct spool {
   struct spool_lane *lanes;
   struct segment **segs; /* by first_seq, epoch */
   size_t n_segs, cap_segs;
-  uint64_t cursor_seq, next_seq, next_items; /* next_*: of records that are committed */
+  uint64_t cursor_seq, cursor_items, next_seq, next_items; /* next_*: of records that are committed */
   uint64_t durable_cursor; /* the writer's: what the cursor file says for certain */
   int cursor_dirty, room_wanted, cursor_failed;
   _Atomic uint64_t used; /* bytes of records in segments and reserved */
@@ -162,7 +161,8 @@ struct spool {
   struct segment *active;
   int active_fd, unsynced;
   int64_t cursor_written_ns, sync_due_ns;
-  uint64_t generation, epoch;
+  uint64_t epoch;
+  uint32_t generation;
   struct segment *read_segment; /* the one that read_fd is open on */
   int read_fd;
   struct iovec iov[IOVS];

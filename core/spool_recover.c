@@ -66,11 +66,13 @@ static void lose_records(struct spool *s, uint64_t n, uint64_t items_from, uint6
 
 /* Records that are missing before this one. */
 static void add_gap(struct spool *s, struct segment *g, const struct record_header *h, uint64_t expected_items) {
-  static const struct entry lost = { .state = ENTRY_LOST };
-  uint64_t missing = 0;
+  if (expected_items < s->cursor_items) expected_items = s->cursor_items;
+  uint64_t missing = 0, items = h->items_before > expected_items ? h->items_before - expected_items : 0;
+  struct entry lost = { .state = ENTRY_LOST, .items = items < UINT32_MAX ? (uint32_t)items : UINT32_MAX }; /* the first stands for all */
   while (g->first_seq + g->n < h->seq) {
     missing += g->first_seq + g->n >= s->cursor_seq;
     segment_push(g, &lost);
+    lost.items = 0;
   }
   if (missing) lose_records(s, missing, expected_items, h->items_before);
 }
@@ -121,12 +123,13 @@ static int scan_segment(struct spool *s, size_t i, uint64_t *items, struct weir_
   struct segment *g = s->segs[i];
   struct scan c = { .s = s, .bound = i + 1 < s->n_segs ? s->segs[i + 1]->first_seq : UINT64_MAX };
   struct stat st;
-  if (g->first_items > *items) *items = g->first_items;
+  uint64_t at_items = g->first_items;
   if (c.bound <= s->cursor_seq || c.bound == g->first_seq) return 0; /* all released, or all written once more: nothing in it is of use */
   c.fd = spool_openat(s, g->name, s->read_only ? O_RDONLY : O_RDWR);
   if (c.fd < 0 || fstat(c.fd, &st)) return refuse(s, g->name, err);
   c.size = (uint64_t)st.st_size < SEGMENT_MAX + SPOOL_RECORD_MAX ? (uint64_t)st.st_size : SEGMENT_MAX + SPOOL_RECORD_MAX;
-  uint64_t end = scan_records(&c, g, items);
+  uint64_t end = scan_records(&c, g, &at_items);
+  if (at_items > *items) *items = at_items;
   if (i + 1 == s->n_segs) cut_tail(s, &c, g, end);
   else if (g->first_seq + g->n < c.bound) s->stats.corrupt_bytes += c.size - end;
   close(c.fd);
@@ -290,7 +293,7 @@ static void release_by_cursor(struct spool *s, const struct cursor_slot *c) {
 }
 
 static int scan_all(struct spool *s, const struct cursor_slot *c, struct weir_error *err) {
-  uint64_t expected = s->cursor_seq, items = s->n_segs ? s->segs[0]->first_items : 0, missing = 0;
+  uint64_t expected = s->cursor_seq, items = s->cursor_items, missing = 0;
   for (size_t i = 0; i < s->n_segs; i++) {
     const struct segment *g = s->segs[i];
     missing += (uint64_t)count_gap(s, expected, g->first_seq, items, g->first_items);
@@ -318,6 +321,7 @@ int spool_recover(struct spool *s, struct weir_error *err) {
   s->salt = uuid_salt(s->uuid);
   s->generation = c.generation;
   s->cursor_seq = s->durable_cursor = c.generation ? c.seq : s->n_segs ? s->segs[0]->first_seq : 1;
+  s->cursor_items = c.generation ? c.items : s->n_segs ? s->segs[0]->first_items : 0;
   s->next_seq = s->cursor_seq;
   r = scan_all(s, &c, err);
   if (r) return r;

@@ -142,15 +142,18 @@ struct entry *spool_entry(struct spool *s, uint64_t seq, struct segment **ret) {
 }
 
 void spool_advance(struct spool *s) {
-  for (size_t i = find_segment(s, s->cursor_seq); i < s->n_segs; i++) {
+  size_t i = find_segment(s, s->cursor_seq);
+  for (i = i == s->n_segs ? 0 : i; i < s->n_segs; i++) {
     const struct segment *g = s->segs[i];
     uint64_t at = s->cursor_seq > g->first_seq ? s->cursor_seq - g->first_seq : 0;
-    while (at < g->n && g->entries[at].state >= ENTRY_RELEASED) at++;
+    if (at == 0 || s->cursor_items < g->first_items) s->cursor_items = g->first_items;
+    for (; at < g->n && g->entries[at].state >= ENTRY_RELEASED; at++) s->cursor_items += g->entries[at].items;
     s->cursor_seq = g->first_seq + at;
     if (at < g->n) return;
     s->cursor_seq = segment_end(s, i);
   }
   s->cursor_seq = s->next_seq;
+  s->cursor_items = s->next_items;
 }
 
 /* --- the active segment ------------------------------------------------------------------------------------ */
@@ -239,12 +242,13 @@ static void take_cursor(struct spool *s, struct cursor_slot *c) {
   spool_lock(s);
   memcpy(c->uuid, s->uuid, UUID_BYTES);
   c->seq = s->cursor_seq;
+  c->items = s->cursor_items;
   c->end_seq = s->next_seq;
   c->end_items = s->next_items;
   c->released = 0;
   for (uint64_t i = 0; i < CURSOR_BITS && c->seq + 1 + i < s->next_seq; i++) {
     const struct entry *e = spool_entry(s, c->seq + 1 + i, &g);
-    if (e && e->state >= ENTRY_RELEASED) c->released |= 1ull << i;
+    if (e && e->state >= ENTRY_RELEASED) c->released |= 1u << i;
   }
   s->cursor_dirty = 0;
   spool_unlock(s);

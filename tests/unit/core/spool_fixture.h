@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,8 +67,9 @@ static inline uint64_t sample_id(const char *payload, uint32_t n, const char *co
 static inline void pump(const int *until) {
   int64_t end = spool_now_ns() + 20 * NS_PER_S;
   while (!*until) {
+    struct pollfd ready = { .fd = uv_backend_fd(&loop.uv), .events = POLLIN };
     loop_run_once(&loop);
-    sched_yield();
+    if (!*until) poll(&ready, 1, 10);
     if (spool_now_ns() > end) {
       fprintf(stderr, "an operation did not end\n");
       abort();

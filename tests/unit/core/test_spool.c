@@ -77,14 +77,15 @@ static void records_survive_a_restart(void **state) {
 
 static void out_of_order_releases_are_remembered(void **state) {
   (void)state;
-  uint64_t id[60], seq[60];
+  enum { N = 1 + CURSOR_BITS };
+  uint64_t id[N], seq[N];
   start_queue();
-  for (uint64_t i = 0; i < 60; i++) assert_int_equal(add(i), 0);
-  for (int i = 0; i < 60; i++) assert_int_equal(take(&id[i], &seq[i]), 1);
-  for (int i = 0; i < 60; i++)
+  for (uint64_t i = 0; i < N; i++) assert_int_equal(add(i), 0);
+  for (int i = 0; i < N; i++) assert_int_equal(take(&id[i], &seq[i]), 1);
+  for (int i = 0; i < N; i++)
     if (i % 3 != 1) spool_release(spool, seq[i]);
   restart_queue(); /* who held the others is gone */
-  for (uint64_t i = 1; i < 60; i += 3) expect_run(i, i + 1);
+  for (uint64_t i = 1; i < N; i += 3) expect_run(i, i + 1);
   expect_empty();
 }
 
