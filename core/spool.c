@@ -171,7 +171,7 @@ int spool_append(struct spool_lane *l, struct spool_append *a) {
   if (r) return r;
   spool_lock(s);
   op_push(&s->appends, &a->op);
-  spool_wake_writer(s);
+  if (++s->n_appends >= s->wanted) spool_wake_writer(s);
   spool_unlock(s);
   return 0;
 }
@@ -240,6 +240,7 @@ static struct spool *new_spool(const struct spool_options *o) {
   if (s->o.segment_bytes > SEGMENT_MAX) s->o.segment_bytes = SEGMENT_MAX;
   if (!s->o.sync_interval_ns) s->o.sync_interval_ns = 200000000;
   s->dir_fd = s->lock_fd = s->cursor_fd = s->active_fd = s->read_fd = -1;
+  s->wanted = 1;
   s->appends.tail = &s->appends.head;
   s->reads.tail = &s->reads.head;
   pthread_mutex_init(&s->lock, NULL);

@@ -53,6 +53,7 @@ extern const struct spool_sys spool_sys_default;
 #define SEGMENT_MAX (1u << 30)     /* bytes; what is longer is not looked at */
 #define CURSOR_EVERY_NS 1000000000LL
 #define GROUP_BYTES (1u << 20)     /* written and synced together */
+#define LINGER_MAX_NS 1000000LL    /* and at most a quarter of what the last sync took */
 #define IOVS 1024                  /* IOV_MAX of Linux */
 
 struct segment_header {
@@ -146,6 +147,7 @@ struct spool {
   pthread_mutex_t lock;
   pthread_cond_t cond;
   int sleeping, closing;
+  uint32_t n_appends, wanted; /* waiting; how many of them wake the writer */
   struct op_list appends, reads;
   struct spool_lane *lanes;
   struct segment **segs; /* by first_seq, epoch */
@@ -160,7 +162,8 @@ struct spool {
   /* the writer's */
   struct segment *active;
   int active_fd, unsynced;
-  int64_t cursor_written_ns, sync_due_ns;
+  int64_t cursor_written_ns, sync_due_ns, sync_took_ns;
+  uint32_t last_group; /* records */
   uint64_t epoch;
   uint32_t generation;
   struct segment *read_segment; /* the one that read_fd is open on */

@@ -10,6 +10,7 @@
 struct group {
   struct op_list list;
   uint64_t bytes;
+  uint32_t n;
   int n_iov;
 };
 
@@ -19,9 +20,25 @@ static struct spool_append *append_of(struct spool_op *op) { return (struct spoo
 
 static int pieces(const struct spool_append *a) { return (int)a->n_iov + 3; }
 
+/*
+ * Whoever hears of one sync appends again at once, but the first of them must not have the next sync for itself: the writer waits a moment for as many as last
+ * time. Without it, 16 records in flight went out as 1 and 15, and half as many a second as a bare loop writes (bench/results.md).
+ */
+static void await_company(struct spool *s) {
+  if (s->o.sync != SPOOL_ALWAYS || s->n_appends >= s->last_group || s->closing) return;
+  int64_t due = spool_now_ns() + (s->sync_took_ns / 4 < LINGER_MAX_NS ? s->sync_took_ns / 4 : LINGER_MAX_NS);
+  struct timespec at = { due / 1000000000, due % 1000000000 };
+  s->wanted = s->last_group;
+  s->sleeping = 1;
+  while (s->n_appends < s->wanted && pthread_cond_timedwait(&s->cond, &s->lock, &at) == 0) {}
+  s->sleeping = 0;
+  s->wanted = 1;
+}
+
 /* As many as fit in the active segment and in one write. */
 static void take_group(struct spool *s, struct group *g) {
   spool_lock(s);
+  await_company(s);
   for (struct spool_op *op; (op = s->appends.head);) {
     const struct spool_append *a = append_of(op);
     if (g->list.head && (g->bytes + a->bytes > GROUP_BYTES || g->n_iov + pieces(a) > IOVS)) break;
@@ -29,7 +46,10 @@ static void take_group(struct spool *s, struct group *g) {
     g->bytes += a->bytes;
     g->n_iov += pieces(a);
     op_push(&g->list, op_pop(&s->appends));
+    g->n++;
+    s->n_appends--;
   }
+  s->last_group = g->n;
   spool_unlock(s);
 }
 
@@ -84,10 +104,13 @@ static int put_group(struct spool *s, struct group *g) {
     poison(s, "writing");
     return WEIR_E_IO;
   }
-  if (s->o.sync == SPOOL_ALWAYS && spool_sync(s, s->active_fd, s->sys->fdatasync)) {
+  if (s->o.sync != SPOOL_ALWAYS) return 0;
+  int64_t begun = spool_now_ns();
+  if (spool_sync(s, s->active_fd, s->sys->fdatasync)) {
     poison(s, "fdatasync");
     return WEIR_E_IO;
   }
+  s->sync_took_ns = spool_now_ns() - begun;
   return 0;
 }
 
@@ -153,6 +176,7 @@ static void write_round(struct spool *s) {
   if (r) { /* there is no segment for this one; the others are asked for theirs in turn */
     spool_lock(s);
     op_push(&g.list, op_pop(&s->appends));
+    s->n_appends--;
     spool_unlock(s);
   } else {
     take_group(s, &g);
