@@ -28,7 +28,7 @@ grpc-nop-gzip grpc-nop-zstd http-nop-gzip http-nop-zstd http-nop-snappy
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
 grpc-nop-core grpc-batch-grpc-core idle-core
 go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert
-one-by-one idle memory micro"
+one-by-one idle memory micro spool"
 
 end_all() {
   for pid in "${STARTED[@]:-}"; do [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null; done
@@ -241,9 +241,18 @@ run_micro() {
     s/^(loki-[a-z+]+) ([0-9.]+) ns/micro-\1-ns \2/p; s/^batch boundary ([0-9.]+) ns/micro-batch-boundary-ns \1/p; s/.*tree ([0-9.]+) x the wire/micro-tree-times-wire \1/p' "$WORK/micro")
 }
 
+# The disk queue beside a bare append and fdatasync of the same sizes, on the disk that BUILD is on: records a second, and the ratios.
+run_spool() {
+  mkdir -p "$BUILD/bench/disk"
+  "$BUILD/bench/micro_spool" "$BUILD/bench/disk" >"$WORK/spool" || { fail spool "$(tail -1 "$WORK/spool")"; return; }
+  while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(append-[^ ]+) bare ([0-9]+).* with fallocate ([0-9]+).* queue ([0-9]+)\/s ([0-9.]+) us, ratio ([0-9.]+) and ([0-9.]+)/\1-per-s \4\n\1-cpu-us \5\n\1-to-bare \6\n\1-to-bare-fallocate \7/p
+    s/^(read-[^ ]+) ([0-9]+)\/s.*/\1-per-s \2/p' "$WORK/spool")
+}
+
 run_case() {
   case $1 in
   micro) run_micro ;;
+  spool) run_spool ;;
   floor-frames) run_floor "$1" 1 ;;
   floor-count) run_floor "$1" 2 ;;
   floor-walk) run_floor "$1" 3 ;;

@@ -135,6 +135,7 @@ static void killed_at_any_moment_it_has_what_it_acknowledged(void **state) {
   options.segment_bytes = 16384;
   options.max_bytes = 1u << 20;
   srandom(4711);
+  assert_int_equal(mkdir(options.directory, 0700), 0); /* the first child may not come so far */
   uint64_t acked = 0;
   for (int round = 0; round < KILLS; round++) {
     options.sync = round % 3; /* the page cache survives in each mode */
