@@ -188,7 +188,7 @@ void spool_release(struct spool *s, uint64_t seq) {
   s->stats.released_records++;
   s->stats.released_items += e->items;
   if (seq == s->cursor_seq) spool_advance(s);
-  if (!s->cursor_dirty || s->room_wanted || s->used > s->o.max_bytes / 4 * 3) spool_wake_writer(s); /* else its timer runs */
+  if (!s->cursor_dirty || spool_wants_room(s)) spool_wake_writer(s); /* else its timer runs */
   s->cursor_dirty = 1;
   spool_unlock(s);
 }

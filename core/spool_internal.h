@@ -56,13 +56,20 @@ extern const struct spool_sys spool_sys_default;
 #define LINGER_MAX_NS 1000000LL    /* and at most a quarter of what the last sync took */
 #define IOVS 1024                  /* IOV_MAX of Linux */
 
+struct sealed {
+  uint32_t magic, crc;
+};
+
 struct segment_header {
+  struct sealed sealed;
+  uint32_t version, zero;
   unsigned char uuid[UUID_BYTES];
   uint64_t first_seq, first_items, epoch;
   int64_t created_unix_ns;
 };
 
 struct record_header {
+  struct sealed sealed;
   uint64_t seq, items_before; /* items of all records of the queue before this one: a gap tells how many are lost */
   int64_t enqueue_unix_ns;
   uint32_t data_n; /* context and payload */
@@ -72,6 +79,7 @@ struct record_header {
 };
 
 struct cursor_slot {
+  struct sealed sealed;
   unsigned char uuid[UUID_BYTES];
   uint64_t seq, items;         /* all before it are released; its items_before */
   uint64_t end_seq, end_items; /* the same of the next append: tells a loss at the end of the log */
@@ -79,12 +87,13 @@ struct cursor_slot {
   uint32_t released;           /* bit i: seq + 1 + i is released, too */
 };
 
-void segment_header_write(unsigned char *to, const struct segment_header *);
-int segment_header_read(const unsigned char *from, struct segment_header *ret); /* 1 or 0 */
-void record_header_write(unsigned char *to, uint32_t salt, const struct record_header *);
-int record_header_read(const unsigned char *from, uint32_t salt, struct record_header *ret);
-void cursor_slot_write(unsigned char *to, const struct cursor_slot *);
-int cursor_slot_read(const unsigned char *from, struct cursor_slot *ret);
+/* Writing fills in magic, version and checksum; reading returns whether they, and the bounds, are right. */
+void segment_header_write(void *to, struct segment_header *);
+int segment_header_read(const void *from, struct segment_header *ret);
+void record_header_write(void *to, uint32_t salt, struct record_header *);
+int record_header_read(const void *from, uint32_t salt, struct record_header *ret);
+void cursor_slot_write(void *to, struct cursor_slot *);
+int cursor_slot_read(const void *from, struct cursor_slot *ret);
 /* What all checksums of a queue's records begin with, so that blocks of another queue are never taken for its own. */
 uint32_t uuid_salt(const unsigned char *uuid);
 
@@ -206,6 +215,7 @@ int spool_sync(struct spool *, int fd, int (*sync)(int));                       
 int spool_recover(struct spool *, struct weir_error *);
 
 /* spool_write.c */
+int spool_wants_room(const struct spool *); /* and there is some to give back. Locked */
 void *spool_writer(void *spool);
 
 /* spool_read.c */

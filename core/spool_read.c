@@ -81,7 +81,7 @@ void spool_serve_read(struct spool *s, struct spool_read *r) {
 static int is_right(const struct spool *s, struct spool_read *r, size_t data_n) {
   const char *p = r->body->p;
   struct record_header h;
-  if (r->body->n != RECORD_HEADER + data_n || !record_header_read((const unsigned char *)p, s->salt, &h)) return 0;
+  if (r->body->n != RECORD_HEADER + data_n || !record_header_read(p, s->salt, &h)) return 0;
   if (h.seq != r->seq || h.data_n != data_n || crc32c(0, p + RECORD_HEADER, data_n) != h.data_crc) return 0;
   r->context = p + RECORD_HEADER;
   r->context_n = h.context_n;

@@ -64,15 +64,26 @@ int spool_sync(struct spool *s, int fd, int (*sync)(int)) {
   return r ? errno : 0;
 }
 
+/* The directory is new: its name must not be lost either. */
+static int sync_parent(struct spool *s) {
+  int fd = openat(s->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  int r = spool_sync(s, fd, s->sys->fsync);
+  close(fd);
+  return r;
+}
+
 int spool_open_directory(struct spool *s, struct weir_error *err) {
   const char *d = s->directory;
   struct stat st;
-  if (!s->read_only && mkdir(d, 0700) && errno != EEXIST) {
+  int made = !s->read_only && mkdir(d, 0700) == 0;
+  if (!s->read_only && !made && errno != EEXIST) {
     weir_fail(err, WEIR_E_IO, "cannot create the queue's directory %s: %s", d, strerror(errno));
     weir_hint(err, "the directory above it must exist and be writable for weir");
     return WEIR_E_IO;
   }
   s->dir_fd = open(d, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (s->dir_fd >= 0 && made && (errno = sync_parent(s)) != 0) return weir_fail(err, WEIR_E_IO, "cannot sync the directory above %s: %s", d, strerror(errno));
   if (s->dir_fd < 0 || fstat(s->dir_fd, &st)) return weir_fail(err, WEIR_E_IO, "cannot open the queue's directory %s: %s", d, strerror(errno));
   if (!s->read_only && (st.st_mode & S_IWOTH)) { /* the group may write: Kubernetes' fsGroup makes it so at every mount */
     weir_fail(err, WEIR_E_IO, "the queue's directory %s is writable for everybody", d);
@@ -190,7 +201,7 @@ static int create_file(struct spool *s, char *name) {
 }
 
 /* 0 or errno. Its header is synced with the first records; that its name is must be certain before one of them is acknowledged. */
-static int fill_new(struct spool *s, int fd, const struct segment_header *h, uint64_t limit) {
+static int fill_new(struct spool *s, int fd, struct segment_header *h, uint64_t limit) {
   unsigned char bytes[SEGMENT_HEADER];
   struct iovec iov = { bytes, sizeof bytes };
   int r;

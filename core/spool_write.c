@@ -207,7 +207,7 @@ static void sync_if_due(struct spool *s) {
 }
 
 /* Whether space is short and there is some to give back. Locked. */
-static int room_is_wanted(const struct spool *s) {
+int spool_wants_room(const struct spool *s) {
   if (!s->room_wanted && s->used <= s->o.max_bytes / 4 * 3) return 0;
   if (s->cursor_seq == s->next_seq && s->active && s->active->n) return 1; /* all of the active one is released, too */
   return s->cursor_seq > s->durable_cursor && s->n_segs > 0 && segment_end(s, 0) <= s->cursor_seq && s->segs[0] != s->active;
@@ -215,7 +215,7 @@ static int room_is_wanted(const struct spool *s) {
 
 /* When the cursor is to be written; a disk that fails is not asked in a circle. Locked. */
 static int64_t cursor_due_ns(const struct spool *s) {
-  if (!s->cursor_failed && room_is_wanted(s)) return 0;
+  if (!s->cursor_failed && spool_wants_room(s)) return 0;
   return s->cursor_dirty ? s->cursor_written_ns + CURSOR_EVERY_NS : INT64_MAX;
 }
 

@@ -190,7 +190,10 @@ static void one_bit_of_the_cursor_costs_nothing(void **state) {
   (void)state;
   make_good(3, 1u << 20);
   size_t c = cursor_index(&good);
+  struct cursor_slot a, b;
   assert_int_equal(good.file[c].n, 2 * CURSOR_SLOT);
+  assert_true(cursor_slot_read(good.file[c].p, &a) && cursor_slot_read(good.file[c].p + CURSOR_SLOT, &b));
+  assert_int_equal(a.generation > b.generation ? a.generation - b.generation : b.generation - a.generation, 1); /* written in turn */
   for (size_t at = 0; at < 2 * CURSOR_SLOT; at++) {
     image_copy(&work, &good);
     work.file[c].p[at] ^= (char)(1 << at % 8);
@@ -232,9 +235,9 @@ static void an_end_at_any_offset(void **state) {
 /* The records of segment i, by the numbers in the headers. */
 static uint64_t records_of(size_t i) {
   struct segment_header a, b;
-  assert_true(segment_header_read((unsigned char *)good.file[i].p, &a));
+  assert_true(segment_header_read(good.file[i].p, &a));
   b.first_seq = i + 1 < good.n - 1 ? 0 : 25;
-  if (!b.first_seq) assert_true(segment_header_read((unsigned char *)good.file[i + 1].p, &b));
+  if (!b.first_seq) assert_true(segment_header_read(good.file[i + 1].p, &b));
   uint64_t set = 0;
   for (uint64_t k = a.first_seq; k < b.first_seq; k++) set |= 1ull << (k - 1);
   return set;

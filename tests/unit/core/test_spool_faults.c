@@ -238,6 +238,14 @@ static void a_second_failure_ends_writing_but_not_reading(void **state) {
   assert_int_equal(add(4), 0);
 }
 
+static uint64_t size_of_first_segment(void) {
+  char path[160];
+  struct stat st;
+  path_of(path, sizeof path, "00000000000000000001.seg");
+  assert_int_equal(stat(path, &st), 0);
+  return (uint64_t)st.st_size;
+}
+
 static void without_space_it_refuses_and_goes_on_when_there_is_some(void **state) {
   (void)state;
   options.sys = &sys;
@@ -249,10 +257,11 @@ static void without_space_it_refuses_and_goes_on_when_there_is_some(void **state
   assert_true(st.full_errors >= 4);
   assert_int_equal(st.records, 1);
   assert_int_equal(st.disk_bytes, st.bytes);
+  assert_int_equal(size_of_first_segment(), SEGMENT_HEADER + st.bytes); /* what was half written is cut off */
   set_fault(-1, 0, 0, 0);
   assert_int_equal(add(1), 0);
   restart_queue();
-  assert_int_equal(stats().torn_tails, 0); /* what was half written is cut off */
+  assert_int_equal(stats().torn_tails, 0);
   expect_come(0, 2);
 }
 
