@@ -121,7 +121,7 @@ static void run_and_kill(int round) {
   if (round % 8) (void)hear(fd[0]); /* most are killed at work, some while they open */
   struct pollfd p = { .fd = fd[0], .events = POLLIN };
   struct timespec none = { 0, 50000 };
-  for (int64_t end = spool_now_ns() + (int64_t)(random() % 12000) * 1000; spool_now_ns() < end;)
+  for (int64_t end = spool_now_ns() + (int64_t)(random() % 6000) * 1000; spool_now_ns() < end;)
     if (ppoll(&p, 1, &none, NULL) > 0) (void)hear(fd[0]);
   assert_int_equal(kill(pid, SIGKILL), 0);
   assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -132,8 +132,8 @@ static void run_and_kill(int round) {
 
 static void killed_at_any_moment_it_has_what_it_acknowledged(void **state) {
   (void)state;
-  options.segment_bytes = 16384;
-  options.max_bytes = 1u << 20;
+  options.segment_bytes = 8192;
+  options.max_bytes = 256u << 10;
   srandom(4711);
   assert_int_equal(mkdir(options.directory, 0700), 0); /* the first child may not come so far */
   uint64_t acked = 0;
