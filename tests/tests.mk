@@ -29,6 +29,11 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libweir.a $(UNIT_HELP_OBJ) $(ORAC
 # What the code of a stage needs that a test or a fuzz target compiles in.
 $(BUILD)/tests/unit/extensions/test_basicauth $(BUILD)/tests/fuzz/fuzz_auth: HOST_LIBS += -lcrypt -lmd
 
+# Tests of the kit link it, as stages do.
+UNIT_KIT_BIN := $(filter $(BUILD)/tests/unit/kit/%,$(UNIT_BIN))
+$(UNIT_KIT_BIN): $(KIT_LIB)
+$(UNIT_KIT_BIN): HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
+
 check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
 	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)
 

@@ -67,7 +67,8 @@ struct prom_visitor {
   void (*point)(void *arg, const struct prom_family *, const struct prom_label *labels, size_t n, const struct weir_metric *, const struct weir_point *);
   /* After the points of a resource. NULL = not wanted. */
   void (*target)(void *arg, const struct prom_target *);
-  /* Data points that have no place in Prometheus. reason is a literal: temporality, delta, delta_non_monotonic, no_value, name, label_bytes, histogram_bounds. */
+  /* Data points that have no place in Prometheus. reason is a literal: temporality, delta, delta_non_monotonic, no_value, name, label_bytes,
+   * histogram_bounds, memory. */
   void (*dropped)(void *arg, const struct weir_metric *, uint64_t items, const char *reason);
 };
 
@@ -135,7 +136,7 @@ struct prom_native {
   double sum, zero_threshold; /* sum 0 without one; threshold 1e-128 when unset, as the Collector's */
   struct prom_buckets positive, negative;
 };
-/* 0; WEIR_E_UNSUPPORTED when the scale is under -4 (nothing can be made finer). Over 8 is scaled down. A stale point has sum the stale NaN and no buckets.
+/* 0; WEIR_E_UNSUPPORTED when the scale is under -4 (nothing can be made finer) or an index over 2^31; WEIR_E_NOMEM. Over 8 is scaled down. A stale point has sum the stale NaN and no buckets.
  * Borrowed until the next call on this prom. */
 int prom_native(struct prom *, const struct weir_exp_histogram_point *, struct prom_native *ret);
 
