@@ -1,0 +1,370 @@
+/*
+ * The page: who may have it, in which form, and its making a piece at a time.
+ *
+ * A step of the lane renders (and compresses) one piece, so that data goes on being taken while a large page is made. Pieces of gzip are members of their own, which RFC 1952
+ * section 2.2 lets follow each other. What changes meanwhile is on the page or not; a series that goes is skipped.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "prometheus.h"
+
+#define PIECE_BYTES (256u << 10) /* about 1 ms with gzip */
+#define SLACK_BYTES (16u << 10)
+
+struct pieces { /* of an answer, until it is written */
+  const struct weir_http_service *http;
+  size_t n, cap;
+  struct weir_body **v;
+};
+
+struct scrape {
+  struct scrape *next, *prev;
+  struct weir_http_exchange *exchange;
+  struct wanted wanted;
+  struct page page;
+  struct pieces *pieces;
+  struct family **families; /* by name, as they were at first */
+  size_t n_families, at;
+  struct series *series; /* the next; NULL: begin with families[at] */
+  int is_open;           /* families[at] has begun */
+};
+
+/* --- negotiation: Prometheus "Content negotiation", RFC 9110 section 12.5 --------------------------------------------------------------- */
+
+static struct weir_str trimmed(struct weir_str s) {
+  while (s.n && (s.p[0] == ' ' || s.p[0] == '\t')) s.p++, s.n--;
+  while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t')) s.n--;
+  return s;
+}
+
+/* The part before `end`, trimmed, without quotes; *rest is what follows. */
+static struct weir_str part(struct weir_str *rest, char end) {
+  const char *at = rest->n ? memchr(rest->p, end, rest->n) : NULL;
+  struct weir_str s = { rest->p, at ? (uint32_t)(at - rest->p) : rest->n, 0 };
+  rest->p += s.n + (at != NULL);
+  rest->n -= s.n + (at != NULL);
+  s = trimmed(s);
+  if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"') s.p++, s.n -= 2;
+  return s;
+}
+
+static int is(struct weir_str s, const char *text) { return s.n == strlen(text) && strncasecmp(s.p, text, s.n) == 0; }
+
+/* Thousandths; what is no number counts as 1, as Go's parser takes it. */
+static int quality(struct weir_str s) {
+  char buf[8], *end;
+  size_t n = s.n < sizeof buf - 1 ? s.n : sizeof buf - 1;
+  memcpy(buf, s.p, n);
+  buf[n] = 0;
+  double q = strtod(buf, &end);
+  return end == buf || !(q >= 0 && q <= 1) ? 1000 : (int)(q * 1000 + 0.5);
+}
+
+struct offer {
+  int format, escaping, q;
+  const char *version;
+};
+
+static int escaping_of(struct weir_str s) {
+  static const char *const names[] = { "underscores", "dots", "values", "allow-utf-8" };
+  for (int i = 0; i < 4; i++)
+    if (is(s, names[i])) return i;
+  return PROM_ESCAPE_UNDERSCORES;
+}
+
+/* One element of Accept. 0: nothing that is offered. */
+static int offer_read(struct weir_str element, int openmetrics, struct offer *ret) {
+  struct weir_str type = part(&element, ';'), version = { "", 0, 0 };
+  *ret = (struct offer){ FORMAT_TEXT, PROM_ESCAPE_UNDERSCORES, 1000, "0.0.4" };
+  while (element.n) {
+    struct weir_str value = part(&element, ';'), name = part(&value, '=');
+    value = part(&value, ';');
+    if (is(name, "version")) version = value;
+    else if (is(name, "q")) ret->q = quality(value);
+    else if (is(name, "escaping")) ret->escaping = escaping_of(value);
+  }
+  if (is(type, "text/plain")) {
+    if (is(version, "1.0.0")) ret->version = "1.0.0";
+    return !version.n || is(version, "0.0.4") || is(version, "1.0.0");
+  }
+  if (!openmetrics || !is(type, "application/openmetrics-text")) return 0;
+  ret->format = FORMAT_OPENMETRICS;
+  ret->version = is(version, "1.0.0") ? "1.0.0" : "0.0.1";
+  return !version.n || is(version, "0.0.1") || is(version, "1.0.0");
+}
+
+static int takes_gzip(const struct weir_http_request *req) {
+  struct weir_str list = weir_http_find(req->headers, req->n_headers, "accept-encoding");
+  int any = 0, gzip = -1;
+  while (list.n) {
+    struct weir_str element = part(&list, ','), name = part(&element, ';');
+    int q = 1000;
+    while (element.n) {
+      struct weir_str value = part(&element, ';'), key = part(&value, '=');
+      if (is(key, "q")) q = quality(trimmed(value));
+    }
+    if (is(name, "gzip") || is(name, "x-gzip")) gzip = q;
+    else if (is(name, "*")) any = q;
+  }
+  return gzip >= 0 ? gzip > 0 : any > 0;
+}
+
+void negotiate(const struct weir_http_request *req, int openmetrics, struct wanted *ret) {
+  static const char *const types[] = { "text/plain", "application/openmetrics-text" }, *const escapings[] = { "underscores", "dots", "values", "allow-utf-8" };
+  struct weir_str list = weir_http_find(req->headers, req->n_headers, "accept");
+  struct offer best = { FORMAT_TEXT, PROM_ESCAPE_UNDERSCORES, 0, "0.0.4" }, next;
+  while (list.n) { /* the first of the highest quality, as Go's */
+    struct weir_str element = part(&list, ',');
+    if (element.n && offer_read(element, openmetrics, &next) && next.q > best.q) best = next;
+  }
+  ret->format = best.format;
+  ret->escaping = best.escaping;
+  ret->gzip = takes_gzip(req);
+  snprintf(ret->content_type, sizeof ret->content_type, "%s; version=%s; charset=utf-8; escaping=%s", types[best.format], best.version, escapings[best.escaping]);
+}
+
+/* --- a scrape under way ------------------------------------------------------------------------------------------------------------------- */
+
+static void pieces_free(void *arg) {
+  struct pieces *p = arg;
+  if (!p) return;
+  for (size_t i = 0; i < p->n; i++) p->http->body_free(p->v[i]);
+  free(p->v);
+  free(p);
+}
+
+static int piece_add(struct pieces *p, struct weir_body *b) {
+  if (p->n == p->cap) {
+    size_t cap = p->cap ? p->cap * 2 : 16;
+    struct weir_body **v = realloc(p->v, cap * sizeof *v);
+    if (!v) return -1;
+    p->v = v;
+    p->cap = cap;
+  }
+  p->v[p->n++] = b;
+  return 0;
+}
+
+static void leave_ring(struct exporter *e, struct scrape *s) {
+  e->n_scrapes--;
+  s->prev->next = s->next;
+  s->next->prev = s->prev;
+  if (e->scrapes == s) e->scrapes = e->n_scrapes ? s->next : NULL;
+}
+
+static void scrape_free(struct exporter *e, struct scrape *s) {
+  leave_ring(e, s);
+  if (s->page.body) e->http->body_free(s->page.body);
+  page_done(&s->page);
+  pieces_free(s->pieces);
+  free(s->families);
+  free(s);
+}
+
+void scrape_free_all(struct exporter *e) {
+  while (e->scrapes) scrape_free(e, e->scrapes);
+}
+
+static void refuse(struct exporter *e, struct weir_http_exchange *ex, uint32_t status, const char *text) {
+  struct weir_http_header headers[2] = { { weir_str_of("content-type"), weir_str_of("text/plain; charset=utf-8") },
+    { weir_str_of(status == 405 ? "allow" : "retry-after"), weir_str_of(status == 405 ? "GET, HEAD" : "1") } };
+  struct weir_iov body = { text, strlen(text) };
+  struct weir_http_reply reply = { .status = status, .headers = headers, .n_headers = status == 404 ? 1 : 2, .body = &body, .n_body = 1 };
+  e->http->reply(ex, &reply);
+}
+
+static void give_up(struct exporter *e, struct scrape *s) {
+  struct weir_http_exchange *ex = s->exchange;
+  scrape_free(e, s);
+  e->metrics->add(e->pages[1], 1);
+  refuse(e, ex, 503, "no memory is left for this page; try again\n");
+}
+
+static void finish(struct exporter *e, struct scrape *s) {
+  struct pieces *p = s->pieces;
+  struct weir_http_header headers[2] = { { weir_str_of("content-type"), weir_str_of(s->wanted.content_type) }, { weir_str_of("content-encoding"), weir_str_of("gzip") } };
+  struct weir_iov *iov = malloc((p->n + 1) * sizeof *iov);
+  size_t bytes = 0;
+  if (!iov) {
+    give_up(e, s);
+    return;
+  }
+  for (size_t i = 0; i < p->n; i++) {
+    iov[i] = (struct weir_iov){ p->v[i]->p, p->v[i]->n };
+    bytes += p->v[i]->n;
+  }
+  struct weir_http_reply reply = { .status = 200, .headers = headers, .n_headers = s->wanted.gzip ? 2u : 1u, .body = iov, .n_body = p->n, .release = pieces_free, .release_arg = p };
+  s->pieces = NULL;
+  e->http->reply(s->exchange, &reply);
+  e->metrics->add(e->pages[0], 1);
+  e->metrics->add(e->page_bytes, (int64_t)bytes);
+  free(iov);
+  scrape_free(e, s);
+}
+
+/* The piece as it goes out. 0, or no memory. */
+static int flush(struct exporter *e, struct scrape *s) {
+  struct weir_body *b = s->page.body;
+  if (!b->n) return 0;
+  if (!s->wanted.gzip) {
+    s->page.body = NULL;
+    if (!piece_add(s->pieces, b)) return 0;
+    e->http->body_free(b);
+    return -1;
+  }
+  struct weir_iov iov = { b->p, b->n };
+  struct weir_body *packed;
+  struct weir_error err;
+  if (e->http->deflate(e->stage, "gzip", 0, &iov, 1, &packed, &err)) return -1;
+  b->n = 0;
+  if (!piece_add(s->pieces, packed)) return 0;
+  e->http->body_free(packed);
+  return -1;
+}
+
+/* The next series that has not expired, its family begun; NULL at the end. */
+static struct series *next_series(struct scrape *s, int64_t alive_ns) {
+  for (; s->at < s->n_families; s->at++, s->is_open = 0) {
+    if (!s->is_open && !s->series) s->series = s->families[s->at]->first;
+    while (s->series && s->series->updated_ns < alive_ns) s->series = s->series->next;
+    if (!s->series) continue;
+    if (!s->is_open) page_family(&s->page, s->families[s->at]);
+    s->is_open = 1;
+    struct series *found = s->series;
+    s->series = found->next;
+    return found;
+  }
+  return NULL;
+}
+
+/* One piece. 1: the page is whole; -1: no memory. */
+static int render(struct exporter *e, struct scrape *s) {
+  int64_t alive_ns = e->host->now_mono_ns() - e->cfg->metric_expiration;
+  struct series *next = NULL;
+  if (!s->page.body && !(s->page.body = e->http->body_new(e->stage, PIECE_BYTES + SLACK_BYTES))) return -1;
+  while (s->page.body->n < PIECE_BYTES && (next = next_series(s, alive_ns))) page_series(&s->page, next);
+  if (!next) page_end(&s->page);
+  if (s->page.failed || flush(e, s)) return -1;
+  return !next;
+}
+
+void scrape_step(void *arg) {
+  struct exporter *e = arg;
+  struct scrape *s = e->scrapes;
+  if (!s) return;
+  e->scrapes = s->next; /* they take turns */
+  int r = render(e, s);
+  if (r < 0) give_up(e, s);
+  else if (r) finish(e, s);
+  if (e->scrapes) e->timers->set(e->work, 0);
+}
+
+void scrape_leave(struct exporter *e, const struct series *gone) {
+  struct scrape *s = e->scrapes;
+  for (uint32_t i = 0; i < e->n_scrapes; i++, s = s->next)
+    if (s->series == gone) s->series = gone->next;
+}
+
+/* --- requests -------------------------------------------------------------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b) {
+  const struct family *f = *(struct family *const *)a, *g = *(struct family *const *)b;
+  int c = memcmp(f->text, g->text, f->n_name < g->n_name ? f->n_name : g->n_name);
+  return c ? c : f->n_name < g->n_name ? -1 : 1;
+}
+
+static int list_families(const struct table *t, struct scrape *s) {
+  s->families = malloc((t->n_families + 1) * sizeof *s->families);
+  if (!s->families) return -1;
+  for (size_t i = 0; i < t->cap_families; i++)
+    for (struct family *f = t->families[i]; f; f = f->chain)
+      if (f->first) s->families[s->n_families++] = f;
+  qsort(s->families, s->n_families, sizeof *s->families, by_name);
+  return 0;
+}
+
+static void join_ring(struct exporter *e, struct scrape *s) {
+  s->next = e->scrapes ? e->scrapes : s;
+  s->prev = e->scrapes ? e->scrapes->prev : s;
+  s->next->prev = s;
+  s->prev->next = s;
+  e->scrapes = s;
+  e->n_scrapes++;
+}
+
+static void on_request(void *self, struct weir_http_exchange *ex, const struct weir_http_request *req) {
+  struct exporter *e = self;
+  if (e->n_scrapes >= e->cfg->max_concurrent_scrapes) {
+    e->metrics->add(e->pages[1], 1);
+    refuse(e, ex, 503, "as many scrapes as max_concurrent_scrapes allows are under way; try again\n");
+    return;
+  }
+  struct scrape *s = calloc(1, sizeof *s);
+  struct pieces *p = calloc(1, sizeof *p);
+  if (!s || !p || list_families(&e->table, s)) {
+    free(s);
+    free(p);
+    refuse(e, ex, 503, "no memory is left for this page; try again\n");
+    return;
+  }
+  p->http = e->http;
+  s->pieces = p;
+  s->exchange = ex;
+  negotiate(req, e->cfg->enable_open_metrics, &s->wanted);
+  s->page = (struct page){ .http = e->http, .table = &e->table, .format = s->wanted.format, .escaping = s->wanted.escaping, .timestamps = e->cfg->send_timestamps };
+  join_ring(e, s);
+  e->timers->set(e->work, 0);
+}
+
+static uint32_t answer_early(struct exporter *e, struct weir_http_reply *reply, uint32_t status, const char *text, const char *name, const char *value) {
+  e->early.headers[0] = (struct weir_http_header){ weir_str_of("content-type"), weir_str_of("text/plain; charset=utf-8") };
+  e->early.headers[1] = (struct weir_http_header){ weir_str_of(name), weir_str_of(value) };
+  snprintf(e->early.text, sizeof e->early.text, "%.300s\n", text);
+  e->early.body = (struct weir_iov){ e->early.text, strlen(e->early.text) };
+  *reply = (struct weir_http_reply){ .headers = e->early.headers, .n_headers = *value ? 2 : 1, .body = &e->early.body, .n_body = 1 };
+  return status;
+}
+
+static uint32_t on_headers(void *self, const struct weir_http_request *req, struct weir_http_reply *reply) {
+  struct exporter *e = self;
+  struct weir_auth_result result;
+  uint32_t code = kit_gate_check(&e->gate, req->headers, req->n_headers, req->peer, &result);
+  if (code == WEIR_AUTH_BUSY) return answer_early(e, reply, 503, result.msg, "retry-after", "1");
+  if (code != WEIR_AUTH_OK) {
+    snprintf(e->early.challenge, sizeof e->early.challenge, "%s", result.challenge ? result.challenge : "");
+    return answer_early(e, reply, 401, result.msg, "www-authenticate", e->early.challenge);
+  }
+  if (!weir_str_eq(req->path, weir_str_of(e->cfg->path))) return answer_early(e, reply, 404, "404 page not found", "", "");
+  if (!weir_str_eq(req->method, weir_str_of("GET")) && !weir_str_eq(req->method, weir_str_of("HEAD")))
+    return answer_early(e, reply, 405, "405 method not allowed, supported: GET, HEAD", "allow", "GET, HEAD");
+  return 0;
+}
+
+int scrape_listen(struct exporter *e, struct weir_error *err) {
+  const struct prometheus_config *c = e->cfg;
+  struct weir_http_server_config cfg = {
+    .size = sizeof cfg,
+    .flags = c->keep_alives_enabled ? 0 : WEIR_HTTP_NO_KEEP_ALIVE,
+    .owner = e->host->stage_id(e->stage),
+    .endpoint = c->endpoint,
+    .max_body_bytes = 4096,
+    .max_connections = (uint32_t)c->max_connections,
+    .read_header_timeout_ns = c->read_header_timeout,
+    .read_timeout_ns = c->read_timeout,
+    .idle_timeout_ns = c->idle_timeout,
+    .write_timeout_ns = c->write_timeout,
+    .on_headers = on_headers,
+    .on_request = on_request,
+    .self = e,
+  };
+  struct weir_tls_config tls;
+  int r = c->tls ? tls_settings_fill(c->tls, cfg.owner, &tls, err) : 0;
+  if (c->tls) cfg.tls = &tls;
+  if (!r) r = e->http->listen(e->stage, &cfg, &e->server, err);
+  if (r && !err->field[0]) snprintf(err->field, sizeof err->field, "endpoint");
+  if (!r) e->host->log(e->stage, WEIR_LOG_INFO, "metrics for Prometheus on http%s://%s%s", c->tls ? "s" : "", c->endpoint, c->path);
+  return r;
+}
