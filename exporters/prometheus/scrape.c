@@ -1,18 +1,21 @@
 /*
  * The page: who may have it, in which form, and its making a piece at a time.
  *
- * A step of the lane renders (and compresses) one piece, so that data goes on being taken while a large page is made. Pieces of gzip are members of their own, which RFC 1952
- * section 2.2 lets follow each other. What changes meanwhile is on the page or not; a series that goes is skipped.
+ * A step of the lane renders (and compresses) one piece, so that data goes on being taken while a large page is made. The pieces are one gzip stream, by zlib: the host's
+ * deflate makes a whole member of each call, and curl reads only the first. What changes meanwhile is on the page or not; a series that goes is skipped.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include <zlib.h>
+
 #include "prometheus.h"
 
 #define PIECE_BYTES (256u << 10) /* about 1 ms with gzip */
 #define SLACK_BYTES (16u << 10)
+#define PACKED_BYTES (64u << 10)
 
 struct pieces { /* of an answer, until it is written */
   const struct weir_http_service *http;
@@ -26,6 +29,8 @@ struct scrape {
   struct wanted wanted;
   struct page page;
   struct pieces *pieces;
+  struct weir_body *packed; /* gzip: what comes out of z */
+  z_stream z;
   struct family **families; /* by name, as they were at first */
   size_t n_families, at;
   struct series *series; /* the next; NULL: begin with families[at] */
@@ -158,6 +163,8 @@ static void leave_ring(struct exporter *e, struct scrape *s) {
 static void scrape_free(struct exporter *e, struct scrape *s) {
   leave_ring(e, s);
   if (s->page.body) e->http->body_free(s->page.body);
+  if (s->packed) e->http->body_free(s->packed);
+  if (s->wanted.gzip) deflateEnd(&s->z);
   page_done(&s->page);
   pieces_free(s->pieces);
   free(s->families);
@@ -205,24 +212,34 @@ static void finish(struct exporter *e, struct scrape *s) {
   scrape_free(e, s);
 }
 
-/* The piece as it goes out. 0, or no memory. */
-static int flush(struct exporter *e, struct scrape *s) {
-  struct weir_body *b = s->page.body;
-  if (!b->n) return 0;
-  if (!s->wanted.gzip) {
-    s->page.body = NULL;
-    if (!piece_add(s->pieces, b)) return 0;
-    e->http->body_free(b);
-    return -1;
+static int piece_give(struct exporter *e, struct scrape *s, struct weir_body **b) {
+  int r = piece_add(s->pieces, *b);
+  if (r) e->http->body_free(*b);
+  *b = NULL;
+  return r;
+}
+
+static int pack(struct exporter *e, struct scrape *s, int flush) {
+  struct weir_body *from = s->page.body;
+  int r = Z_OK;
+  s->z.next_in = (Bytef *)from->p;
+  s->z.avail_in = (uInt)from->n;
+  while (s->z.avail_in || (flush == Z_FINISH && r != Z_STREAM_END)) {
+    if (!s->packed && !(s->packed = e->http->body_new(e->stage, PACKED_BYTES))) return -1;
+    s->z.next_out = (Bytef *)s->packed->p + s->packed->n;
+    s->z.avail_out = (uInt)(s->packed->cap - s->packed->n);
+    r = deflate(&s->z, flush);
+    s->packed->n = s->packed->cap - s->z.avail_out;
+    if (!s->z.avail_out && piece_give(e, s, &s->packed)) return -1;
   }
-  struct weir_iov iov = { b->p, b->n };
-  struct weir_body *packed;
-  struct weir_error err;
-  if (e->http->deflate(e->stage, "gzip", 0, &iov, 1, &packed, &err)) return -1;
-  b->n = 0;
-  if (!piece_add(s->pieces, packed)) return 0;
-  e->http->body_free(packed);
-  return -1;
+  from->n = 0;
+  return flush == Z_FINISH && s->packed ? piece_give(e, s, &s->packed) : 0;
+}
+
+/* The piece as it goes out. 0, or no memory. */
+static int flush(struct exporter *e, struct scrape *s, int is_last) {
+  if (s->wanted.gzip) return pack(e, s, is_last ? Z_FINISH : Z_NO_FLUSH);
+  return s->page.body->n ? piece_give(e, s, &s->page.body) : 0;
 }
 
 /* The next series that has not expired, its family begun; NULL at the end. */
@@ -247,7 +264,7 @@ static int render(struct exporter *e, struct scrape *s) {
   if (!s->page.body && !(s->page.body = e->http->body_new(e->stage, PIECE_BYTES + SLACK_BYTES))) return -1;
   while (s->page.body->n < PIECE_BYTES && (next = next_series(s, alive_ns))) page_series(&s->page, next);
   if (!next) page_end(&s->page);
-  if (s->page.failed || flush(e, s)) return -1;
+  if (s->page.failed || flush(e, s, !next)) return -1;
   return !next;
 }
 
@@ -314,6 +331,7 @@ static void on_request(void *self, struct weir_http_exchange *ex, const struct w
   s->pieces = p;
   s->exchange = ex;
   negotiate(req, e->cfg->enable_open_metrics, &s->wanted);
+  if (s->wanted.gzip && deflateInit2(&s->z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) s->wanted.gzip = 0; /* 16: as gzip */
   s->page = (struct page){ .http = e->http, .table = &e->table, .format = s->wanted.format, .escaping = s->wanted.escaping, .timestamps = e->cfg->send_timestamps };
   join_ring(e, s);
   e->timers->set(e->work, 0);
