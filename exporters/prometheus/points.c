@@ -100,7 +100,7 @@ const char *series_apply(struct exporter *e, struct series *s, const struct weir
   return NULL;
 }
 
-/* --- exemplars: those of the latest point; counters and histograms alone have them ------------------------------------------------------- */
+/* --- exemplars: those of the latest point that had some, as a scrape may come less often than points; counters and histograms alone have them - */
 
 static size_t exemplar_text(const struct prom_label *l, size_t n, char *to) {
   char *p = to;
@@ -136,7 +136,7 @@ static void add_exemplar(struct exporter *e, struct series *s, const struct weir
 
 void series_exemplars(struct exporter *e, struct series *s, const struct weir_point *pt) {
   int type = s->family->type;
-  if (s->exemplars) table_clear_exemplars(&e->table, s);
-  if (type != PROM_COUNTER && type != PROM_HISTOGRAM && type != PROM_NATIVE_HISTOGRAM) return;
+  if (!pt->n_exemplars || (type != PROM_COUNTER && type != PROM_HISTOGRAM && type != PROM_NATIVE_HISTOGRAM)) return;
+  table_clear_exemplars(&e->table, s);
   for (uint32_t i = 0; i < pt->n_exemplars && i < EXEMPLARS_MAX; i++) add_exemplar(e, s, pt->exemplars[i]);
 }
