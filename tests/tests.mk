@@ -57,6 +57,9 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(wildcard t
 	@mkdir -p $(@D)
 	$(CC) $(HOST_CFLAGS) -MMD -MP -MT $@ -MF $(BUILD)/obj/fuzz_$*.d -o $@ tests/fuzz/replay.c $< $(BUILD)/libweir.a $(HOST_LIBS)
 
+$(BUILD)/tests/fuzz/fuzz_prom: $(KIT_LIB)
+$(BUILD)/tests/fuzz/fuzz_prom: HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
+
 .PHONY: check-fuzz
 check-fuzz: all $(FUZZ_RUN) ## replay the fuzz corpora
 	@for f in $(FUZZ_RUN); do n=$$(basename $$f); $$f tests/fuzz/corpus/$$n || exit 1; done

@@ -164,7 +164,7 @@ void page_series(struct page *, const struct series *);
 void page_end(struct page *);
 void page_done(struct page *);
 
-/* --- scrape.c --------------------------------------------------------------------------------------------------------------------------- */
+/* --- negotiate.c, scrape.c --------------------------------------------------------------------------------------------------------------- */
 
 /* What a reader wants. Pure. */
 struct wanted {

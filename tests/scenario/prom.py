@@ -184,7 +184,7 @@ def lint(text):
 
 
 def scrape(scenario, spec):
-    """{url, as: [text, openmetrics], equal, samples, exemplars: comparison (OpenMetrics), lint: true (promtool finds nothing), status, headers}"""
+    """{url, as: [text, openmetrics], equal, samples, beside: URL (another page with the same series), exemplars: comparison (OpenMetrics), lint: true (promtool finds nothing), status, headers}"""
     def look():
         for form in spec.get("as", ["text"]):
             text = fetch_page(spec, form)
@@ -192,6 +192,9 @@ def scrape(scenario, spec):
                 continue
             found, exemplars = samples(text, form)
             wrong = chosen(scenario, spec, found, form)
+            if not wrong and "beside" in spec:
+                other, _ = samples(fetch_page({"url": spec["beside"]}, form), form)
+                wrong = difference(found, other, f"{form}, beside {spec['beside']}")
             if not wrong and form == "openmetrics" and "exemplars" in spec and not check.compare(exemplars, spec["exemplars"]):
                 wrong = f"{exemplars} exemplars, expected {spec['exemplars']}"
             if not wrong and spec.get("lint"):
