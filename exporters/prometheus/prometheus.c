@@ -69,6 +69,9 @@ static const struct weir_field fields[] = {
   { "keep_alives_enabled", WEIR_T_BOOL, 0, AT(keep_alives_enabled), "true", NULL, NULL, NULL, NULL, "false: every answer ends its connection.", NULL, 0 },
   { "tls", WEIR_T_OPT_GROUP, 0, AT(tls), NULL, NULL, NULL, NULL, NULL, "Serve TLS; absent = plaintext.", tls_server_fields, sizeof(struct tls_settings) },
   { "auth", WEIR_T_OPT_GROUP, 0, AT(auth), NULL, NULL, NULL, NULL, NULL, "Who may scrape; absent = everybody.", kit_auth_server_fields, sizeof(struct kit_auth_config) },
+  { "cors", WEIR_T_OPT_GROUP, 0, AT(cors), NULL, NULL, NULL, NULL, NULL, "Requests from pages of other origins in browsers. Preflights are answered 204 before authentication.", kit_cors_fields,
+    sizeof(struct kit_cors_config) },
+  KIT_RESPONSE_HEADERS_FIELD(AT(response_headers)),
   WEIR_FIELD_END,
 };
 
@@ -272,10 +275,18 @@ static int make_prom(struct exporter *e, struct weir_error *err) {
   return prom_new(&o, "const_labels", &e->prom, err);
 }
 
+static int check(const struct prometheus_config *cfg, struct weir_error *err) {
+  if (cfg->path[0] != '/') return weir_fail_field(err, "path", "a path begins with /, got `%s`", cfg->path);
+  int r = kit_http_check(cfg->cors, &cfg->response_headers, "", err);
+  if (r && err->field[0] == '.') memmove(err->field, err->field + 1, strlen(err->field)); /* the keys stand at the top here */
+  return r;
+}
+
 static int prometheus_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
   const struct prometheus_config *cfg = config;
   uint64_t seed = 0;
-  if (cfg->path[0] != '/') return weir_fail_field(err, "path", "a path begins with /, got `%s`", cfg->path);
+  int r = check(cfg, err);
+  if (r) return r;
   struct exporter *e = calloc(1, sizeof *e);
   if (!e) return weir_fail(err, WEIR_E_NOMEM, "no memory");
   e->host = host;
@@ -284,7 +295,7 @@ static int prometheus_open(const struct weir_host *host, struct weir_stage *stag
   e->http = host->service(stage, WEIR_HTTP_SERVICE);
   e->metrics = host->service(stage, WEIR_METRICS_SERVICE);
   e->timers = host->service(stage, WEIR_TIMER_SERVICE);
-  int r = e->http && e->metrics && e->timers ? 0 : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that the prometheus exporter needs");
+  r = e->http && e->metrics && e->timers ? 0 : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that the prometheus exporter needs");
   if (!r && getrandom(&seed, sizeof seed, 0) < 0) seed = (uint64_t)host->now_unix_ns();
   if (!r && table_init(&e->table, seed)) r = weir_fail(err, WEIR_E_NOMEM, "no memory");
   if (!r) r = make_prom(e, err);

@@ -12,6 +12,7 @@
 #include <weir/timer.h>
 
 #include "plugins/kit/auth.h"
+#include "plugins/kit/http_server.h"
 #include "plugins/kit/prom.h"
 #include "plugins/kit/tls_config.h"
 
@@ -31,6 +32,8 @@ struct prometheus_config {
   int32_t keep_alives_enabled;
   const struct tls_settings *tls;
   const struct kit_auth_config *auth;
+  const struct kit_cors_config *cors;
+  struct weir_map response_headers;
 };
 
 /* --- table.c: families, series, labels ------------------------------------------------------------------------------------------- */

@@ -254,7 +254,7 @@ static uint32_t answer_early(struct exporter *e, struct weir_http_reply *reply, 
 static uint32_t on_headers(void *self, const struct weir_http_request *req, struct weir_http_reply *reply) {
   struct exporter *e = self;
   struct weir_auth_result result;
-  uint32_t code = kit_gate_check(&e->gate, req->headers, req->n_headers, req->peer, &result);
+  uint32_t code = kit_gate_check(&e->gate, req->headers, req->n_headers, req->query, req->peer, &result);
   if (code == WEIR_AUTH_BUSY) return answer_early(e, reply, 503, result.msg, "retry-after", "1");
   if (code != WEIR_AUTH_OK) {
     snprintf(e->early.challenge, sizeof e->early.challenge, "%s", result.challenge ? result.challenge : "");
@@ -284,10 +284,15 @@ int scrape_listen(struct exporter *e, struct weir_error *err) {
     .self = e,
   };
   struct weir_tls_config tls;
+  struct kit_http_extra extra;
   int r = c->tls ? tls_settings_fill(c->tls, cfg.owner, &tls, err) : 0;
   if (c->tls) cfg.tls = &tls;
+  if (r) return r;
+  r = kit_http_extra_fill(&extra, c->cors, &c->response_headers, &cfg, err);
   if (!r) r = e->http->listen(e->stage, &cfg, &e->server, err);
+  kit_http_extra_done(&extra);
   if (r && !err->field[0]) snprintf(err->field, sizeof err->field, "endpoint");
+  if (!r) kit_cors_warn(c->cors, e->host, e->stage);
   if (!r) e->host->log(e->stage, WEIR_LOG_INFO, "metrics for Prometheus on http%s://%s%s", c->tls ? "s" : "", c->endpoint, c->path);
   return r;
 }
