@@ -33,6 +33,10 @@ $(BUILD)/tests/unit/extensions/test_basicauth $(BUILD)/tests/fuzz/fuzz_auth: HOS
 UNIT_KIT_BIN := $(filter $(BUILD)/tests/unit/kit/%,$(UNIT_BIN))
 $(UNIT_KIT_BIN): $(KIT_LIB)
 $(UNIT_KIT_BIN): HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
+# And of a stage's parts: the objects of its .so.
+PROMETHEUS_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard exporters/prometheus/*.c))
+$(BUILD)/tests/unit/exporters/test_prometheus_scrape: $(PROMETHEUS_OBJ) $(KIT_LIB)
+$(BUILD)/tests/unit/exporters/test_prometheus_scrape: HOST_LIBS := $(PROMETHEUS_OBJ) $(KIT_LIB) $(HOST_LIBS) -lz
 
 check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
 	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)
