@@ -76,6 +76,7 @@ $(BUILD)/obj/%.pic.o: %.c
 	$(CC) $(STAGE_CFLAGS) -MMD -MP -c -o $@ $<
 
 LIBS_extension_basicauth := -lcrypt -lmd # loaded with the stage only
+LIBS_exporter_prometheus := -lz -lm
 
 # $(call stage_rule,role,type)
 define stage_rule

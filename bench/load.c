@@ -3,6 +3,7 @@
  *
  *   load send --grpc|--http HOST:PORT [--spans N] [--per-request 100] [--connections 4] [--streams 4] [--gzip|--zstd|--snappy] [--json]
  *             [--rate SPANS] [--limit SECONDS] [--tls CA_FILE]      --json: OTLP/JSON, over HTTP
+ *             [--series N]                                          metrics instead of traces: points of N series in turn
  *   load sink PORT      gRPC on PORT, HTTP on PORT+1; answers at once; SIGTERM prints the counts
  *
  * Closed loop: connections * streams requests are always under way, each answer starts the next; with --rate no faster than so many spans a second, so
@@ -27,7 +28,7 @@
 #include "core/parse.h"
 #include "core/tls.h"
 
-#define N_REQUESTS 8 /* different requests, sent in turn */
+#define N_REQUESTS 8 /* different requests, sent in turn; of metrics as many as --series needs */
 #define SINK_MAX_BYTES (64u << 20)
 #define TRACES_GRPC "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 #define METRICS_GRPC "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
@@ -64,7 +65,7 @@ struct options {
   const char *target, *ca_file; /* ca_file: TLS */
   int grpc, json;
   const char *encoding; /* NULL = none */
-  int64_t spans, per_request, connections, streams, limit_s, rate;
+  int64_t spans, per_request, connections, streams, limit_s, rate, series;
 };
 
 struct lane { /* one request after the other */
@@ -74,10 +75,10 @@ struct lane { /* one request after the other */
   struct timer pause;
 };
 
-static struct options opt = { NULL, NULL, 1, 0, NULL, 1000000, 100, 4, 4, 120, 0 };
+static struct options opt = { NULL, NULL, 1, 0, NULL, 1000000, 100, 4, 4, 120, 0, 0 };
 static int64_t run_began_ns;
-static struct weir_iov requests[N_REQUESTS];
-static uint64_t to_send, n_sent, n_answered, n_errors;
+static struct weir_iov *requests;
+static uint64_t n_made, to_send, n_sent, n_answered, n_errors;
 static uint32_t *latency_us;
 static char first_error[256];
 
@@ -122,14 +123,14 @@ static void send_next(struct lane *l) {
     { { "content-type", 12, 0 }, weir_str_of(opt.json ? "application/json" : "application/x-protobuf") },
     { { "content-encoding", 16, 0 }, weir_str_of(opt.encoding ? opt.encoding : "") },
   };
-  const struct weir_iov *body = &requests[n_sent++ % N_REQUESTS];
+  const struct weir_iov *body = &requests[n_sent++ % n_made];
   l->began_ns = clock_mono_ns();
   if (opt.grpc) {
-    grpc_native.call(l->grpc, TRACES_GRPC, body, 1, 0, on_grpc, l);
+    grpc_native.call(l->grpc, opt.series ? METRICS_GRPC : TRACES_GRPC, body, 1, 0, on_grpc, l);
     return;
   }
   struct weir_http_call_config call = { .method = "POST",
-    .path = "/v1/traces",
+    .path = opt.series ? "/v1/metrics" : "/v1/traces",
     .headers = headers,
     .n_headers = opt.encoding ? 2 : 1,
     .body = body,
@@ -172,14 +173,18 @@ static struct weir_iov as_json(struct weir_iov message) {
   struct weir_body *text = NULL;
   struct weir_error err = { 0 };
   arena_init(&a, NULL, 0);
-  if (otlp_decode(WEIR_TRACES, &a, message.p, message.n, NULL, &tree, &c, &err) || otlp_json_encode(loop.pool, &tree, &text, &err)) die("json", err.msg);
+  if (otlp_decode(opt.series ? WEIR_METRICS : WEIR_TRACES, &a, message.p, message.n, NULL, &tree, &c, &err) || otlp_json_encode(loop.pool, &tree, &text, &err)) die("json", err.msg);
   arena_done(&a);
   return (struct weir_iov){ text->p, text->n };
 }
 
 static void make_requests(void) {
-  for (uint64_t i = 0; i < N_REQUESTS; i++) {
-    struct sample s = sample_request(i * (uint64_t)opt.per_request, (uint64_t)opt.per_request);
+  n_made = opt.series ? (uint64_t)((opt.series + opt.per_request - 1) / opt.per_request) : N_REQUESTS;
+  requests = calloc(n_made, sizeof *requests);
+  if (!requests) die("requests", "no memory");
+  for (uint64_t i = 0; i < n_made; i++) {
+    uint64_t first = i * (uint64_t)opt.per_request;
+    struct sample s = opt.series ? sample_metrics_request(first, (uint64_t)opt.per_request) : sample_request(first, (uint64_t)opt.per_request);
     struct weir_iov plain = { s.p, s.n };
     struct weir_body *packed;
     struct weir_error err = { 0 };
@@ -326,7 +331,7 @@ static int run_sink(int64_t port) {
 static int usage(void) {
   fprintf(stderr,
     "usage: load send --grpc|--http HOST:PORT [--spans N] [--per-request N] [--connections N] [--streams N] [--gzip|--zstd|--snappy] [--json] [--rate N] [--limit SECONDS]\n"
-    "                 [--tls CA_FILE]\n"
+    "                 [--tls CA_FILE] [--series N]\n"
     "       load sink PORT\n");
   return 2;
 }
@@ -336,7 +341,7 @@ static int read_number(const char *name, const char *value) {
     const char *name;
     int64_t *to;
   } numbers[] = { { "--spans", &opt.spans }, { "--per-request", &opt.per_request }, { "--connections", &opt.connections },
-    { "--streams", &opt.streams }, { "--limit", &opt.limit_s }, { "--rate", &opt.rate } };
+    { "--streams", &opt.streams }, { "--limit", &opt.limit_s }, { "--rate", &opt.rate }, { "--series", &opt.series } };
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     if (strcmp(name, numbers[i].name) == 0) return parse_i64(value, numbers[i].to) || *numbers[i].to < 1;
   return -1;

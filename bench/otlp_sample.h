@@ -1,5 +1,6 @@
 /*
- * bench/otlp_sample.h - the trace request that all benchmarks use: spans of about 400 bytes with 10 attributes and one event, two resources.
+ * bench/otlp_sample.h - the requests that all benchmarks use. Traces: spans of about 400 bytes with 10 attributes and one event, two resources. Metrics: points of
+ * counters and gauges with 5 attributes, 10 points a metric, one resource a request.
  */
 #ifndef BENCH_OTLP_SAMPLE_H
 #define BENCH_OTLP_SAMPLE_H
@@ -121,6 +122,63 @@ static inline struct sample sample_request(uint64_t first, uint64_t n) {
   free(rs.p);
   free(ss.p);
   free(tmp.p);
+  return req;
+}
+
+/* Point `id` of a series of its own, cumulative. */
+static inline void sample_point(struct sample *s, uint64_t id) {
+  static const char *const methods[] = { "GET", "POST", "PUT" };
+  char shard[32];
+  double value = (double)id * 1.25;
+  uint64_t bits;
+  snprintf(shard, sizeof shard, "shard-%llu", (unsigned long long)id);
+  sample_fixed64(s, 2, 1700000000000000000u);
+  sample_fixed64(s, 3, 1700000060000000000u);
+  memcpy(&bits, &value, sizeof bits);
+  sample_fixed64(s, 4, bits);
+  sample_attr(s, 7, "http.request.method", methods[id % 3], 0);
+  sample_attr(s, 7, "http.route", "/api/v1/orders/:id", 0);
+  sample_attr(s, 7, "http.response.status_code", NULL, 200);
+  sample_attr(s, 7, "server.address", "shop.example", 0);
+  sample_attr(s, 7, "shard", shard, 0);
+}
+
+/* An ExportMetricsServiceRequest of n points, of the series from first on. The caller frees p. */
+static inline struct sample sample_metrics_request(uint64_t first, uint64_t n) {
+  struct sample req = { NULL, 0, 0 }, rm = { NULL, 0, 0 }, sm = { NULL, 0, 0 }, tmp = { NULL, 0, 0 }, metric = { NULL, 0, 0 }, data = { NULL, 0, 0 };
+  char name[64];
+  sample_attr(&tmp, 1, "service.name", "checkout", 0);
+  sample_attr(&tmp, 1, "service.instance.id", "7d4b9c6f5-x2x9z", 0);
+  sample_attr(&tmp, 1, "k8s.pod.name", "checkout-7d4b9c6f5-x2x9z", 0);
+  sample_sub(&rm, 1, &tmp);
+  sample_field(&tmp, 1, "io.opentelemetry.http", 21);
+  sample_field(&tmp, 2, "1.27.0", 6);
+  sample_sub(&sm, 1, &tmp);
+  for (uint64_t i = 0; i < n; i += 10) {
+    uint64_t kind = (first + i) / 10 % 10; /* ten metrics, the last two gauges */
+    for (uint64_t k = i; k < i + 10 && k < n; k++) {
+      sample_point(&tmp, first + k);
+      sample_sub(&data, 1, &tmp);
+    }
+    if (kind < 8) {
+      sample_varint(&data, 2 << 3 | WIRE_VARINT);
+      sample_varint(&data, 2);
+      sample_varint(&data, 3 << 3 | WIRE_VARINT);
+      sample_varint(&data, 1);
+    }
+    sample_field(&metric, 1, name, (size_t)snprintf(name, sizeof name, "http.server.requests.%llu", (unsigned long long)kind));
+    sample_field(&metric, 2, "Requests that were served.", 26);
+    sample_field(&metric, 3, "By", 2);
+    sample_sub(&metric, kind < 8 ? 7 : 5, &data);
+    sample_sub(&sm, 2, &metric);
+  }
+  sample_sub(&rm, 2, &sm);
+  sample_sub(&req, 1, &rm);
+  free(rm.p);
+  free(sm.p);
+  free(tmp.p);
+  free(metric.p);
+  free(data.p);
   return req;
 }
 

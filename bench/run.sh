@@ -17,7 +17,8 @@ SPANS=${SPANS:-3000000} GO_SPANS=${GO_SPANS:-400000} ROUNDS=${ROUNDS:-3} PORT=${
 OTELCOL=${OTELCOL-$HOME/.cache/weir-interop/bin/otelcol}
 LIMIT_S=60 # for one load run, and for each wait
 GRPC=127.0.0.1:$PORT HTTP=127.0.0.1:$((PORT + 1)) SINK_PORT=$((PORT + 2)) FLOOR_PORT=$((PORT + 4))
-export BENCH_GRPC=$GRPC BENCH_HTTP=$HTTP BENCH_SINK=127.0.0.1:$SINK_PORT
+SCRAPE=127.0.0.1:$((PORT + 7)) SERIES=${SERIES:-100000}
+export BENCH_GRPC=$GRPC BENCH_HTTP=$HTTP BENCH_SINK=127.0.0.1:$SINK_PORT BENCH_SCRAPE=$SCRAPE
 WORK=$(mktemp -d)
 TICK_US=$((1000000 / $(getconf CLK_TCK)))
 STARTED=()
@@ -27,7 +28,8 @@ grpc-nop grpc-nop-tls grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop h
 grpc-nop-gzip grpc-nop-zstd http-nop-gzip http-nop-zstd http-nop-snappy
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
 grpc-nop-core grpc-batch-grpc-core idle-core
-go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert
+grpc-scrape
+go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert go:grpc-scrape
 one-by-one idle memory micro spool"
 
 end_all() {
@@ -117,6 +119,7 @@ weir_args() {
   local args="--set service.lanes=1"
   case $1 in
   *batch-grpc*) args+=" --config bench/through.yaml" ;;
+  *-scrape) args+=" --config bench/scrape.yaml" ;;
   *) args+=" --config bench/nop.yaml" ;;
   esac
   case $1 in
@@ -139,6 +142,7 @@ go_args() {
   case $1 in
   *-insert) echo "--config bench/through.yaml --config bench/through_insert_otelcol.yaml" ;;
   *batch-grpc*) echo "--config bench/through.yaml" ;;
+  *-scrape) echo "--config bench/scrape.yaml" ;;
   *) echo "--config bench/nop.yaml" ;;
   esac
 }
@@ -170,6 +174,33 @@ run_between() {
   stop "$sink"
   got=$(sed -n 's/.* spans=\([0-9]*\).*/\1/p' "$WORK/sink")
   [ "$got" = $((spans + spans / 10)) ] || fail "$label" "the sink got $got of $((spans + spans / 10)) spans"
+}
+
+# run_scrape LABEL POINTS COMMAND...: points of SERIES series in, one page (gzip) at the end, which counts; then what a page costs alone, and what a series takes.
+run_scrape() {
+  local label=$1 points=$2 pid before after empty
+  shift 2
+  start process "$@"
+  pid=$PID
+  wait_port "$GRPC" "$pid" || { fail "$label" "$(tail -3 "$WORK/process")"; stop "$pid"; return; }
+  settle "$pid"
+  empty=$(rss_kib "$pid" VmRSS)
+  "$BUILD/bench/load" send --grpc "$GRPC" --series "$SERIES" --spans "$SERIES" --limit "$LIMIT_S" >/dev/null &&
+    settle "$pid" && note "$label-bytes-a-series" $((($(rss_kib "$pid" VmRSS) - empty) * 1024 / SERIES))
+  before=$(cpu_us "$pid")
+  "$BUILD/bench/load" send --grpc "$GRPC" --series "$SERIES" --spans "$points" --limit "$LIMIT_S" >"$WORK/load" &&
+    curl -sf --compressed "http://$SCRAPE/metrics" >"$WORK/page" && settle "$pid" || fail "$label" "$(tail -3 "$WORK/process")"
+  after=$(cpu_us "$pid")
+  [ "$(grep -vc '^#' "$WORK/page")" -ge "$SERIES" ] || fail "$label" "the page has $(grep -vc '^#' "$WORK/page") series"
+  echo "bench: $label: $(cat "$WORK/load") rss_kib=$(rss_kib "$pid" VmRSS)" >&2
+  note "$label" "$(awk -v d=$((after - before)) -v n="$points" 'BEGIN { printf "%.3f", d / n }')"
+  for form in gzip plain; do
+    before=$(cpu_us "$pid")
+    for _ in 1 2 3 4 5; do curl -sf $([ $form = gzip ] && echo --compressed) "http://$SCRAPE/metrics" -o "$WORK/page" -w '%{time_total}\n' >>"$WORK/times"; done
+    settle "$pid"
+    note "$label-page-$form-cpu-ms" $((($(cpu_us "$pid") - before) / 5000))
+  done
+  stop "$pid"
 }
 
 # A client that waits for each answer, with batch in the pipeline: the answer must not wait for the batch timer (200 ms).
@@ -260,6 +291,10 @@ run_case() {
   idle) run_idle "" ;;
   idle-core) run_idle -core --set receivers.otlp.protocols.grpc.engine=core ;;
   memory) run_memory ;;
+  # shellcheck disable=SC2046
+  go:*-scrape) [ -x "$OTELCOL" ] && run_scrape "$1" "$GO_SPANS" "$OTELCOL" $(go_args "${1#go:}") ;;
+  # shellcheck disable=SC2046
+  *-scrape) run_scrape "$1" "$SPANS" "$BUILD/weir" run $(weir_args "$1") ;;
   # shellcheck disable=SC2046
   go:*) [ -x "$OTELCOL" ] && run_between "${1#go:}" "$GO_SPANS" "$1" "$OTELCOL" $(go_args "${1#go:}") ;;
   # shellcheck disable=SC2046

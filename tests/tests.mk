@@ -29,6 +29,11 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libweir.a $(UNIT_HELP_OBJ) $(ORAC
 # What the code of a stage needs that a test or a fuzz target compiles in.
 $(BUILD)/tests/unit/extensions/test_basicauth $(BUILD)/tests/fuzz/fuzz_auth: HOST_LIBS += -lcrypt -lmd
 
+# Tests of the kit link it, as stages do.
+UNIT_KIT_BIN := $(filter $(BUILD)/tests/unit/kit/%,$(UNIT_BIN))
+$(UNIT_KIT_BIN): $(KIT_LIB)
+$(UNIT_KIT_BIN): HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
+
 check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
 	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)
 
@@ -51,6 +56,9 @@ FUZZ_RUN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
 $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(wildcard tests/fuzz/*.h) $(BUILD)/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(HOST_CFLAGS) -MMD -MP -MT $@ -MF $(BUILD)/obj/fuzz_$*.d -o $@ tests/fuzz/replay.c $< $(BUILD)/libweir.a $(HOST_LIBS)
+
+$(BUILD)/tests/fuzz/fuzz_prom: $(KIT_LIB)
+$(BUILD)/tests/fuzz/fuzz_prom: HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
 
 .PHONY: check-fuzz
 check-fuzz: all $(FUZZ_RUN) ## replay the fuzz corpora

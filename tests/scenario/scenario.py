@@ -27,6 +27,7 @@ import h2spec
 import hostile
 import names
 import peers
+import prom
 import reload
 import sink as sink_module
 from weir_process import Failure, Weir, slow_factor
@@ -252,6 +253,15 @@ class Scenario:
 
     def step_tempo(self, spec):
         grafana.tempo(self, spec)
+
+    def step_scrape(self, spec):
+        prom.scrape(self, spec)
+
+    def step_prometheus_server(self, spec):
+        prom.server(self, spec)
+
+    def step_prometheus(self, spec):
+        prom.prometheus(self, spec)
 
     # --- all of it
     def tell_background(self):

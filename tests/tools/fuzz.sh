@@ -7,7 +7,7 @@ seconds=${1:?usage: fuzz.sh SECONDS [target ...]}; shift
 ./tests/tools/deps.sh all
 out=build-fuzz
 flags='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined'
-make --no-print-directory -s -j"$(nproc)" BUILD=$out CC=clang OPT='-O1 -g' CFLAGS="$flags" "$out/libweir.a"
+make --no-print-directory -s -j"$(nproc)" BUILD=$out CC=clang OPT='-O1 -g' CFLAGS="$flags" "$out/libweir.a" "$out/libkit.a"
 mkdir -p "$out/fuzz" "$out/found"
 
 targets=${*:-$(for f in tests/fuzz/fuzz_*.c; do basename "$f" .c; done)}
@@ -15,7 +15,7 @@ failed=0
 for t in $targets; do
   make --no-print-directory -s BUILD=$out CC=clang OPT='-O1 -g' CFLAGS="$flags" "$out/obj/tests/fuzz/$t.o"
   # shellcheck disable=SC2046
-  clang -fsanitize=fuzzer,address,undefined -o "$out/fuzz/$t" "$out/obj/tests/fuzz/$t.o" "$out/libweir.a" \
+  clang -fsanitize=fuzzer,address,undefined -o "$out/fuzz/$t" "$out/obj/tests/fuzz/$t.o" "$out/libkit.a" "$out/libweir.a" \
     $(pkg-config --libs libuv libnghttp2 yaml-0.1 libprotobuf-c libdeflate libzstd) -lm -ldl -lpthread -lcrypt -lmd
   mkdir -p "$out/corpus/$t"
   dict=; [ ! -f "tests/fuzz/$t.dict" ] || dict="-dict=tests/fuzz/$t.dict"
