@@ -238,7 +238,7 @@ static void all_there_in_order(struct fixture *f, int from, int n, int times) {
 
 static void requests_are_bounded_and_series_stay_in_order(void **state) {
   (void)state;
-  static const char *const keys[] = { "max_batch_size_bytes: 2000", "max_batch_size_bytes: 2000, max_batch_request_parallelism: 4", "max_batch_size_bytes: 2000, " V2 };
+  static const char *const keys[] = { "max_batch_size_bytes: 2000", "max_batch_size_bytes: 2000, max_batch_request_parallelism: 4", ("max_batch_size_bytes: 2000, " V2) };
   const char *written[MAX_REQUESTS];
   for (size_t i = 0; i < MAX_REQUESTS; i++) written[i] = "999";
   for (size_t k = 0; k < 3; k++) {
