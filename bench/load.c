@@ -4,7 +4,7 @@
  *   load send --grpc|--http HOST:PORT [--spans N] [--per-request 100] [--connections 4] [--streams 4] [--gzip|--zstd|--snappy] [--json]
  *             [--rate SPANS] [--limit SECONDS] [--tls CA_FILE]      --json: OTLP/JSON, over HTTP
  *             [--series N]                                          metrics instead of traces: points of N series in turn
- *   load sink PORT      gRPC on PORT, HTTP on PORT+1; answers at once; SIGTERM prints the counts
+ *   load sink PORT      gRPC on PORT, HTTP on PORT+1 (OTLP, and remote write on /api/v1/write); answers at once; SIGTERM prints the counts
  *
  * Closed loop: connections * streams requests are always under way, each answer starts the next; with --rate no faster than so many spans a second, so
  * that a receiver that answers before it has sent on is not fed faster than it sends. Requests are made once and sent
@@ -289,8 +289,42 @@ static int count_http(uint32_t signal, const struct weir_http_request *r) {
   return bad;
 }
 
+/* Samples and histograms of a remote write request, 1.0 or 2.0; -1: no protobuf. */
+static int64_t count_series(const char *p, const char *end, int v2) {
+  int64_t n = 0;
+  struct wire_field f, inner;
+  while (p < end && (p = wire_next(p, end, &f))) {
+    if (f.number != (v2 ? 5u : 1u) || f.type != WIRE_LEN) continue;
+    for (const char *q = f.p, *last = f.p + f.v; q && q < last && (q = wire_next(q, last, &inner));)
+      n += inner.type == WIRE_LEN && (inner.number == 2 || inner.number == (v2 ? 3u : 4u));
+  }
+  return p ? n : -1;
+}
+
+static void answer_remote_write(struct weir_http_exchange *x, const struct weir_http_request *r) {
+  struct weir_str type = weir_http_find(r->headers, r->n_headers, "content-type");
+  struct weir_body *plain = NULL;
+  struct weir_error err;
+  char written[24];
+  int64_t n = -1;
+  n_requests++;
+  if (r->body && !compress_inflate(loop.pool, weir_str_of("snappy"), r->body->p, r->body->n, SINK_MAX_BYTES, 0, &plain, &err))
+    n = count_series(plain->p, plain->p + plain->n, type.n > 30);
+  body_free(plain);
+  if (n < 0) n_refused++;
+  else n_items[WEIR_METRICS] += (uint64_t)n;
+  snprintf(written, sizeof written, "%lld", (long long)n);
+  const struct weir_http_header header = { weir_str_of("x-prometheus-remote-write-samples-written"), weir_str_of(written) };
+  struct weir_http_reply reply = { .status = n < 0 ? 400 : 204, .headers = &header, .n_headers = type.n > 30 };
+  http_reply(x, &reply);
+}
+
 static void on_http_request(void *self, struct weir_http_exchange *x, const struct weir_http_request *r) {
   (void)self;
+  if (weir_str_eq(r->path, weir_str_of("/api/v1/write"))) {
+    answer_remote_write(x, r);
+    return;
+  }
   static const struct weir_http_header type = { { "content-type", 12, 0 }, { "application/x-protobuf", 22, 0 } };
   struct weir_http_reply reply = { .status = 404, .headers = &type, .n_headers = 1 };
   uint32_t signal = weir_str_eq(r->path, weir_str_of("/v1/traces"))    ? WEIR_TRACES

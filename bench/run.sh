@@ -17,8 +17,8 @@ SPANS=${SPANS:-3000000} GO_SPANS=${GO_SPANS:-400000} ROUNDS=${ROUNDS:-3} PORT=${
 OTELCOL=${OTELCOL-$HOME/.cache/weir-interop/bin/otelcol}
 LIMIT_S=60 # for one load run, and for each wait
 GRPC=127.0.0.1:$PORT HTTP=127.0.0.1:$((PORT + 1)) SINK_PORT=$((PORT + 2)) FLOOR_PORT=$((PORT + 4))
-SCRAPE=127.0.0.1:$((PORT + 7)) SERIES=${SERIES:-100000}
-export BENCH_GRPC=$GRPC BENCH_HTTP=$HTTP BENCH_SINK=127.0.0.1:$SINK_PORT BENCH_SCRAPE=$SCRAPE
+SCRAPE=127.0.0.1:$((PORT + 7)) SERIES=${SERIES:-100000} # of the cases with metrics; a "span" is a data point there
+export BENCH_GRPC=$GRPC BENCH_HTTP=$HTTP BENCH_SINK=127.0.0.1:$SINK_PORT BENCH_SINK_HTTP=127.0.0.1:$((SINK_PORT + 1)) BENCH_SCRAPE=$SCRAPE
 WORK=$(mktemp -d)
 TICK_US=$((1000000 / $(getconf CLK_TCK)))
 STARTED=()
@@ -28,8 +28,8 @@ grpc-nop grpc-nop-tls grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop h
 grpc-nop-gzip grpc-nop-zstd http-nop-gzip http-nop-zstd http-nop-snappy
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
 grpc-nop-core grpc-batch-grpc-core idle-core
-grpc-scrape
-go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert go:grpc-scrape
+grpc-scrape grpc-batch-rw grpc-batch-rw2
+go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert go:grpc-scrape go:grpc-batch-rw
 one-by-one idle memory micro spool"
 
 end_all() {
@@ -111,7 +111,7 @@ load_args() {
   http-*) echo "--http $HTTP$tls" ;;
   *) echo "--grpc $GRPC$tls" ;;
   esac
-  case $1 in *-gzip | *-zstd | *-snappy) echo "--${1##*-}" ;; esac
+  case $1 in *-gzip | *-zstd | *-snappy) echo "--${1##*-}" ;; *-rw | *-rw2) echo "--series $SERIES" ;; esac
 }
 
 # weir_args CASE: configuration of weir.
@@ -119,6 +119,7 @@ weir_args() {
   local args="--set service.lanes=1"
   case $1 in
   *batch-grpc*) args+=" --config bench/through.yaml" ;;
+  *batch-rw*) args+=" --config bench/remote_write.yaml" ;;
   *-scrape) args+=" --config bench/scrape.yaml" ;;
   *) args+=" --config bench/nop.yaml" ;;
   esac
@@ -133,6 +134,7 @@ weir_args() {
   *-core) args+=" --set receivers.otlp.protocols.grpc.engine=core" ;;
   *-envelope) args+=" --set receivers.otlp.validation=envelope" ;;
   esac
+  case $1 in *-rw2) args+=" --set exporters.prometheus_remote_write.protobuf_message=io.prometheus.write.v2.Request" ;; esac
   [ "$1" = grpc-batch-grpc-core ] && args+=" --set exporters.otlp_grpc.engine=core"
   case $1 in *-read | *-insert) args+=" --set service.plugins=[$BUILD/bench/stages/processor_bench_edit.so]" ;; esac
   echo "$args"
@@ -142,6 +144,7 @@ go_args() {
   case $1 in
   *-insert) echo "--config bench/through.yaml --config bench/through_insert_otelcol.yaml" ;;
   *batch-grpc*) echo "--config bench/through.yaml" ;;
+  *batch-rw*) echo "--config bench/remote_write.yaml" ;;
   *-scrape) echo "--config bench/scrape.yaml" ;;
   *) echo "--config bench/nop.yaml" ;;
   esac
@@ -159,7 +162,7 @@ run_between() {
   local name=$1 spans=$2 label=$3 sink= pid got
   shift 3
   case $name in
-  *batch-grpc*)
+  *batch-grpc* | *batch-rw*)
     start sink "$BUILD/bench/load" sink "$SINK_PORT"
     sink=$PID
     wait_port "127.0.0.1:$SINK_PORT" "$sink" || { fail "$label" "no sink: $(tail -1 "$WORK/sink")"; return; }
@@ -173,6 +176,12 @@ run_between() {
   [ -n "$sink" ] || return 0
   stop "$sink"
   got=$(sed -n 's/.* spans=\([0-9]*\).*/\1/p' "$WORK/sink")
+  case $name in *batch-rw*) # beside the points there is target_info
+    got=$(sed -n 's/.* points=\([0-9]*\).*/\1/p' "$WORK/sink")
+    [ "$got" -ge $((spans + spans / 10)) ] || fail "$label" "the sink got $got of $((spans + spans / 10)) samples"
+    return
+    ;;
+  esac
   [ "$got" = $((spans + spans / 10)) ] || fail "$label" "the sink got $got of $((spans + spans / 10)) spans"
 }
 

@@ -137,6 +137,22 @@ static int tell_fallen(struct config_loader *l, const struct config_component *c
   return any && (!c->body || c->body->kind == YAML_NULL);
 }
 
+/* The Collector's remote write exporter has its queue under a name of its own, in the exporter's table: {enabled, queue_size}. */
+static void take_queue(struct config_loader *l, const struct config_component *c, struct schema_table own, const void *config, struct sender_config *sender,
+  const char *what) {
+  struct weir_field queue, enabled, size;
+  if (!has_field(own, "remote_write_queue", &queue) || queue.type != WEIR_T_GROUP) return;
+  struct schema_table keys = { queue.group, own.field_size };
+  const struct yaml_node *both = yaml_get(c->body, "sending_queue");
+  if (both && yaml_get(c->body, "remote_write_queue")) {
+    diag_error(l->ds, both->pos, "`sending_queue` and `remote_write_queue` of %s are two names of one queue", what);
+    diag_caret(l->ds, "keep one of the two");
+  }
+  if (both || !has_field(keys, "enabled", &enabled) || !has_field(keys, "queue_size", &size)) return;
+  memcpy(&sender->queue.enabled, (const char *)config + enabled.offset, sizeof sender->queue.enabled);
+  memcpy(&sender->queue.queue_size, (const char *)config + size.offset, sizeof sender->queue.queue_size);
+}
+
 static void bind(struct config_loader *l, struct config_component *c) {
   struct arena *a = &l->config->arena;
   const struct weir_stage_type *t = &c->entry->type;
@@ -155,6 +171,7 @@ static void bind(struct config_loader *l, struct config_component *c) {
   if (!sender) return;
   if (has_field(own, "timeout", &timeout) && timeout.type == WEIR_T_DURATION)
     memcpy(&sender->timeout_ns, (char *)config + timeout.offset, sizeof sender->timeout_ns);
+  take_queue(l, c, own, config, sender, what);
   struct weir_error err = { 0 };
   if (!sender_fields_check(sender, &err)) return;
   diag_error(l->ds, schema_find(c->body, c->pos, err.field), "`%s` of %s: %s", err.field, what, err.msg);

@@ -55,6 +55,7 @@ static void put_head(FILE *out, const struct stage_entry *e) {
   }
   if (t->flags & WEIR_MUTATES) fputs("- changes the data that it passes on\n", out);
   if (t->flags & WEIR_ONE_LANE) fputs("- one instance in the process, whatever the number of lanes\n", out);
+  if (t->flags & WEIR_IN_ORDER) fputs("- sends batches one after the other, in the order of the queue: `num_consumers` of sending_queue has no effect\n", out);
 }
 
 static void put_example(FILE *out, const struct weir_stage_type *t) {

@@ -50,6 +50,12 @@ $(BUILD)/tests/stage/%: tests/stage/%.c $(BUILD)/libweir.a $(HARNESS_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(HOST_CFLAGS) -o $@ $< $(HARNESS_OBJ) $(BUILD)/libweir.a $(HOST_LIBS) -lcmocka
 
+# What it sends is read with protobuf-c.
+RW_ORACLE := $(BUILD)/obj/oracle/remote_write.pb-c.o
+$(BUILD)/tests/stage/test_exporter_prometheus_remote_write: $(RW_ORACLE)
+$(BUILD)/tests/stage/test_exporter_prometheus_remote_write: HARNESS_OBJ += $(RW_ORACLE)
+$(BUILD)/tests/stage/test_exporter_prometheus_remote_write: HOST_CFLAGS += -I$(BUILD)/gen/oracle
+
 check-stage: all $(STAGE_TEST_BIN) ## each stage's .so on the harness
 	@tests/tools/run_all.sh stage $(BUILD) $(STAGE_TEST_BIN)
 
@@ -61,8 +67,8 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(wildcard t
 	@mkdir -p $(@D)
 	$(CC) $(HOST_CFLAGS) -MMD -MP -MT $@ -MF $(BUILD)/obj/fuzz_$*.d -o $@ tests/fuzz/replay.c $< $(BUILD)/libweir.a $(HOST_LIBS)
 
-$(BUILD)/tests/fuzz/fuzz_prom: $(KIT_LIB)
-$(BUILD)/tests/fuzz/fuzz_prom: HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
+$(BUILD)/tests/fuzz/fuzz_prom $(BUILD)/tests/fuzz/fuzz_remote_write: $(KIT_LIB)
+$(BUILD)/tests/fuzz/fuzz_prom $(BUILD)/tests/fuzz/fuzz_remote_write: HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
 
 .PHONY: check-fuzz
 check-fuzz: all $(FUZZ_RUN) ## replay the fuzz corpora

@@ -46,6 +46,7 @@ extern "C" {
 #define WEIR_ONE_LANE 2u /* one instance in the process, on one lane; batches are posted to it. Default: one per lane */
 #define WEIR_QUEUED 4u   /* exporters: the host puts a sender (sending_queue, retry_on_failure, timeout) in front */
 #define WEIR_HOLDS 8u    /* processors: keeps records past consume; under `ack: queued` it settles them at once */
+#define WEIR_IN_ORDER 16u /* exporters with WEIR_QUEUED: the sender has one consumer, so that no batch overtakes another, also not while one waits for its next try */
 
 /* What an instance reads of the batches it gets; the receiver's work is the maximum of what stands below it. */
 #define WEIR_NEED_NONE 0

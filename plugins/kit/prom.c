@@ -252,6 +252,12 @@ static void target(struct prom *p, const struct weir_resource *res, const struct
   t.has_job = r->job.value.n > 0;
   t.has_instance = r->instance.value.n > 0;
   t.n_other = (size_t)n - (size_t)t.has_job - (size_t)t.has_instance;
+  if (p->opt.target_constant && p->constant.n) {
+    n = prom_labels_merge(p, &p->constant, items, &p->resource, &labels);
+    if (n < 0) return;
+    t.labels = labels;
+    t.n_labels = (size_t)n;
+  }
   if (t.has_job || t.has_instance) v->target(v->arg, &t);
 }
 

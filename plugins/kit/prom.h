@@ -47,11 +47,12 @@ struct prom_options {
    * An empty `included` with a non-empty `excluded` is everything else; both empty is none. */
   struct weir_strings resource_included, resource_excluded;
   struct weir_map constant; /* const_labels, external_labels: lowest rank; names are made valid */
+  int target_constant;      /* target_info has them, too (external_labels) */
   uint64_t max_label_bytes; /* of one series, names and values together; 0 = 64 KiB. Over it the point is dropped ("label_bytes") */
 };
 
 /* The resource of what follows, as its target_info. labels: job, instance and all other attributes, as labels are. has_*: the label is there and not
- * empty. n_other: labels beside the two. time: the newest point of the resource. Only called when job or instance is there. */
+ * empty. n_other: labels beside the two and the constant ones. time: the newest point of the resource. Only called when job or instance is there. */
 struct prom_target {
   const struct prom_family *family; /* target_info, with the namespace; PROM_INFO */
   const struct prom_label *labels;

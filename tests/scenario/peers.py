@@ -15,6 +15,7 @@ import items
 from weir_process import Failure
 
 BIN = os.path.join(os.environ.get("INTEROP_HOME") or os.path.expanduser("~/.cache/weir-interop"), "bin")
+DEBIAN = {"prometheus": "WEIR_PROMETHEUS", "victoria-metrics": "WEIR_VICTORIA_METRICS"}  # where tests/tools/deps.sh has them
 BOUNDS = {"GOMEMLIMIT": "400MiB", "GOMAXPROCS": "2"}  # peers are Go programs
 
 
@@ -23,10 +24,14 @@ def fetch(url, timeout=5):
         return answer.read()
 
 
+def path_of(program):
+    return os.environ[DEBIAN[program]] if program in DEBIAN else os.path.join(BIN, program)
+
+
 def start(scenario, spec):
-    """{name, command: [program of the interop cache, arguments ...], ready: URL}: started, waited for, ended with the scenario."""
+    """{name, command: [program of the interop cache or of DEBIAN, arguments ...], ready: URL}: started, waited for, ended with the scenario."""
     with open(os.path.join(scenario.folder, f"{spec['name']}.log"), "wb") as out:
-        process = subprocess.Popen(["nice", os.path.join(BIN, spec["command"][0]), *map(str, spec["command"][1:])], stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(["nice", path_of(spec["command"][0]), *map(str, spec["command"][1:])], stdin=subprocess.DEVNULL,
                                    stdout=out, stderr=subprocess.STDOUT, cwd=scenario.folder, env={**os.environ, **BOUNDS})
     scenario.programs[spec["name"]] = process
 

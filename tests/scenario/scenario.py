@@ -29,6 +29,7 @@ import names
 import peers
 import prom
 import reload
+import series
 import sink as sink_module
 from weir_process import Failure, Weir, slow_factor
 
@@ -244,6 +245,9 @@ class Scenario:
 
     def step_hostile(self, spec):
         hostile.run(self, spec)
+
+    def step_series(self, spec):
+        series.run(self, spec)
 
     def step_jaeger(self, spec):
         peers.jaeger(self, spec)

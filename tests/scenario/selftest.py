@@ -11,6 +11,7 @@ import items
 import loki_push
 import payload
 import peers
+import series
 import sink
 import weir_process
 
@@ -79,6 +80,24 @@ class Comparison(unittest.TestCase):
         got = copy.deepcopy(sent)
         got.resource_spans[0].scope_spans[0].spans[0].CopyFrom(more)
         self.assertIsNotNone(items.difference("traces", items.collect("traces", [sent]), items.collect("traces", [got])))
+
+
+class Series(unittest.TestCase):
+    def test_each_value_counts(self):
+        sent = payload.message("metrics", 3)
+        want, same = series.expected([sent], {}), lambda a, b: a == b
+        self.assertIsNone(series.differ(want.samples, copy.deepcopy(want.samples), same))
+        self.assertEqual(len(want.samples), 3 + 1)  # and target_info
+        for change in (lambda got, k: got.pop(k), lambda got, k: got[k].popitem(), lambda got, k: got[k].update({t: v + 1 for t, v in got[k].items()}),
+                       lambda got, k: got.update({(*k, ("new", "label")): got[k]})):
+            got = copy.deepcopy(want.samples)
+            change(got, next(iter(got)))
+            self.assertIsNotNone(series.differ(want.samples, got, same))
+
+    def test_an_exemplar_that_was_not_sent(self):
+        self.assertIsNotNone(series.differ_exemplars({(("__name__", "a"),): [((), 1.0, 5)]}, {(("__name__", "a"),): [((), 2.0, 5)]}, 0))
+        self.assertIsNotNone(series.differ_exemplars({(("__name__", "a"),): [((), 1.0, 5)]}, {}, 1))
+        self.assertIsNone(series.differ_exemplars({(("__name__", "a"),): [((), 1.0, 5)]}, {(("__name__", "a"),): [((), 1.0, 5)]}, 1))
 
 
 class Faults(unittest.TestCase):

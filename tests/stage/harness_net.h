@@ -81,6 +81,10 @@ struct harness_sink {
   const void *answer; /* body or message */
   size_t answer_n;
   const char *content_type, *retry_after; /* HTTP; default: application/x-protobuf, none */
+  const struct weir_http_header *more;    /* HTTP: further headers of the answer, at most 8 */
+  size_t n_more;
+  void (*on_request)(struct harness_sink *); /* HTTP: after it was remembered and before it is answered; may change what is answered. NULL = none */
+  void *arg;                                 /* on_request's */
   const char *msg;                        /* gRPC */
   int64_t retry_after_ns;                 /* gRPC; -1 (after init) = none */
   /* What it got last. */

@@ -52,12 +52,14 @@ static void remember(
 
 static void answer_http(struct harness_sink *s, struct weir_http_exchange *ex) {
   const char *type = s->content_type ? s->content_type : "application/x-protobuf";
-  struct weir_http_header headers[2] = { { weir_str_of("content-type"), weir_str_of(type) },
+  struct weir_http_header headers[10] = { { weir_str_of("content-type"), weir_str_of(type) },
     { weir_str_of("retry-after"), weir_str_of(s->retry_after ? s->retry_after : "") } };
+  size_t n = s->retry_after ? 2 : 1;
+  for (size_t i = 0; i < s->n_more; i++) headers[n++] = s->more[i];
   struct weir_iov body = { s->answer, s->answer_n };
   struct weir_http_reply reply = { .status = s->status ? s->status : 200,
     .headers = headers,
-    .n_headers = s->retry_after ? 2 : 1,
+    .n_headers = n,
     .body = &body,
     .n_body = s->answer_n ? 1 : 0 };
   http_reply(ex, &reply);
@@ -68,6 +70,7 @@ static void on_http(void *self, struct weir_http_exchange *ex, const struct weir
   remember(s, r->path, r->headers, r->n_headers, r->body->p, r->body->n);
   snprintf(s->method, sizeof s->method, "%.*s", (int)r->method.n, r->method.p);
   snprintf(s->authority, sizeof s->authority, "%.*s", (int)r->authority.n, r->authority.p);
+  if (s->on_request) s->on_request(s);
   if (!s->hold) {
     answer_http(s, ex);
     return;

