@@ -66,6 +66,7 @@ void prom_free(struct prom *p) {
   for (size_t i = 0; i < sizeof scratches / sizeof *scratches; i++) scratch_done(scratches[i]);
   for (size_t i = 0; i < sizeof items / sizeof *items; i++) free(items[i]->v);
   for (size_t i = 0; i < PROM_CACHE; i++) free(p->cache[i].text);
+  kit_bytes_free(&p->text);
   free(p);
 }
 

@@ -7,6 +7,7 @@
 #ifndef KIT_PROM_INTERNAL_H
 #define KIT_PROM_INTERNAL_H
 
+#include "plugins/kit/bytes.h"
 #include "plugins/kit/prom.h"
 
 struct scratch_chunk;
@@ -52,6 +53,7 @@ struct prom {
   struct prom_items constant, base, items, target; /* base: of a scope, sorted and combined */
   struct prom_family target_family;
   struct prom_cached cache[PROM_CACHE];
+  struct kit_bytes text; /* of a value that is no string, while it is made */
   const char *why; /* reason of the last failure of a function that gives 0 */
 };
 

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plugins/kit/base64.h"
 #include "plugins/kit/prom_internal.h"
+#include "plugins/kit/value_text.h"
+
+#define TEXT_KEPT (64u << 10)
 
 /* --- scratch ---------------------------------------------------------------------------------------------------------------------- */
 
@@ -142,17 +144,6 @@ size_t prom_number(double v, int form, char buf[PROM_NUM_CAP]) {
 
 /* --- UTF-8 ------------------------------------------------------------------------------------------------------------------------ */
 
-/* RFC 3629 (core/utf8.c, which a stage may not include): length of the character at p, 0 when it is damaged. */
-static size_t utf8_length(const char *p, size_t n) {
-  unsigned char a = (unsigned char)p[0], b = n > 1 ? (unsigned char)p[1] : 0;
-  size_t len = a < 0x80 ? 1 : a >= 0xc2 && a < 0xe0 ? 2 : a >= 0xe0 && a < 0xf0 ? 3 : a >= 0xf0 && a < 0xf5 ? 4 : 0;
-  if (len > n) return 0;
-  for (size_t i = 1; i < len; i++)
-    if (((unsigned char)p[i] & 0xc0) != 0x80) return 0;
-  if ((a == 0xe0 && b < 0xa0) || (a == 0xf0 && b < 0x90) || (a == 0xed && b > 0x9f) || (a == 0xf4 && b > 0x8f)) return 0;
-  return len;
-}
-
 /* How many bytes from the start are undamaged. */
 static size_t utf8_good(const char *p, size_t n) {
   size_t i = 0;
@@ -160,7 +151,7 @@ static size_t utf8_good(const char *p, size_t n) {
     uint64_t eight;
     while (n - i >= 8 && (memcpy(&eight, p + i, 8), !(eight & 0x8080808080808080u))) i += 8;
     if (i == n) break;
-    size_t len = utf8_length(p + i, n - i);
+    size_t len = kit_utf8_len(p + i, n - i);
     if (!len) break;
     i += len;
   }
@@ -186,7 +177,7 @@ struct weir_str prom_text_repaired(struct prom *p, struct scratch *s, struct wei
   if (!to) return no_memory(p);
   memcpy(to, in.p, i);
   while (i < in.n) {
-    size_t len = utf8_length(in.p + i, in.n - i);
+    size_t len = kit_utf8_len(in.p + i, in.n - i);
     memcpy(to + n, len ? in.p + i : "\xef\xbf\xbd", len ? len : 3);
     n += len ? len : 3;
     i += len ? len : 1;
@@ -194,140 +185,20 @@ struct weir_str prom_text_repaired(struct prom *p, struct scratch *s, struct wei
   return n > room ? too_long(p) : (struct weir_str){ to, (uint32_t)n, 0 };
 }
 
-/* --- values as strings: specification/common, "AnyValue representation for non-OTLP protocols"; numbers as Go's JSON has them --------------- */
-
-struct text {
-  struct scratch *s;
-  char *p;
-  size_t n, cap;
-  uint64_t room;
-  int failed; /* 1: over room, 2: no memory */
-};
-
-static void text_put(struct text *t, const char *p, size_t n) {
-  if (t->failed) return;
-  if (t->n + n > t->room) {
-    t->failed = 1;
-    return;
-  }
-  if (t->n + n > t->cap) {
-    size_t cap = (t->n + n) * 2 + 64;
-    char *to = scratch_take(t->s, cap);
-    if (!to) {
-      t->failed = 2;
-      return;
-    }
-    if (t->n) memcpy(to, t->p, t->n);
-    t->p = to;
-    t->cap = cap;
-  }
-  memcpy(t->p + t->n, p, n);
-  t->n += n;
-}
-
-static void text_str(struct text *t, const char *s) { text_put(t, s, strlen(s)); }
-
-static void text_int(struct text *t, int64_t v) {
-  char buf[24];
-  text_put(t, buf, (size_t)snprintf(buf, sizeof buf, "%" PRId64, v));
-}
-
-/* Plain from 1e-6 to 1e21, an exponent without leading zero beyond; NaN and infinity have no JSON form and are named. */
-static void text_double(struct text *t, double v) {
-  char buf[PROM_NUM_CAP];
-  double a = fabs(v);
-  if (!isfinite(v) || v == 0 || (a >= 1e-6 && a < 1e21)) {
-    text_put(t, buf, prom_number(v, PROM_NUM_PLAIN, buf));
-    return;
-  }
-  size_t n = prom_number(v, PROM_NUM_TEXT, buf);
-  if (n > 4 && buf[n - 4] == 'e' && buf[n - 3] == '-' && buf[n - 2] == '0') buf[n - 2] = buf[n - 1], n--;
-  text_put(t, buf, n);
-}
-
-static void text_quoted(struct text *t, const char *p, size_t n) {
-  static const char from[] = "\"\\\n\r\t", to[] = "\"\\nrt";
-  text_put(t, "\"", 1);
-  for (size_t i = 0; i < n && !t->failed;) {
-    size_t run = i, len;
-    while (run < n && (len = utf8_length(p + run, n - run)) && (len > 1 || ((unsigned char)p[run] >= 0x20 && p[run] != '"' && p[run] != '\\'))) run += len;
-    text_put(t, p + i, run - i);
-    i = run;
-    if (i >= n) break;
-    const char *simple = p[i] ? strchr(from, p[i]) : NULL;
-    char code[8];
-    if (simple) text_put(t, (char[]){ '\\', to[simple - from] }, 2);
-    else if ((unsigned char)p[i] < 0x20) text_put(t, code, (size_t)snprintf(code, sizeof code, "\\u%04x", p[i]));
-    else text_str(t, "\xef\xbf\xbd");
-    i++;
-  }
-  text_put(t, "\"", 1);
-}
-
-static void text_base64(struct text *t, const char *p, size_t n) {
-  char buf[KIT_BASE64_CAP(768)];
-  for (size_t i = 0; i < n && !t->failed; i += 768) text_put(t, buf, kit_base64_encode(p + i, n - i < 768 ? n - i : 768, buf));
-}
-
-static void text_json(struct text *, const struct weir_value *);
-
-static int attr_before(const struct weir_attr *a, const struct weir_attr *b) {
-  uint32_t n = a->key.n < b->key.n ? a->key.n : b->key.n;
-  int c = n ? memcmp(a->key.p, b->key.p, n) : 0;
-  return c < 0 || (c == 0 && (a->key.n < b->key.n || (a->key.n == b->key.n && a < b)));
-}
-
-/* Members by key, as Go writes maps. Picking the next smallest is quadratic, so long lists keep their order. */
-static void text_kvlist(struct text *t, const struct weir_attr *v, uint32_t n) {
-  const struct weir_attr *last = NULL;
-  text_put(t, "{", 1);
-  for (uint32_t i = 0; i < n && !t->failed; i++) {
-    const struct weir_attr *next = n > 64 ? v + i : NULL;
-    for (uint32_t k = 0; k < n && n <= 64; k++)
-      if ((!last || attr_before(last, v + k)) && (!next || attr_before(v + k, next))) next = v + k;
-    if (i) text_put(t, ",", 1);
-    text_quoted(t, next->key.p, next->key.n);
-    text_put(t, ":", 1);
-    text_json(t, &next->value);
-    last = next;
-  }
-  text_put(t, "}", 1);
-}
-
-static void text_array(struct text *t, const struct weir_value *v, uint32_t n) {
-  text_put(t, "[", 1);
-  for (uint32_t i = 0; i < n && !t->failed; i++) {
-    if (i) text_put(t, ",", 1);
-    text_json(t, v + i);
-  }
-  text_put(t, "]", 1);
-}
-
-/* Recursion ends where the decoder's limit of nesting does. */
-static void text_json(struct text *t, const struct weir_value *v) {
-  switch (v->kind) {
-  case WEIR_V_STRING: text_quoted(t, v->u.s, v->n); break;
-  case WEIR_V_BOOL: text_str(t, v->u.i ? "true" : "false"); break;
-  case WEIR_V_INT: text_int(t, v->u.i); break;
-  case WEIR_V_DOUBLE: text_double(t, v->u.d); break;
-  case WEIR_V_ARRAY: text_array(t, v->u.items, v->n); break;
-  case WEIR_V_KVLIST: text_kvlist(t, v->u.attrs, v->n); break;
-  case WEIR_V_BYTES:
-    text_put(t, "\"", 1);
-    text_base64(t, v->u.s, v->n);
-    text_put(t, "\"", 1);
-    break;
-  default: text_str(t, "null"); break;
-  }
-}
+/* --- values as strings --------------------------------------------------------------------------------------------------------------- */
 
 struct weir_str prom_text_of(struct prom *p, struct scratch *s, const struct weir_value *v, uint64_t room) {
+  struct kit_bytes *t = &p->text;
+  struct weir_str ret = { "", 0, 0 };
   if (v->kind == WEIR_V_STRING) return prom_text_repaired(p, s, (struct weir_str){ v->u.s, v->n, 0 }, room);
-  struct text t = { .s = s, .room = room };
-  if (v->kind == WEIR_V_BYTES) text_base64(&t, v->u.s, v->n);
-  else if (v->kind != WEIR_V_EMPTY) text_json(&t, v);
-  if (t.failed) return t.failed == 1 ? too_long(p) : no_memory(p);
-  return (struct weir_str){ t.n ? t.p : "", (uint32_t)t.n, 0 };
+  t->n = 0;
+  kit_put_value(t, v);
+  char *to = t->n && t->n <= room && !t->failed ? scratch_take(s, t->n) : NULL;
+  if (to) ret = (struct weir_str){ memcpy(to, t->p, t->n), (uint32_t)t->n, 0 };
+  else if (t->failed || (t->n && t->n <= room)) ret = no_memory(p);
+  else if (t->n) ret = too_long(p);
+  if (t->failed || t->cap > TEXT_KEPT) kit_bytes_free(t);
+  return ret;
 }
 
 /* --- escaping, hash -------------------------------------------------------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /*
  * plugins/kit/value_text.h - an attribute's value as text, as the Collector's pcommon.Value.AsString has it, which Loki and others show.
  *
- * Text as it is, numbers as Go writes them (shortest that reads back, exponents below 1e-6 and from 1e21 on), bytes as base64, lists and mappings as
+ * Text as it is, numbers as Go writes them (shortest that reads back, exponents below 1e-6 and from 1e21 on; NaN and Infinity by the specification, "AnyValue
+ * representation for non-OTLP protocols", where the Collector writes an error text), bytes as base64, lists and mappings as
  * JSON with sorted keys. Pure.
  */
 #ifndef KIT_VALUE_TEXT_H
