@@ -29,7 +29,7 @@ struct grpc_engine {
   void (*call)(struct weir_grpc_client *, const char *path, const struct weir_iov *msg, size_t n, int64_t deadline_ns,
     weir_grpc_response_f *on_response, void *arg);
   void (*call_with)(struct weir_grpc_client *, const char *path, const struct weir_http_header *metadata, size_t n_metadata,
-    const struct weir_iov *msg, size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response, void *arg); /* NULL: not offered */
+    const struct weir_iov *msg, size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response, void *arg);
 };
 
 extern const struct grpc_engine grpc_native;

@@ -115,7 +115,7 @@ size_t http_io_tls_unwritten(const struct http_io *io) { return io->tls->behind_
 
 /* A client that speaks HTTP/1 in cleartext hears it in its own tongue, as Go's servers say it; HTTP/2 clients understand no word. */
 static int plaintext_client(struct http_io *io, const char *p, size_t n) {
-  static const char sorry[] = "HTTP/1.0 400 Bad Request\r\nconnection: close\r\n\r\nthis port speaks TLS: use https://\n";
+  static const char sorry[] = "HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nthis port speaks TLS: use https://\n";
   struct http_io_tls *t = io->tls;
   if (!t->is_server || t->began || p[0] == TLS_HANDSHAKE) {
     t->began = 1;

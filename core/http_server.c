@@ -162,7 +162,7 @@ static void first_bytes(struct http_conn *c, const char *p, size_t n) {
     log_warn(c->server->owner, "%s speaks TLS to %s, which is plaintext: let the client use http://, or insecure", c->peer, c->server->endpoint);
   while (i < n && c->preface_n < HTTP_PREFACE_N && p[i] == HTTP_PREFACE[c->preface_n]) c->preface_n++, i++;
   if (c->preface_n == HTTP_PREFACE_N) begin_http2(c, p + i, n - i);
-  else if (is_no_http(p + i, n - i)) refuse_no_http(c);
+  else if (i < n && is_no_http(p + i, n - i)) refuse_no_http(c);
   else if (i < n) begin_http1(c, p + i, n - i);
 }
 

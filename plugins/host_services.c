@@ -125,7 +125,7 @@ static void grpc_call_path(struct weir_grpc_client *c, const char *path, const s
 
 static void grpc_call_path_with(struct weir_grpc_client *c, const char *path, const struct weir_http_header *metadata, size_t n_metadata,
   const struct weir_iov *msg, size_t n, int64_t deadline_ns, weir_grpc_response_f *fn, void *arg) {
-  grpc_native.call_with(c, path, metadata, n_metadata, msg, n, deadline_ns, fn, arg);
+  grpc_engine_of(c)->call_with(c, path, metadata, n_metadata, msg, n, deadline_ns, fn, arg);
 }
 
 static const struct weir_grpc_service grpc_table = {

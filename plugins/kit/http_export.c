@@ -1,5 +1,6 @@
 #include "plugins/kit/http_export.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,16 +80,26 @@ int http_export_is_json(const struct weir_http_response *r) {
   return type.n >= 16 && !memcmp(type.p, "application/json", 16);
 }
 
+/* A body without a type may be looked at (RFC 9110 section 8.3): Go's servers say so that their port speaks TLS. Protobuf begins with a control character. */
+static int reads_as_text(const struct weir_body *b) {
+  for (size_t i = 0; b && i < b->n; i++)
+    if ((unsigned char)b->p[i] < ' ' && !strchr("\t\r\n", b->p[i])) return 0;
+  return b && b->n && (unsigned char)b->p[0] >= ' ';
+}
+
 int http_export_is_text(const struct weir_http_response *r) {
   struct weir_str type = weir_http_find(r->headers, r->n_headers, "content-type");
-  return type.n >= 4 && !memcmp(type.p, "text", 4);
+  return type.n ? type.n >= 4 && !memcmp(type.p, "text", 4) : reads_as_text(r->body);
 }
 
 /* The status, and what the peer says where it is text, shortened. */
 static void message_of(const struct weir_http_response *r, char *text, size_t cap) {
   int is_text = http_export_is_json(r) || http_export_is_text(r);
   int n = snprintf(text, cap, "HTTP %u", r->status);
-  if (is_text && r->body && r->body->n && n > 0) snprintf(text + n, cap - (size_t)n, ": %.*s", (int)(r->body->n < 300 ? r->body->n : 300), r->body->p);
+  size_t body_n = is_text && r->body ? r->body->n : 0;
+  if (body_n > 300) body_n = 300;
+  while (body_n && isspace((unsigned char)r->body->p[body_n - 1])) body_n--;
+  if (body_n && n > 0) snprintf(text + n, cap - (size_t)n, ": %.*s", (int)body_n, r->body->p);
 }
 
 /* The Collector's reading of HTTP statuses. */

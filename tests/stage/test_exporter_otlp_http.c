@@ -307,6 +307,25 @@ static void what_the_back_end_says_is_in_the_message(void **state) {
   tear_down(&f);
 }
 
+/* Both are what servers say that speak TLS; Go's sends no type. */
+static void text_without_a_type_is_in_the_message(void **state) {
+  (void)state;
+  static const char *const answers[][2] = {
+    { "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", "HTTP 400: Client sent an HTTP request to an HTTPS server." },
+    { "HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nuse https://\r\n", "HTTP 400: use https://" },
+    { "HTTP/1.0 400 Bad Request\r\n\r\n\b\3\022\010bad span", "HTTP 400: bad span" } };
+  struct fixture f;
+  open_for(&f, (struct harness_setup){ 0 }, "");
+  harness_sink_raw(&f.sink, f.h);
+  for (size_t i = 0; i < 3; i++) {
+    harness_feed(f.h, harness_batch(f.h, 3, NULL));
+    harness_sink_raw_answer(&f.sink, answers[i][0]);
+    harness_wait_done(f.h, i + 1);
+    assert_string_equal(f.h->done[i].msg, answers[i][1]);
+  }
+  tear_down(&f);
+}
+
 static void json_is_sent_and_answered(void **state) {
   (void)state;
   static const char *const compression[] = { "encoding: json", "encoding: json, compression: none" };
@@ -519,7 +538,7 @@ int main(void) {
     cmocka_unit_test(there_are_no_more_connections_than_allowed),
     cmocka_unit_test(each_status_is_a_verdict),
     cmocka_unit_test(retry_after_is_seconds_or_a_date),
-    cmocka_unit_test(what_the_back_end_says_is_in_the_message),
+    cmocka_unit_test(what_the_back_end_says_is_in_the_message), cmocka_unit_test(text_without_a_type_is_in_the_message),
     cmocka_unit_test(a_partial_success_is_passed_on),
     cmocka_unit_test(json_is_sent_and_answered),
     cmocka_unit_test(success_with_a_body_that_is_no_answer_is_delivered),

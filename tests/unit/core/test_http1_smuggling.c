@@ -1,4 +1,7 @@
 /* What must never reach the handler: forms of HTTP/1.1 that two servers may read in two ways, and what is no HTTP. */
+#include <sys/mman.h>
+
+#include "core/http_conn.h"
 #include "tests/unit/core/http_fixture.h"
 
 #define H "Host: h\r\n"
@@ -91,9 +94,29 @@ static void what_is_no_http_is_closed_without_a_word(void **state) {
   }
 }
 
+/* A first piece that is wholly a prefix of HTTP/2's preface, at the end of readable memory: nothing behind it may be looked at. */
+static void a_piece_of_a_preface_is_read_to_its_end_only(void **state) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  struct net_peer p;
+  (void)state;
+  char *at = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_true(at != MAP_FAILED && mprotect(at + page, page, PROT_NONE) == 0);
+  memcpy(at + page - 5, "PRI *", 5);
+  net_peer_init(&p, net_connect(fix.port));
+  NET_UNTIL(&fix.loop, fix.server->conns != NULL);
+  conn_read(fix.server->conns, at + page - 5, 5);
+  assert_int_equal(fix.server->conns->proto, 0);
+  net_puts(&fix.loop, &p, " HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  NET_UNTIL(&fix.loop, p.n > 0 || (net_read(&p), p.n > 0));
+  assert_int_equal(fix.server->conns->proto, 2);
+  net_peer_done(&p);
+  munmap(at, 2 * page);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = { T(smuggling_forms_are_refused), T(what_is_no_http_is_closed_without_a_word) };
+  const struct CMUnitTest tests[] = { T(smuggling_forms_are_refused), T(what_is_no_http_is_closed_without_a_word),
+    T(a_piece_of_a_preface_is_read_to_its_end_only) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

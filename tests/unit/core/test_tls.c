@@ -305,6 +305,7 @@ static void plaintext_on_a_tls_port_is_told(void **state) {
   tls_listen(&s, 0);
   fix_text(&p, "GET / HTTP/1.1\r\nhost: h\r\n\r\n", NULL);
   assert_non_null(strstr(p.got, "400 Bad Request"));
+  assert_non_null(strstr(p.got, "content-type: text/plain"));
   assert_non_null(strstr(p.got, "use https://"));
   net_peer_done(&p);
   fix_text(&p, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", NULL);
