@@ -208,7 +208,13 @@ static size_t plain_name(char *to, struct weir_str space, struct weir_str name) 
   return n;
 }
 
-static size_t without_end(const char *to, size_t n, struct weir_str end) { return ends_with(str(to, n), end) && n > end.n + 1 ? n - end.n - 1 : n; }
+/* Without the ending and the character before it, whichever that is, as the Collector has it; there a byte, which may be the end of a character. */
+static size_t without_end(const char *to, size_t n, struct weir_str end) {
+  if (!ends_with(str(to, n), end) || n <= end.n + 1) return n;
+  n -= end.n + 1;
+  while (n && ((unsigned char)to[n] & 0xc0) == 0x80) n--;
+  return n;
+}
 
 static size_t utf8_name(char *to, struct weir_str space, struct weir_str name, struct weir_str main, struct weir_str per, const char *suffix) {
   size_t n = joined(to, 0, space);
