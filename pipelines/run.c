@@ -89,7 +89,7 @@ static void on_signal(uv_signal_t *h, int number) {
     return;
   }
   if (r->drain.phase) {
-    log_warn(LOGGER, "second signal: ending at once, what is queued is lost");
+    log_warn(LOGGER, "second signal: ending at once, what is queued in memory is lost");
     log_flush();
     _exit(128 + number);
   }
