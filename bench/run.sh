@@ -115,7 +115,6 @@ load_args() {
   *) echo "--grpc $GRPC$tls" ;;
   esac
   case $1 in *-gzip | *-zstd | *-snappy) echo "--${1##*-}" ;; *-rw | *-rw2) echo "--series $SERIES" ;; esac
-  case $1 in *-memory-batch-grpc | *-disk-*batch-grpc) echo "--rate 150000" ;; esac # that the sink keeps up with: a backlog is read back from the disk
 }
 
 # weir_args CASE: configuration of weir.
