@@ -142,7 +142,8 @@ struct sender_lane *sender_add_lane(struct sender *s, struct loop *loop, struct 
   l->random = (uint64_t)clock_unix_ns() ^ ((uint64_t)(uintptr_t)l << 16) ^ 0x9e3779b97f4a7c15u;
   int alone = exporter && exporter->lanes == 1; /* a one-lane exporter has all the consumers */
   l->max_active = alone && s->config->queue.enabled ? (uint32_t)s->config->queue.num_consumers : consumers_of(s, s->n_lanes);
-  if (exporter && exporter->entry && exporter->entry->type.flags & WEIR_IN_ORDER && s->config->queue.enabled) l->max_active = 1;
+  if (exporter && exporter->entry && exporter->entry->type.flags & WEIR_IN_ORDER && s->config->queue.enabled) s->in_order = 1;
+  if (s->in_order) l->max_active = 1;
   open_cells(s, &l->cells);
   if (exporter && l->cells.partitions_max) metric_put(l->cells.partitions_max, s->config->queue.batch->cache_size);
   if (exporter && !s->home) s->home = l;

@@ -76,8 +76,8 @@ void disk_op_ended(struct sender_disk *d) {
   atomic_fetch_sub(&d->disk->ops, 1);
 }
 
-/* The lane that sends, and so reads. */
-static struct sender_lane *reader_of(struct sender_lane *l) { return l->exporter ? l : l->sender->home; }
+/* The lane that sends what this one writes, and so reads. An exporter that keeps an order has one: else a lane would overtake another with what stands on disk. */
+static struct sender_lane *reader_of(struct sender_lane *l) { return disk_is_reader(l) ? l : l->sender->home; }
 
 /* --- a record is done with, or is not ----------------------------------------------------------------------------- */
 
@@ -165,7 +165,7 @@ void disk_stop(struct sender_lane *l) {
 int disk_is_done(const struct sender_lane *l) {
   const struct sender_disk *d = l->disk;
   if (d->n_ops || d->n_records) return 0;
-  if (!l->exporter) return 1;
+  if (!disk_is_reader(l)) return 1;
   return !atomic_load(&l->sender->coming) && (d->stopped || l->abandoned || !atomic_load(&d->unread));
 }
 
@@ -199,12 +199,12 @@ static void wake_home(void *arg) {
 
 /* Of what this lane wrote: the lane with the exporter may have waited for it. */
 static void nothing_comes(struct sender_lane *l) {
-  if (!l->exporter) loop_post(l->sender->home->loop, wake_home, l->sender->home);
+  if (!disk_is_reader(l)) loop_post(l->sender->home->loop, wake_home, l->sender->home);
 }
 
 static void hand_on(struct sender_lane *l, struct disk_record *r) {
   struct weir_batch *b = r->batch;
-  if (l->exporter) {
+  if (disk_is_reader(l)) {
     r->batch = NULL;
     disk_line_up(l, r, b);
     return;
@@ -382,7 +382,7 @@ static void append(struct sender_lane *l, struct disk_record *r) {
   r->append.keep = (uint8_t)keeps_in_memory(l, r->bytes);
   if (r->append.keep) atomic_fetch_add(&reader_of(l)->disk->memory, r->bytes);
   disk_op_begins(d);
-  if (!l->exporter) atomic_fetch_add(&l->sender->coming, 1);
+  if (!disk_is_reader(l)) atomic_fetch_add(&l->sender->coming, 1);
   int e = spool_append(d->spool, &r->append);
   if (!e) return;
   r->append.op.error = e; /* as if the disk had said so */

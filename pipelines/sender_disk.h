@@ -17,6 +17,7 @@ struct disk_record {
   struct disk_record *next;
 };
 
+static inline int disk_is_reader(const struct sender_lane *l) { return l->exporter && (!l->sender->in_order || l == l->sender->home); }
 struct disk_record *disk_record_new(struct sender_lane *);
 void disk_op_begins(struct sender_disk *);
 void disk_op_ended(struct sender_disk *);

@@ -127,7 +127,7 @@ static int free_read(const struct sender_disk *d) {
 /* Whether a consumer, or what is gathered, would take it. */
 static int is_wanted(const struct sender_lane *l) {
   const struct sender_disk *d = l->disk;
-  if (d->stopped || d->paused || l->abandoned || !l->exporter || l->queue.head || l->ready.head) return 0;
+  if (d->stopped || d->paused || l->abandoned || !disk_is_reader(l) || l->queue.head || l->ready.head) return 0;
   if (atomic_load(&d->memory) > DISK_MEMORY_MAX) return 0; /* in what is gathered, whose time comes */
   uint32_t reading = 0;
   for (uint32_t bits = d->reading; bits; bits &= bits - 1) reading++;
@@ -171,7 +171,7 @@ static void make_lane(struct sender_lane *l, struct disk *disk) {
   d->spool = disk_lane_on(disk, l->loop)->spool;
   d->user.wake = on_wake;
   d->user.arg = l;
-  atomic_init(&d->unread, l->exporter != NULL);
+  atomic_init(&d->unread, disk_is_reader(l));
   l->disk = d;
 }
 

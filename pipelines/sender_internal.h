@@ -144,6 +144,7 @@ struct sender {
   struct kit_metadata_keys keys; /* of sending_queue.batch.partition */
   uint32_t signal, n_lanes, max_lanes;
   struct sender_lane **lanes;
+  int in_order; /* WEIR_IN_ORDER */
   struct sender_lane *home; /* the lane with the exporter, for those without */
   struct metrics *metrics;
   struct weir_cell *capacity;

@@ -33,6 +33,8 @@ static struct weir_storage_settings storage;
 static char directory[64];
 static struct side one, two;
 static _Atomic int acked, refused, sent, fail_every;
+static int in_order;
+static _Atomic int exporters_used[LANES];
 
 static void on_done(struct weir_stage *s, struct weir_batch *b, const struct weir_verdict *v) { sender_done(s->owner, b, v); }
 static void on_drained(struct weir_stage *s) { (void)s; }
@@ -54,6 +56,7 @@ static void consume(void *self, struct weir_batch *b) {
   struct side *s = f >= one.exporters && f < one.exporters + LANES ? &one : &two;
   f->got[f->n_got++] = b;
   f->consumed++;
+  exporters_used[f->stage.lane]++;
   loop_defer(f->stage.loop, &s->answers[f->stage.lane]);
 }
 
@@ -75,6 +78,7 @@ static void open_exporter(struct side *s, uint32_t i, uint32_t n) {
   struct flow_stage *f = &s->exporters[i];
   flow_stage_open(f, &lanes[i], WEIR_EXPORTER, "otlp", &ops, NULL);
   f->entry.type.consume = consume;
+  f->entry.type.flags = in_order ? WEIR_IN_ORDER : 0;
   f->stage.lane = i;
   f->stage.lanes = n;
   s->answers[i].fn = answer;
@@ -137,6 +141,7 @@ static int setup(void **state) {
   assert_non_null(mkdtemp(directory));
   storage = (struct weir_storage_settings){ .size = sizeof storage, .directory = directory, .sync = WEIR_SYNC_OS, .segment_bytes = 64u << 10 };
   acked = refused = sent = fail_every = 0;
+  for (int i = 0; i < LANES; i++) exporters_used[i] = 0;
   assert_int_equal(loop_init(&control, UINT32_MAX, &env, &err), 0);
   env.disks = disks_new(env.metrics, &control);
   for (uint32_t i = 0; i < LANES; i++) assert_int_equal(loop_init(&lanes[i], i, &env, &err), 0);
@@ -186,6 +191,16 @@ static void one_exporter_for_all_lanes(void **state) {
   run(1);
 }
 
+/* One lane sends for all, or what stands on disk would be overtaken by another lane. */
+static void an_exporter_that_keeps_an_order(void **state) {
+  (void)state;
+  fail_every = 7;
+  in_order = 1;
+  run(LANES);
+  in_order = 0;
+  for (int i = 1; i < LANES; i++) assert_int_equal(exporters_used[i], 0);
+}
+
 static void take_over(uint32_t exporters) {
   open_side(&one, exporters);
   start_lanes();
@@ -215,6 +230,6 @@ static void one_successor_for_all_lanes(void **state) {
 
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-  const struct CMUnitTest tests[] = { T(an_exporter_on_each_lane), T(one_exporter_for_all_lanes), T(a_successor_on_each_lane), T(one_successor_for_all_lanes) };
+  const struct CMUnitTest tests[] = { T(an_exporter_on_each_lane), T(one_exporter_for_all_lanes), T(an_exporter_that_keeps_an_order), T(a_successor_on_each_lane), T(one_successor_for_all_lanes) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
