@@ -17,6 +17,7 @@
 #include "pipelines/control.h"
 #include "pipelines/print_config.h"
 #include "pipelines/print_schema.h"
+#include "pipelines/queue_command.h"
 #include "pipelines/run.h"
 #include "plugins/manual.h"
 
@@ -113,6 +114,19 @@ static int run_command(const struct command *c, struct registry *registry) {
   return code;
 }
 
+static int queues_command(const struct command *c, struct registry *registry) {
+  struct diags ds;
+  struct config *config = NULL;
+  if (!c->n_configs) return queue_command(c, NULL);
+  diags_init(&ds);
+  config = config_load(registry, &ds, c->configs, c->n_configs, c->sets, c->n_sets);
+  if (!config) show(&ds);
+  int code = config ? queue_command(c, config) : EXIT_CONFIG;
+  config_free(config);
+  diags_done(&ds);
+  return code;
+}
+
 /* --- looking at stages -------------------------------------------------------------------------------------- */
 
 static void on_refused(void *arg, const char *path, const struct weir_error *err) {
@@ -201,6 +215,8 @@ int main(int argc, char **argv) {
       code = schema_command(command.stage, registry);
     else if (command.verb == COMMAND_PRINT_CONFIG)
       code = print_config_command(&command, registry);
+    else if (command.verb == COMMAND_QUEUE)
+      code = queues_command(&command, registry);
     else if (command.verb == COMMAND_RELOAD)
       code = control_ask(command.socket, "reload");
     else

@@ -20,6 +20,8 @@ GRPC=127.0.0.1:$PORT HTTP=127.0.0.1:$((PORT + 1)) SINK_PORT=$((PORT + 2)) FLOOR_
 SCRAPE=127.0.0.1:$((PORT + 7)) SERIES=${SERIES:-100000} # of the cases with metrics; a "span" is a data point there
 export BENCH_GRPC=$GRPC BENCH_HTTP=$HTTP BENCH_SINK=127.0.0.1:$SINK_PORT BENCH_SINK_HTTP=127.0.0.1:$((SINK_PORT + 1)) BENCH_SCRAPE=$SCRAPE
 WORK=$(mktemp -d)
+BENCH_DISK=$(realpath "$BUILD")/bench/disk-queue # on the disk that BUILD is on
+export BENCH_DISK
 TICK_US=$((1000000 / $(getconf CLK_TCK)))
 STARTED=()
 
@@ -27,6 +29,7 @@ ALL="floor-frames floor-count floor-walk
 grpc-nop grpc-nop-tls grpc-nop-envelope grpc-nop-read grpc-nop-insert http-nop http-nop-tls http-nop-envelope http-nop-read http-json-nop http-json-nop-read
 grpc-nop-gzip grpc-nop-zstd http-nop-gzip http-nop-zstd http-nop-snappy
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
+grpc-memory-batch-grpc grpc-disk-batch-grpc grpc-disk-os-batch-grpc
 grpc-nop-core grpc-batch-grpc-core idle-core
 grpc-scrape grpc-batch-rw grpc-batch-rw2
 go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert go:grpc-scrape go:grpc-batch-rw
@@ -34,7 +37,7 @@ one-by-one idle memory micro spool"
 
 end_all() {
   for pid in "${STARTED[@]:-}"; do [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null; done
-  rm -rf "$WORK"
+  rm -rf "$WORK" "$BENCH_DISK"
 }
 trap end_all EXIT
 trap 'exit 130' INT TERM
@@ -118,6 +121,8 @@ load_args() {
 weir_args() {
   local args="--set service.lanes=1"
   case $1 in
+  *-memory-batch-grpc) args+=" --config bench/queue.yaml" ;;
+  *-disk-*batch-grpc) args+=" --config bench/queue.yaml --config bench/queue_disk.yaml" ;;
   *batch-grpc*) args+=" --config bench/through.yaml" ;;
   *batch-rw*) args+=" --config bench/remote_write.yaml" ;;
   *-scrape) args+=" --config bench/scrape.yaml" ;;
@@ -132,6 +137,7 @@ weir_args() {
     args+=" --set receivers.otlp.protocols.$protocol.tls.cert_file=$WORK/certs/server.pem --set receivers.otlp.protocols.$protocol.tls.key_file=$WORK/certs/server.key"
     ;;
   *-core) args+=" --set receivers.otlp.protocols.grpc.engine=core" ;;
+  *-disk-os-*) args+=" --set extensions.file_storage.sync=os" ;;
   *-envelope) args+=" --set receivers.otlp.validation=envelope" ;;
   esac
   case $1 in *-rw2) args+=" --set exporters.prometheus_remote_write.protobuf_message=io.prometheus.write.v2.Request" ;; esac
@@ -279,6 +285,14 @@ run_micro() {
   "$BUILD/bench/micro_otlp" >"$WORK/micro" && "$BUILD/bench/micro_stage" >>"$WORK/micro" && "$BUILD/bench/micro_loki" >>"$WORK/micro" || { fail micro "$(tail -1 "$WORK/micro")"; return; }
   while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(copy|count|scan|decode|re-frame|insert\+encode|rewrite|json-decode|json-encode) +([0-9.]+).*/micro-\1-ns \2/p
     s/^(loki-[a-z+]+) ([0-9.]+) ns/micro-\1-ns \2/p; s/^batch boundary ([0-9.]+) ns/micro-batch-boundary-ns \1/p; s/.*tree ([0-9.]+) x the wire/micro-tree-times-wire \1/p' "$WORK/micro")
+}
+
+# The disk queue beside a bare append and fdatasync of the same sizes, on the disk that BUILD is on: records a second, and the ratios.
+run_spool() {
+  mkdir -p "$BUILD/bench/disk"
+  "$BUILD/bench/micro_spool" "$BUILD/bench/disk" >"$WORK/spool" || { fail spool "$(tail -1 "$WORK/spool")"; return; }
+  while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(append-[^ ]+) bare ([0-9]+).* with fallocate ([0-9]+).* queue ([0-9]+)\/s ([0-9.]+) us, ratio ([0-9.]+) and ([0-9.]+)/\1-per-s \4\n\1-cpu-us \5\n\1-to-bare \6\n\1-to-bare-fallocate \7/p
+    s/^(read-[^ ]+) ([0-9]+)\/s.*/\1-per-s \2/p' "$WORK/spool")
 }
 
 # The disk queue beside a bare append and fdatasync of the same sizes, on the disk that BUILD is on: records a second, and the ratios.

@@ -223,6 +223,7 @@ struct weir_batch *batch_split(struct weir_batch *b, uint64_t items) {
   b->items -= head->items;
   forget_caches(b);
   head->ack_delivered = b->ack_delivered;
+  head->stored = b->stored;
   head->context = context_ref(b->context);
   return head;
 }

@@ -58,6 +58,7 @@ struct weir_batch {
   void *holder;      /* the sender's attempt that waits on it */
   uint32_t reserved; /* a fan-out above reserved room for it in every queue it reaches before a stage that holds */
   uint64_t charge;   /* what it takes of its queue, in the queue's unit */
+  int stored;        /* its acks are those of records on disk (pipelines/sender_disk.c) */
   const struct weir_context *context; /* one reference, or NULL: who sent it */
 };
 

@@ -21,6 +21,7 @@
 
 struct metrics;
 struct listeners;
+struct disks; /* of pipelines/disk.h */
 struct tls_scratch;
 
 /* What the whole process shares; borrowed by every loop. */
@@ -28,6 +29,7 @@ struct env {
   struct budget budget;
   struct metrics *metrics;
   struct listeners *listeners;
+  struct disks *disks; /* NULL: there is no storage here */
 };
 
 /* A step to run later, embedded in its owner; pending at most once. */

@@ -162,7 +162,7 @@ struct spool {
   struct segment **segs; /* by first_seq, epoch */
   size_t n_segs, cap_segs;
   uint64_t cursor_seq, cursor_items, next_seq, next_items; /* next_*: of records that are committed */
-  uint64_t durable_cursor; /* the writer's: what the cursor file says for certain */
+  uint64_t durable_cursor; /* written by the writer: what the cursor file says for certain */
   int cursor_dirty, room_wanted, cursor_failed;
   _Atomic uint64_t used; /* bytes of records in segments and reserved */
   _Atomic int failed;

@@ -185,7 +185,9 @@ void spool_retire_active(struct spool *s) {
   (void)s->sys->ftruncate(s->active_fd, (off_t)s->active->size); /* gives back what was allocated ahead; if not, unlink will */
   close(s->active_fd);
   s->active_fd = -1;
+  spool_lock(s); /* lanes look at it when they release */
   s->active = NULL;
+  spool_unlock(s);
 }
 
 /* A name that is free: two segments begin with the same record when the first took none. */
@@ -313,7 +315,9 @@ int spool_write_cursor(struct spool *s) {
     return WEIR_E_IO;
   }
   s->generation = c.generation;
+  spool_lock(s); /* lanes look at it when they release */
   s->durable_cursor = c.seq;
+  spool_unlock(s);
   unlink_released(s);
   return 0;
 }

@@ -8,7 +8,7 @@
 
 struct verb {
   const char *name;
-  int verb, takes_config;
+  int verb, takes_config; /* 0 no, 1 it must, 2 it may */
 };
 
 static const struct verb verbs[] = {
@@ -17,6 +17,7 @@ static const struct verb verbs[] = {
   { "print-config", COMMAND_PRINT_CONFIG, 1 },
   { "schema", COMMAND_SCHEMA, 0 },
   { "reload", COMMAND_RELOAD, 0 },
+  { "queue", COMMAND_QUEUE, 2 },
   { "components", COMMAND_COMPONENTS, 0 },
   { "doc", COMMAND_DOC, 0 },
   { "version", COMMAND_VERSION, 0 },
@@ -32,6 +33,8 @@ void command_help(FILE *out) {
         "  weir print-config --config FILE [--mode unredacted] [--origin]\n"
         "                               the configuration merged and expanded, secrets hidden; with each value's place\n"
         "  weir reload [--socket PATH]  let a running weir read its configuration again, and say what came of it\n"
+        "  weir queue ls|peek|replay|drop DIRECTORY [QUEUE] [--limit N] [--yes] [--socket PATH]; or --config FILE for DIRECTORY\n"
+        "                               queues on disk: list them, show what is in them, queue dead letters again (with --socket by a running weir), delete\n"
         "  weir components              list the stages that are there\n"
         "  weir doc STAGE               the manual page of a stage: otlp, exporter/otlp\n"
         "  weir schema [STAGE]          JSON Schema of a configuration, or of one stage's settings\n"
@@ -68,7 +71,7 @@ static int unknown_verb(FILE *out, const char *name) {
   for (size_t i = 0; i < N_VERBS; i++) nearest_offer(&near, verbs[i].name);
   usage(out, "unknown command", name);
   if (near.best) fprintf(out, "  did you mean `weir %s`?\n", near.best);
-  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, print-config, reload, components, doc, schema, version, help");
+  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, print-config, reload, queue, components, doc, schema, version, help");
 }
 
 static int unknown_option(FILE *out, const char *arg) {
@@ -81,6 +84,8 @@ static int unknown_option(FILE *out, const char *arg) {
   nearest_offer(&near, "--socket");
   nearest_offer(&near, "--mode");
   nearest_offer(&near, "--origin");
+  nearest_offer(&near, "--limit");
+  nearest_offer(&near, "--yes");
   nearest_offer(&near, "--help");
   nearest_offer(&near, "--version");
   usage(out, "unknown option", name);
@@ -114,6 +119,15 @@ static int take_mode(struct command *c, const char *value, FILE *out) {
   return hint(out, "modes: redacted, unredacted");
 }
 
+static int take_limit(struct command *c, const char *value, FILE *out) {
+  char *end;
+  c->limit = strtoull(value, &end, 10);
+  c->limited = 1;
+  if (*value >= '0' && *value <= '9' && !*end) return 0;
+  usage(out, "no number in --limit", value);
+  return hint(out, "write --limit 10; 0 shows all");
+}
+
 static int take_option(struct command *c, int argc, char **argv, int *i, FILE *out) {
   const char *value;
   int r = option("--config", argc, argv, i, &value, out);
@@ -123,8 +137,14 @@ static int take_option(struct command *c, int argc, char **argv, int *i, FILE *o
   if (r) return r > 0 ? 0 : -1;
   r = option("--mode", argc, argv, i, &value, out);
   if (r) return r > 0 ? take_mode(c, value, out) : -1;
+  r = option("--limit", argc, argv, i, &value, out);
+  if (r) return r > 0 ? take_limit(c, value, out) : -1;
   if (strcmp(argv[*i], "--origin") == 0) {
     c->origin = 1;
+    return 0;
+  }
+  if (strcmp(argv[*i], "--yes") == 0) {
+    c->yes = 1;
     return 0;
   }
   r = option("--set", argc, argv, i, &value, out);
@@ -138,9 +158,16 @@ static int take_option(struct command *c, int argc, char **argv, int *i, FILE *o
   return 0;
 }
 
+static int n_queue_words(const struct command *c) { return (c->action != NULL) + (c->directory != NULL) + (c->queue != NULL); }
+
 static int take_word(struct command *c, const char *arg, FILE *out) {
   if ((c->verb == COMMAND_DOC || c->verb == COMMAND_SCHEMA) && !c->stage) {
     c->stage = arg;
+    return 0;
+  }
+  if (c->verb == COMMAND_QUEUE && n_queue_words(c) < 3) {
+    const char **words[] = { &c->action, c->n_configs ? &c->queue : &c->directory, &c->queue };
+    *words[n_queue_words(c)] = arg;
     return 0;
   }
   if (c->verb) {
@@ -153,9 +180,38 @@ static int take_word(struct command *c, const char *arg, FILE *out) {
   return 0;
 }
 
-static int check(const struct command *c, FILE *out) {
+static int check_queue(struct command *c, FILE *out) {
+  static const char *const actions[] = { "ls", "peek", "replay", "drop" };
+  size_t i = 0;
+  while (i < 4 && c->action && strcmp(actions[i], c->action) != 0) i++;
+  if (!c->action || i == 4) {
+    usage(out, c->action ? "unknown action of `weir queue`:" : "what about queues?", c->action);
+    return hint(out, "weir queue ls|peek|replay|drop DIRECTORY [QUEUE]");
+  }
+  if (c->socket && strcmp(c->action, "replay") != 0) {
+    usage(out, "--socket belongs to `weir queue replay`", NULL);
+    return hint(out, "the other actions need no running weir: leave it out");
+  }
+  if (c->n_configs && c->directory && !c->queue) { /* --config came behind the words */
+    c->queue = c->directory;
+    c->directory = NULL;
+  }
+  if (!c->n_configs != !c->directory) {
+    if (!c->limited) c->limit = 10;
+    return 0;
+  }
+  usage(out, c->directory ? "a directory and a configuration: which?" : "which queues?", NULL);
+  return hint(out, "weir queue ls DIRECTORY, as file_storage has it; or weir queue ls --config FILE");
+}
+
+static int check( struct command *c, FILE *out) {
   const struct verb *v = verbs;
   while (v->verb != c->verb) v++;
+  if (c->verb == COMMAND_QUEUE) return check_queue(c, out);
+  if (c->limited || c->yes) {
+    usage(out, "--limit and --yes belong to `weir queue`", NULL);
+    return hint(out, "leave them out");
+  }
   if (v->takes_config && !c->n_configs) {
     usage(out, "which configuration?", NULL);
     fprintf(out, "  weir %s --config FILE\n", v->name);
@@ -170,7 +226,7 @@ static int check(const struct command *c, FILE *out) {
     return hint(out, "leave them out");
   }
   if (c->socket && c->verb != COMMAND_RELOAD) {
-    usage(out, "--socket belongs to `weir reload`", NULL);
+    usage(out, "--socket belongs to `weir reload` and `weir queue replay`", NULL);
     return hint(out, "a running weir's socket is set by service.control.socket in its configuration");
   }
   if (c->verb == COMMAND_DOC && !c->stage) {

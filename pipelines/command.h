@@ -5,12 +5,14 @@
  *     weir validate --config FILE ...
  *     weir print-config --config FILE ... [--mode redacted|unredacted] [--origin]
  *     weir reload [--socket PATH]
+ *     weir queue ls|peek|replay|drop DIRECTORY|--config FILE [QUEUE]
  *     weir components | doc STAGE | schema [STAGE] | version | help
  */
 #ifndef PIPELINES_COMMAND_H
 #define PIPELINES_COMMAND_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #define COMMAND_RUN 1
@@ -22,6 +24,7 @@
 #define COMMAND_RELOAD 7
 #define COMMAND_PRINT_CONFIG 8
 #define COMMAND_SCHEMA 9
+#define COMMAND_QUEUE 10
 
 struct command {
   int verb;
@@ -30,6 +33,9 @@ struct command {
   const char *socket; /* reload; NULL = the default */
   int unredacted, origin; /* print-config */
   const char *stage; /* doc, schema: "otlp", "exporter/otlp" */
+  const char *action, *directory, *queue; /* queue: "ls" ...; directory NULL: the configuration's */
+  uint64_t limit;                         /* queue peek: records of each queue, 0 = all */
+  int limited, yes;                                /* queue drop */
 };
 
 /* 0, or -1 after one sentence and how to go on were written to `out`. */

@@ -13,6 +13,7 @@ static void check(struct config_loader *l) {
   config_read_service(l);
   config_bind_components(l);
   config_check_pipelines(l);
+  if (l->ds->n_errors == 0) config_mark_stored(l);
   config_warn_unused(l);
 }
 

@@ -40,6 +40,7 @@ struct config_pipeline {
   struct config_ref *receivers, *processors, *exporters;
   size_t n_receivers, n_processors, n_exporters;
   int ack_delivered; /* `ack: delivered`; default queued */
+  int stored;        /* whatever leaves it goes through a queue on disk: a stage that holds may not answer before that has it */
   struct config_pipeline *next;
 };
 
@@ -62,7 +63,7 @@ struct sender_config {
     int32_t sizer; /* requests */
     int32_t block_on_overflow, wait_for_result; /* false */
     int32_t on_full; /* 0 refuse, 1 drop */
-    const char *storage; /* refused clearly until disk queues land */
+    const char *storage, *dead_letter; /* ids of extensions that offer weir.storage/1; NULL = none */
     const struct sender_batch_config *batch; /* NULL: requests are sent as they came */
   } queue;
   struct {

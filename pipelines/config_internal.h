@@ -69,6 +69,7 @@ void config_warn_unused(struct config_loader *);
 void config_read_pipelines(struct config_loader *, const struct yaml_node *pipelines, struct pos at);
 void config_read_extensions(struct config_loader *, const struct yaml_node *extensions);
 void config_check_pipelines(struct config_loader *); /* signals and connectors, when stages are known */
+void config_mark_stored(struct config_loader *);     /* pipelines whose exporters all have their queue on disk */
 
 /* What a pipeline and service may hold, for the JSON schema. */
 extern const struct schema_table config_pipeline_table, config_service_table;

@@ -322,3 +322,23 @@ void config_check_pipelines(struct config_loader *l) {
     check_refs(l, p, p->exporters, p->n_exporters, 0);
   }
 }
+
+/* --- queues on disk ---------------------------------------------------------------------------- */
+
+static int leads_to_disk(const struct config_loader *l, const struct config_component *c) {
+  if (c->role != WEIR_CONNECTOR) return c->sender && c->sender->queue.enabled && c->sender->queue.storage;
+  for (const struct config_pipeline *p = l->config->pipelines; p; p = p->next)
+    if (lists(p->receivers, p->n_receivers, c) && !p->stored) return 0;
+  return 1;
+}
+
+/* A pipeline is stored until one of its exporters is not, or a pipeline behind one of its connectors. */
+void config_mark_stored(struct config_loader *l) {
+  for (struct config_pipeline *p = l->config->pipelines; p; p = p->next) p->stored = 1;
+  for (int changed = 1; changed;) {
+    changed = 0;
+    for (struct config_pipeline *p = l->config->pipelines; p; p = p->next)
+      for (size_t i = 0; i < p->n_exporters && p->stored; i++)
+        if (!leads_to_disk(l, p->exporters[i].component)) p->stored = 0, changed = 1;
+  }
+}

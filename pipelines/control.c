@@ -14,7 +14,7 @@
 #include "pipelines/run.h"
 
 #define PEERS_MAX 16u
-#define LINE_MAX_N 64u
+#define LINE_MAX_N 512u
 #define PEER_TIMEOUT_NS (10 * NS_PER_S) /* to send the command, and to take the answer */
 
 struct peer {

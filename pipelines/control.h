@@ -1,7 +1,7 @@
 /*
  * pipelines/control.h - commands to a running weir, over a unix socket: the server in the process, and the client behind `weir reload`.
  *
- * One line in ("reload"), one answer out: the exit code for the client in decimal, a newline, then text for its user; then the connection ends. Whoever may
+ * One line in ("reload", "replay otlp-traces.dead"), one answer out: the exit code for the client in decimal, a newline, then text for its user; then the connection ends. Whoever may
  * open the socket may give commands: it has mode 0600, and a folder that everyone may write to is refused.
  * Threads: [control].
  */

@@ -1,8 +1,10 @@
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "core/assert.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "pipelines/disk.h"
 #include "pipelines/run_internal.h"
 #include "pipelines/sender.h"
 
@@ -54,11 +56,14 @@ void drain_report(struct run *r) {
   count_senders(r, &sent, &lost);
   sent -= r->drain.sent_before;
   lost = lost - r->drain.lost_before + r->drain.held_lost;
+  uint64_t on_disk;
+  char left[64] = "";
+  if (disks_items(r->env.disks, &on_disk)) snprintf(left, sizeof left, ", %" PRIu64 " left on disk", on_disk);
   double s = (double)(clock_mono_ns() - r->drain.began_ns) / 1e9;
   if (lost)
-    log_warn(LOGGER, "drained: %" PRIu64 " items sent, %" PRIu64 " lost in %.1f s", sent, lost, s);
+    log_warn(LOGGER, "drained: %" PRIu64 " items sent, %" PRIu64 " lost%s in %.1f s", sent, lost, left, s);
   else
-    log_info(LOGGER, "drained: %" PRIu64 " items sent, 0 lost in %.1f s", sent, s);
+    log_info(LOGGER, "drained: %" PRIu64 " items sent, 0 lost%s in %.1f s", sent, left, s);
 }
 
 /* --- the phases ------------------------------------------------------------------------------------------------- */

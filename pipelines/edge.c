@@ -68,13 +68,13 @@ static int inboxes_have_room(const struct edge *e) {
   return 1;
 }
 
-static void take_back(struct edge *e, uint32_t n, const uint64_t *levels) {
+static void take_back(struct edge *e, uint32_t n, const struct sender_level *levels) {
   while (n-- > 0) sender_unreserve(e->reach[n], levels[n]);
 }
 
 static void fan_out(struct edge *e, struct weir_batch *b) {
   struct weir_verdict v = verdict_retry(0, "the lane of a one-lane stage is behind");
-  uint64_t levels[EDGE_REACH_MAX];
+  struct sender_level levels[EDGE_REACH_MAX];
   uint32_t n = 0;
   int r = inboxes_have_room(e) ? 0 : WEIR_E_LIMIT;
   for (; n < e->n_reach && !r; n++) {

@@ -2,12 +2,17 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/assert.h"
+#include "core/clock.h"
 #include "core/log.h"
+#include "pipelines/disk.h"
 #include "pipelines/sender.h"
 
 /* Nodes and edges on every lane, and their life: open, start, drain, close. */
+
+#define DISK_WAIT_MS 5000
 
 static const struct stage_ops node_ops;
 
@@ -27,7 +32,7 @@ static void fill_node(struct graph *g, struct site *s, uint32_t lane) {
     .out_signal = s->out_signal,
     .lane = lane,
     .lanes = s->n_nodes,
-    .ack_delivered = s->pipeline ? s->pipeline->ack_delivered : 0,
+    .ack_delivered = s->pipeline ? s->pipeline->ack_delivered || s->pipeline->stored : 0,
     .loop = s->role == WEIR_EXTENSION ? g->control : &g->lanes[lane],
     .ops = &node_ops,
     .owner = n,
@@ -279,6 +284,11 @@ static int open_site(struct site *s, struct diags *ds) {
       return WEIR_E_CONFIG;
     }
   }
+  struct weir_error no_storage = { 0 };
+  if (!s->kept && graph_check_storage(s, &no_storage)) {
+    show_refusal(s, &no_storage, ds);
+    return WEIR_E_CONFIG;
+  }
   if (s->role == WEIR_RECEIVER || s->role == WEIR_EXTENSION) return 0;
   if (!s->kept) s->own_need = own_need(s);
   if (s->own_need > s->need) s->need = s->own_need;
@@ -303,7 +313,7 @@ int graph_open(struct graph *g, struct diags *ds) {
   return any ? WEIR_E_CONFIG : 0;
 }
 
-static int start_site(const struct site *s, struct weir_error *err) {
+static int start_site(struct site *s, struct weir_error *err) {
   for (uint32_t k = 0; k < s->n_nodes; k++) {
     struct lane_call c = { &s->nodes[k].stage, err, 0 };
     loop_call(c.stage->loop, start_on_lane, &c);
@@ -311,7 +321,9 @@ static int start_site(const struct site *s, struct weir_error *err) {
     log_error(c.stage->id, "%s%s%s", err->msg, *err->hint ? "; " : "", err->hint);
     return c.result;
   }
-  return 0;
+  int r = graph_open_storage(s, err);
+  if (r) log_error(s->component->id, "%s%s%s", err->msg, *err->hint ? "; " : "", err->hint);
+  return r;
 }
 
 int graph_start(struct graph *g, struct weir_error *err) {
@@ -385,6 +397,15 @@ static void settle_down(struct graph *g) {
     }
 }
 
+/* What is being written ends on its lane; bounded, as a disk may hang. */
+static void wait_for_disks(struct graph *g) {
+  for (int i = 0; i < DISK_WAIT_MS && disks_busy(g->env->disks); i++) {
+    nanosleep(&(struct timespec){ 0, NS_PER_MS }, NULL);
+    settle_down(g);
+  }
+  settle_down(g);
+}
+
 static void close_extensions(struct graph *g) {
   for (size_t i = 0; i < g->n_sites; i++)
     if (g->sites[i]->role == WEIR_EXTENSION && g->sites[i]->nodes && g->sites[i]->nodes[0].stage.state != STAGE_CLOSED)
@@ -402,9 +423,11 @@ uint32_t graph_close_all(struct graph *const *graphs, size_t n) {
         loop_call(&graphs[k]->lanes[i], close_role, &c);
       }
     settle_down(graphs[0]);
+    if (order[r] == WEIR_EXPORTER) wait_for_disks(graphs[0]);
     for (size_t k = 0; k < n; k++) unanswered += graphs[k]->n_unanswered;
   }
   for (size_t k = 0; k < n; k++) left_open += graphs[k]->n_left_open;
+  if (n && disks_busy(graphs[0]->env->disks)) left_open++; /* a disk that hangs */
   for (size_t k = 0; k < n && !left_open; k++) close_extensions(graphs[k]); /* an exporter that stays open may still ask its extension, of whichever graph */
   return left_open;
 }

@@ -110,6 +110,11 @@ void graph_free(struct graph *); /* after graph_close and after the lanes have s
 /* graph.c, for graph_renew.c: nodes of a site; edges of all sites. */
 void graph_make_nodes(struct graph *, struct site *);
 void graph_make_edges(struct site *, struct diags *);
+/* graph_storage.c: whether the extensions that an exporter's queue names are there; opens what they offer. Nothing for other sites. */
+int graph_check_storage(struct site *, struct weir_error *);
+/* sender_replay of whichever sender has these dead letters. */
+int graph_replay(const struct graph *, const char *queue, uint64_t *ret_items);
+int graph_open_storage(struct site *, struct weir_error *);
 /* graph_sites.c: from pipelines to linked sites, consumers first. 0, or -1 when diags have an error. */
 int graph_build_sites(struct graph *, struct diags *);
 static inline uint32_t graph_signal_index(uint32_t signal) { return signal == WEIR_TRACES ? 0 : signal == WEIR_METRICS ? 1 : 2; }

@@ -14,7 +14,7 @@ static int same_component(const struct config_component *a, const struct config_
 
 static int same_place(const struct config_pipeline *a, const struct config_pipeline *b) {
   if (!a || !b) return a == b;
-  return strcmp(a->id, b->id) == 0 && a->ack_delivered == b->ack_delivered;
+  return strcmp(a->id, b->id) == 0 && a->ack_delivered == b->ack_delivered && a->stored == b->stored;
 }
 
 /* The text of some value below: a component that names an extension holds on to what that one offers. */

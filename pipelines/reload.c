@@ -176,9 +176,24 @@ static void watch_again(struct run *r, uint64_t known) {
   if (r->config->reload.watch) r->watch = watch_start(&r->control, r->config->files, r->config->n_files, r->config->reload.debounce_ns, known, on_change, r);
 }
 
+static int replay(const struct run *r, const char *queue, char **ret_text) {
+  uint64_t items = 0;
+  size_t n;
+  int code = graph_replay(r->graph, queue, &items) ? EXIT_FAILED : EXIT_OK;
+  FILE *out = open_memstream(ret_text, &n);
+  WEIR_ASSERT(out != NULL);
+  if (code) fprintf(out, "weir: this weir has no dead letters `%s`\n", queue);
+  else fprintf(out, "%s: %llu items are queued again, one request after the other\n", queue, (unsigned long long)items);
+  fclose(out);
+  return code;
+}
+
+#define REPLAY "replay "
+
 static int on_command(void *arg, const char *command, char **ret_text) {
   if (strcmp(command, "reload") == 0) return run_reload(arg, "command", ret_text);
-  *ret_text = strdup("this weir knows no such command; it knows: reload\n");
+  if (strncmp(command, REPLAY, strlen(REPLAY)) == 0) return replay(arg, command + strlen(REPLAY), ret_text);
+  *ret_text = strdup("this weir knows no such command; it knows: reload, replay QUEUE\n");
   return EXIT_USAGE;
 }
 

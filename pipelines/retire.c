@@ -56,6 +56,11 @@ static void hurry_queue(void *arg) {
   sender_drain(k->site->sender_lanes[k->lane], NULL, NULL);
 }
 
+static void leave_disk(void *arg) {
+  struct look *k = arg;
+  sender_retire(k->site->sender_lanes[k->lane]);
+}
+
 /* Closes the instances of a site that can be. Returns whether all are. */
 static int close_site(struct site *s) {
   int busy = 0;
@@ -241,6 +246,8 @@ void retire_begin(struct retirement *all, struct graph *g, int64_t timeout_ns) {
   while (*at) at = &(*at)->next;
   *at = x;
   g->on_drained = NULL;
+  for (size_t i = 0; i < g->n_sites; i++)
+    for (uint32_t lane = 0; g->sites[i]->sender && lane < g->n_lanes; lane++) loop_call(&g->lanes[lane], leave_disk, &(struct look){ g->sites[i], lane, 0 });
   drain_role(x, WEIR_RECEIVER);
   timer_set(all->control, &x->timer, x->look_ns);
 }

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/listener.h"
 #include "core/log.h"
+#include "pipelines/disk.h"
 #include "pipelines/reload.h"
 
 #define LOGGER "weir"
@@ -25,6 +26,7 @@ static int open_loops(struct run *r, struct weir_error *err) {
   int e = loop_init(&r->control, UINT32_MAX, &r->env, err);
   if (e) return e;
   r->control_inited = 1;
+  r->env.disks = disks_new(r->env.metrics, &r->control);
   for (; r->lanes_inited < r->n_lanes; r->lanes_inited++) {
     e = loop_init(&r->lanes[r->lanes_inited], r->lanes_inited, &r->env, err);
     if (e) return e;
@@ -71,6 +73,7 @@ static void free_all(struct run *r) {
   for (uint32_t i = 0; i < r->lanes_inited; i++) loop_done(&r->lanes[i]);
   if (r->control_inited) loop_done(&r->control);
   free(r->lanes);
+  disks_free(r->env.disks);
   listeners_free(r->env.listeners);
   metrics_free(r->env.metrics);
 }
@@ -86,7 +89,7 @@ static void on_signal(uv_signal_t *h, int number) {
     return;
   }
   if (r->drain.phase) {
-    log_warn(LOGGER, "second signal: ending at once, what is queued is lost");
+    log_warn(LOGGER, "second signal: ending at once, what is queued in memory is lost");
     log_flush();
     _exit(128 + number);
   }
@@ -97,6 +100,7 @@ static void on_signal(uv_signal_t *h, int number) {
 static void watch_signals(struct run *r) {
   static const int numbers[N_SIGNALS] = { SIGTERM, SIGINT, SIGHUP };
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a full disk, for whoever writes it */
   for (int i = 0; i < N_SIGNALS; i++) {
     uv_signal_init(&r->control.uv, &r->signals[i]);
     r->signals[i].data = r;
@@ -186,7 +190,10 @@ int run_close(struct run *r) {
   uint32_t left_open = close_all(r);
   if (r->drain.phase) drain_report(r);
   log_flush();
-  if (left_open) return 1;
+  if (left_open) {
+    disks_close(r->env.disks);
+    return 1;
+  }
   free_all(r);
   log_flush();
   free(r);

@@ -8,8 +8,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 
-static const char *const reasons[N_REASONS] = { "permanent", "partial_success", "too_large", "retries_exhausted", "queue_full",
-  "shutdown" };
+const char *const sender_reasons[N_REASONS] = { "permanent", "partial_success", "too_large", "retries_exhausted", "queue_full", "shutdown", "corrupt", "storage" };
 
 /* --- metrics ------------------------------------------------------------------------------------------ */
 
@@ -68,7 +67,7 @@ static void open_cells(struct sender *s, struct sender_cells *c) {
   }
   for (int i = 0; i < N_REASONS; i++) {
     char with_reason[400];
-    snprintf(with_reason, sizeof with_reason, "%s,reason=\"%s\"", labels, reasons[i]);
+    snprintf(with_reason, sizeof with_reason, "%s,reason=\"%s\"", labels, sender_reasons[i]);
     c->rejected[i] = cell(s, METRIC_COUNTER, "weir_sender_items_rejected_total", with_reason, "Items that were given up, by reason.");
   }
 }
@@ -99,11 +98,14 @@ struct sender *sender_new(const struct sender_config *config, const char *id, ui
   int bad = sender_gathers(s) ? kit_metadata_keys_init(&s->keys, &config->queue.batch->metadata_keys) : 0;
   WEIR_ASSERT(!bad);
   s->metrics = metrics;
+  s->used = &s->own_used;
   s->lanes = calloc(n_lanes, sizeof(struct sender_lane *));
   WEIR_ASSERT(s->lanes != NULL);
   snprintf(s->full_msg, sizeof s->full_msg, "sending queue of exporter `%s` is full", id);
   snprintf(s->large_msg, sizeof s->large_msg, "request is larger than the whole sending queue of exporter `%s` (queue_size: %lld %s)", id,
     (long long)config->queue.queue_size, sizer_unit(s));
+  snprintf(s->disk_full_msg, sizeof s->disk_full_msg, "sending queue of exporter `%s` is full: its disk queue has reached max_size, or the disk is full", id);
+  snprintf(s->disk_failed_msg, sizeof s->disk_failed_msg, "the disk queue of exporter `%s` can not write", id);
   if (config->queue.enabled) {
     char escaped[200], labels[320];
     snprintf(labels, sizeof labels, "data_type=\"%s\",exporter=\"%s\"", signal_name(signal), metrics_escape(id, escaped, sizeof escaped));
@@ -140,7 +142,8 @@ struct sender_lane *sender_add_lane(struct sender *s, struct loop *loop, struct 
   l->random = (uint64_t)clock_unix_ns() ^ ((uint64_t)(uintptr_t)l << 16) ^ 0x9e3779b97f4a7c15u;
   int alone = exporter && exporter->lanes == 1; /* a one-lane exporter has all the consumers */
   l->max_active = alone && s->config->queue.enabled ? (uint32_t)s->config->queue.num_consumers : consumers_of(s, s->n_lanes);
-  if (exporter && exporter->entry && exporter->entry->type.flags & WEIR_IN_ORDER && s->config->queue.enabled) l->max_active = 1;
+  if (exporter && exporter->entry && exporter->entry->type.flags & WEIR_IN_ORDER && s->config->queue.enabled) s->in_order = 1;
+  if (s->in_order) l->max_active = 1;
   open_cells(s, &l->cells);
   if (exporter && l->cells.partitions_max) metric_put(l->cells.partitions_max, s->config->queue.batch->cache_size);
   if (exporter && !s->home) s->home = l;
@@ -151,6 +154,8 @@ struct sender_lane *sender_add_lane(struct sender *s, struct loop *loop, struct 
 static void lane_free(struct sender_lane *l) {
   WEIR_ASSERT(!l->queue.head && !l->parked.head && !l->ready.head && !l->active);
   partitions_done(l);
+  disk_lane_done(l);
+  dead_lane_done(l);
   for (struct attempt *a = l->spare, *next; a; a = next) {
     next = a->next;
     free(a);
@@ -163,6 +168,8 @@ void sender_free(struct sender *s) {
   if (!s) return;
   for (uint32_t i = 0; i < s->n_lanes; i++) lane_free(s->lanes[i]);
   metrics_release(s->metrics, s->capacity);
+  disk_unref(s->disk);
+  disk_unref(s->dead);
   kit_metadata_keys_done(&s->keys);
   free(s->lanes);
   free(s);
@@ -178,13 +185,16 @@ int sender_reserve(struct sender_lane *l, const struct weir_batch *b, struct wei
   struct sender *s = l->sender;
   const struct sender_config *c = s->config;
   if (!c->queue.enabled || b->items == 0) return 0;
+  int best_effort = c->queue.on_full != 0 || c->queue.block_on_overflow, r;
   uint64_t n = queue_unit(s, b);
-  int best_effort = c->queue.on_full != 0 || c->queue.block_on_overflow;
   if (can_never_fit(s, n)) {
     if (best_effort && !c->queue.block_on_overflow) return 0;
     *ret = verdict_rejected(0, s->large_msg);
   } else if (best_effort) {
     return 0; /* it drops or parks by itself: it never refuses */
+  } else if (l->disk) {
+    r = disk_reserve(l, b, ret);
+    if (!r) return 0;
   } else if (queue_take_room(s, n) == 0) {
     l->reserved += n;
     return 0;
@@ -195,18 +205,21 @@ int sender_reserve(struct sender_lane *l, const struct weir_batch *b, struct wei
   return WEIR_E_LIMIT;
 }
 
-uint64_t sender_reserved(const struct sender_lane *l) { return l->reserved; }
+struct sender_level sender_reserved(const struct sender_lane *l) { return (struct sender_level){ l->reserved, l->reserved_disk }; }
 
-void sender_unreserve(struct sender_lane *l, uint64_t level) {
-  if (l->reserved <= level) return;
-  uint64_t unused = l->reserved - level;
-  l->reserved = level;
+void sender_unreserve(struct sender_lane *l, struct sender_level level) {
+  if (l->reserved_disk > level.disk) {
+    spool_unreserve(l->disk->disk->spool, l->reserved_disk - level.disk);
+    l->reserved_disk = level.disk;
+  }
+  if (l->reserved <= level.room) return;
+  uint64_t unused = l->reserved - level.room;
+  l->reserved = level.room;
   queue_give_room(l, unused);
 }
 
-/* What never entered is given back with this verdict. When nobody waits for it, as it was answered for further up (`ack: queued` behind a stage that holds), it is
- * lost, and counted. Takes. */
-static void turn_away(struct sender_lane *l, struct weir_batch *b, int reason, const struct weir_verdict *v) {
+/* Behind `ack: queued` and a stage that holds, it was answered for further up. */
+void sender_turn_away(struct sender_lane *l, struct weir_batch *b, int reason, const struct weir_verdict *v) {
   if (b->n_acks > 0) {
     batch_settle(b, v);
     return;
@@ -216,6 +229,14 @@ static void turn_away(struct sender_lane *l, struct weir_batch *b, int reason, c
   metric_add_own(l->cells.rejected[reason], (int64_t)b->items);
   atomic_fetch_add_explicit(&l->sender->lost, b->items, memory_order_relaxed);
   batch_settle(b, v);
+}
+
+void sender_drop(struct sender_lane *l, struct weir_batch *b, int reason, const char *why) {
+  metric_add_own(l->cells.enqueued, (int64_t)b->items);
+  metric_add_own(l->cells.rejected[reason], (int64_t)b->items);
+  log_warn(l->sender->id, "dropping %s: %s (on_full: drop)", l->sender->items_name, why);
+  struct weir_verdict v = verdict_delivered();
+  batch_settle(b, &v);
 }
 
 /* No room. Takes. */
@@ -229,21 +250,25 @@ static void overflow(struct sender_lane *l, struct weir_batch *b) {
   metric_add_own(l->cells.enqueue_failed, (int64_t)b->items);
   struct weir_verdict v = never ? verdict_rejected(0, s->large_msg) : verdict_retry(0, s->full_msg);
   if (s->config->queue.on_full) { /* best effort: whoever sent it is not held up by this exporter */
-    metric_add_own(l->cells.enqueued, (int64_t)b->items);
-    metric_add_own(l->cells.rejected[REASON_QUEUE_FULL], (int64_t)b->items);
-    log_warn(s->id, "dropping %s: the sending queue is full (on_full: drop)", s->items_name);
-    v = verdict_delivered();
-    batch_settle(b, &v);
+    sender_drop(l, b, REASON_QUEUE_FULL, "the sending queue is full");
     return;
   }
-  turn_away(l, b, REASON_QUEUE_FULL, &v);
+  sender_turn_away(l, b, REASON_QUEUE_FULL, &v);
 }
 
 /* What a fan-out reserved. An edit on the way may have made the batch larger: that much is overdrawn, as it was admitted. */
-static void use_reserved(struct sender_lane *l, uint64_t n) {
+void queue_use_reserved(struct sender_lane *l, uint64_t n) {
   uint64_t use = n < l->reserved ? n : l->reserved;
   l->reserved -= use;
-  if (n > use) atomic_fetch_add(&l->sender->used, n - use);
+  if (n > use) atomic_fetch_add(l->sender->used, n - use);
+}
+
+/* First come, first served: behind what is parked it waits, too. */
+static void put_on_disk(struct sender_lane *l, struct weir_batch *b) {
+  int was_reserved = b->reserved && l->reserved > 0;
+  b->reserved = 0;
+  b->charge = 0;
+  if ((l->parked.head && !was_reserved) || disk_put(l, b, was_reserved) == WEIR_E_LIMIT) queue_park(l, b);
 }
 
 void sender_put(struct sender_lane *l, struct weir_batch *b) {
@@ -255,7 +280,11 @@ void sender_put(struct sender_lane *l, struct weir_batch *b) {
   }
   if (l->abandoned) {
     struct weir_verdict v = verdict_retry(0, "weir is shutting down");
-    turn_away(l, b, REASON_SHUTDOWN, &v);
+    sender_turn_away(l, b, REASON_SHUTDOWN, &v);
+    return;
+  }
+  if (l->disk && !b->ack_delivered) {
+    put_on_disk(l, b);
     return;
   }
   if (sender_gathers(s)) batch_seal(b); /* it will wait for others */
@@ -264,7 +293,7 @@ void sender_put(struct sender_lane *l, struct weir_batch *b) {
   b->reserved = 0;
   if (s->config->queue.enabled) {
     if (was_reserved) {
-      use_reserved(l, b->charge);
+      queue_use_reserved(l, b->charge);
     } else if (l->parked.head && s->config->queue.block_on_overflow) { /* first come, first served */
       overflow(l, b);
       return;
@@ -293,10 +322,20 @@ void sender_done(struct sender_lane *l, struct weir_batch *b, const struct weir_
 }
 
 void sender_give_up(struct sender_lane *l, struct weir_batch *b, int reason, const struct weir_verdict *v, int told) {
+  if (b->stored && reason == REASON_SHUTDOWN) { /* it stays on disk */
+    l->disk->given_back += b->items;
+    batch_settle(b, v);
+    return;
+  }
   metric_add_own(l->cells.rejected[reason], (int64_t)b->items);
   metric_add_own(l->cells.send_failed, (int64_t)b->items);
-  if (b->n_acks == 0 && !told) atomic_fetch_add_explicit(&l->sender->lost, b->items, memory_order_relaxed);
-  batch_settle(b, v);
+  if (l->dead && reason != REASON_SHUTDOWN && (b->stored || b->n_acks == 0)) {
+    dead_put(l, b, reason, v);
+    return;
+  }
+  if ((b->stored || b->n_acks == 0) && !told) atomic_fetch_add_explicit(&l->sender->lost, b->items, memory_order_relaxed);
+  struct weir_verdict over = b->stored ? verdict_rejected(0, v->msg) : *v; /* for the disk there is no other try */
+  batch_settle(b, &over);
 }
 
 /* --- the lane's step ------------------------------------------------------------------------------------ */
@@ -312,7 +351,8 @@ static void handle_answers(struct sender_lane *l) {
 }
 
 int sender_is_empty(const struct sender_lane *l) {
-  return !l->queue.head && !l->parked.head && !l->partitions.n && !l->ready.head && !l->active;
+  if (l->queue.head || l->parked.head || l->partitions.n || l->ready.head || l->active) return 0;
+  return (!l->disk || disk_is_done(l)) && (!l->dead || l->dead->n_ops == 0);
 }
 
 static void tell_drained(struct sender_lane *l) {
@@ -325,7 +365,8 @@ static void tell_drained(struct sender_lane *l) {
 static void begin_all(struct sender_lane *l, struct batch_list *from) {
   while (from->head && l->n_active < l->max_active) {
     struct weir_batch *b = queue_pop(from);
-    metric_add_own(l->cells.queued, -(int64_t)b->items);
+    sender_count_queued(l, -(int64_t)b->items);
+    if (b->stored) disk_left_queue(l, b);
     if (from == &l->ready) {
       metric_observe(l->cells.batch_items, (double)b->items);
       metric_observe(l->cells.batch_bytes, (double)batch_bytes(b));
@@ -354,7 +395,15 @@ static void lane_step(void *arg) {
     gather_all(l);
   else if (!l->abandoned)
     begin_all(l, &l->queue);
+  if (l->disk) disk_read_more(l);
   tell_drained(l);
+}
+
+void sender_count_queued(struct sender_lane *l, int64_t items) {
+  if (l->disk)
+    metric_add(l->disk->disk->cells.queued, items);
+  else
+    metric_add_own(l->cells.queued, items);
 }
 
 void sender_wake(struct sender_lane *l) { loop_defer(l->loop, &l->step); }
@@ -376,17 +425,18 @@ void sender_abandon(struct sender_lane *l) {
   l->abandoned = l->draining = 1;
   struct weir_verdict v = verdict_retry(0, "weir is shutting down");
   struct weir_batch *b;
-  while ((b = queue_pop(&l->parked))) turn_away(l, b, REASON_SHUTDOWN, &v);
+  while ((b = queue_pop(&l->parked))) sender_turn_away(l, b, REASON_SHUTDOWN, &v);
   if (atomic_exchange(&l->has_parked, 0)) atomic_fetch_sub(&l->sender->parking, 1);
   gather_flush(l);
+  if (l->disk) disk_stop(l);
   while ((b = queue_pop(&l->ready)) || (b = queue_pop(&l->queue))) {
-    metric_add_own(l->cells.queued, -(int64_t)b->items);
+    sender_count_queued(l, -(int64_t)b->items);
     queue_leave(l, b->charge);
     sender_give_up(l, b, REASON_SHUTDOWN, &v, 0);
   }
   for (struct attempt *a = l->active, *next; a; a = next) {
     next = a->next;
-    attempt_answer(a, &v);
+    if (!attempt_is_stored(a)) attempt_answer(a, &v);
     if (a->state == ATTEMPT_WAITING) attempt_abandon(a);
   }
 }
@@ -394,7 +444,7 @@ void sender_abandon(struct sender_lane *l) {
 void sender_leave(struct sender_lane *l) {
   uint64_t lost = 0;
   for (const struct attempt *a = l->active; a; a = a->next) {
-    if (a->told) continue;
+    if (a->told || attempt_is_stored(a)) continue; /* what is on disk comes again */
     if (a->batch) lost += a->batch->items;
     for (const struct weir_batch *b = a->pieces; b; b = b->next) lost += b->items;
   }
@@ -406,6 +456,8 @@ void sender_close(struct sender_lane *l) {
   handle_answers(l);
   while (l->active) attempt_abandon(l->active);
   loop_cancel(l->loop, &l->step);
+  if (l->disk) disk_detach(&l->disk->user);
+  if (l->disk) timer_cancel(l->loop, &l->disk->pause);
 }
 
 uint64_t sender_items_sent(const struct sender *s) {

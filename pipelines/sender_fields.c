@@ -93,7 +93,13 @@ static const struct weir_field queue_fields[] = {
   { .name = "storage",
     .type = WEIR_T_STRING,
     .offset = Q(storage),
-    .doc = "Id of a storage extension that keeps the queue on disk. Not available yet." },
+    .doc = "Id of an extension, such as file_storage, that keeps the queue on disk: a request is answered when the disk has it, and what is there is sent after a restart. "
+           "queue_size counts what is on disk, too." },
+  { .name = "dead_letter",
+    .type = WEIR_T_STRING,
+    .offset = Q(dead_letter),
+    .doc = "Id of a storage extension: what is given up for good (refused, too large, all retries failed) is kept there with the reason, for `weir queue`. When it is full, "
+           "the oldest is dropped." },
   { .name = "batch",
     .type = WEIR_T_OPT_GROUP,
     .offset = Q(batch),
@@ -175,9 +181,9 @@ int sender_batch_sizer(const struct sender_config *c) {
 /* The Collector's checks. */
 int sender_fields_check(const struct sender_config *c, struct weir_error *err) {
   const struct sender_batch_config *b = c->queue.batch;
-  if (c->queue.storage) {
-    weir_fail_field(err, "sending_queue.storage", "queues on disk are not available yet");
-    weir_hint(err, "remove it: the queue is kept in memory");
+  if (c->queue.storage && c->queue.wait_for_result) {
+    weir_fail_field(err, "sending_queue.wait_for_result", "`wait_for_result` is not supported with a persistent queue configured with `storage`");
+    weir_hint(err, "remove one of them: with storage a request is answered when the disk has it");
   } else if (b && kit_metadata_keys_check(&b->metadata_keys, "sending_queue.batch.partition.metadata_keys", err)) {
     return err->code;
   } else if (b && b->max_size && b->max_size < b->min_size) {

@@ -4,6 +4,7 @@
 #ifndef PIPELINES_SENDER_INTERNAL_H
 #define PIPELINES_SENDER_INTERNAL_H
 
+#include "pipelines/disk.h"
 #include "pipelines/sender.h"
 #include "plugins/kit/metadata_keys.h"
 
@@ -17,7 +18,13 @@
 #define REASON_RETRIES 3
 #define REASON_QUEUE_FULL 4
 #define REASON_SHUTDOWN 5
-#define N_REASONS 6
+#define REASON_CORRUPT 6 /* read back from disk, and no request any more */
+#define REASON_STORAGE 7 /* the disk refused what nobody waits for */
+#define N_REASONS 8
+
+#define DISK_READS 4u                 /* records that a lane reads back at the same time */
+#define DISK_MEMORY_MAX (8u << 20)    /* bytes of what is on disk that a lane's queue keeps in memory, too: more waits on disk alone */
+#define DISK_PAUSE_NS (1000000000LL)  /* before the disk, or the memory, is asked again */
 
 struct sender_cells {
   struct weir_cell *sent, *send_failed, *enqueue_failed, *queue_size, *in_flight_requests; /* the Collector's */
@@ -54,6 +61,7 @@ struct attempt {
  * something, in its bucket and in the order of last use. */
 struct partition {
   struct sender_lane *lane;
+  int stored; /* holds what stands on disk, and nothing else */
   struct weir_batch *gathered;
   uint64_t size; /* in the unit of batch.sizer */
   struct timer flush;
@@ -68,6 +76,46 @@ struct partitions {
   uint64_t n;
 };
 
+/* What a batch takes of an append. */
+struct disk_payload {
+  const struct weir_iov *iov;
+  size_t n_iov;
+  uint64_t bytes;
+  struct weir_iov single;
+  struct weir_body *copy; /* of a batch in too many pieces */
+};
+
+/* A lane's part of the queue on disk (sender_disk.c). */
+struct sender_disk {
+  struct disk *disk;
+  struct spool_lane *spool;
+  struct disk_user user;
+  struct spool_read reads[DISK_READS];
+  uint32_t reading;           /* bits of `reads` */
+  uint32_t n_ops, n_records;  /* operations under way; records that this lane has */
+  struct disk_record *spare;
+  uint32_t n_spare;
+  uint64_t given_back;        /* items that left the law on their way back to the disk */
+  int stopped;                /* what is left stays on disk: nothing is read, what fails goes back */
+  struct timer pause;
+  int paused;
+  _Atomic int unread;         /* there may be records that nobody has. Of the lane with the exporter, as the next */
+  _Atomic uint64_t memory;    /* bytes of queued batches that stand on disk, too */
+};
+
+/* A lane's part of the dead letters (sender_dead.c). */
+struct sender_dead {
+  struct disk *disk;
+  struct spool_lane *spool;
+  struct spool_read purge;
+  int purging;
+  struct spool_read replay; /* sender_replay: one after the other */
+  uint64_t to_replay;
+  int replaying;
+  uint32_t n_ops;
+  struct weir_cell *stored, *dropped, *failed;
+};
+
 struct sender_lane {
   struct sender *sender;
   struct loop *loop;
@@ -78,7 +126,9 @@ struct sender_lane {
   struct attempt *active, *spare;
   struct attempt *done, **done_tail;
   uint32_t n_active, max_active, n_spare;
-  uint64_t reserved;
+  uint64_t reserved, reserved_disk;
+  struct sender_disk *disk; /* NULL: the queue is in memory */
+  struct sender_dead *dead; /* NULL: there are no dead letters */
   struct defer step;
   _Atomic int waking, has_parked;
   int draining, abandoned;
@@ -94,13 +144,16 @@ struct sender {
   struct kit_metadata_keys keys; /* of sending_queue.batch.partition */
   uint32_t signal, n_lanes, max_lanes;
   struct sender_lane **lanes;
+  int in_order; /* WEIR_IN_ORDER */
   struct sender_lane *home; /* the lane with the exporter, for those without */
   struct metrics *metrics;
   struct weir_cell *capacity;
-  _Atomic uint64_t used;    /* room taken, in the sizer's unit */
+  _Atomic uint64_t own_used, *used; /* room taken, in the sizer's unit; own, or the disk's */
+  _Atomic uint64_t coming;          /* records that lanes without the exporter write, until the lane with it has them */
+  struct disk *disk, *dead;         /* sending_queue.storage, dead_letter */
   _Atomic uint32_t parking; /* lanes with parked batches */
   _Atomic uint64_t lost;
-  char full_msg[192], large_msg[256];
+  char full_msg[192], large_msg[256], disk_full_msg[256], disk_failed_msg[256];
 };
 
 /* sender_queue.c: room, FIFO, parking */
@@ -108,7 +161,9 @@ uint64_t queue_unit(const struct sender *, const struct weir_batch *); /* of byt
 uint64_t queue_measure(const struct sender *, struct weir_batch *);    /* exact */
 int queue_take_room(struct sender *, uint64_t n);
 void queue_give_room(struct sender_lane *, uint64_t n);
+void queue_wake_parked(struct sender_lane *); /* there may be room */
 void queue_leave(struct sender_lane *, uint64_t n); /* as queue_give_room, for what had entered */
+void queue_use_reserved(struct sender_lane *, uint64_t n);
 void queue_push(struct batch_list *, struct weir_batch *);
 struct weir_batch *queue_pop(struct batch_list *);
 void queue_enter(struct sender_lane *, struct weir_batch *); /* it has its room: count, answer, line up. Takes */
@@ -133,9 +188,37 @@ void attempt_handle(struct attempt *);                              /* its answe
 void attempt_hurry(struct attempt *);                               /* draining: do not wait on */
 void attempt_answer(struct attempt *, const struct weir_verdict *); /* whoever waits for it; the batch stays */
 void attempt_abandon(struct attempt *);
+int attempt_is_stored(const struct attempt *); /* what is left of it stands on disk */
 int64_t retry_delay_ns(const struct sender_config *, int64_t *interval_ns, int64_t server_ns, double random01);
 
+/* sender_disk.c: the queue on disk. A batch of it is `stored`: one ack is the disk's, and its charge is what it takes of `memory` */
+int disk_put(struct sender_lane *, struct weir_batch *, int reserved); /* as sender_put. Takes, but for WEIR_E_LIMIT: it is to wait for room */
+int disk_reserve(struct sender_lane *, const struct weir_batch *, struct weir_verdict *ret);
+void disk_read_more(struct sender_lane *);
+void disk_left_queue(struct sender_lane *, const struct weir_batch *); /* a stored batch is sent now */
+void disk_put_back(struct sender_lane *, struct weir_batch *);         /* a stored batch of the queue. Takes */
+void disk_stop(struct sender_lane *);                                  /* what is left stays on disk */
+/* What a record says, with its context. Takes the read's body. 0; WEIR_E_INVALID: it is no request; WEIR_E_NOMEM: not now. */
+int disk_batch_of(struct sender_lane *, struct spool_read *, struct weir_batch **ret);
+int disk_is_done(const struct sender_lane *);
+static inline int disk_keeps(const struct sender_lane *l, const struct weir_batch *b) { return b->stored && (l->draining || l->disk->stopped); }
+
+int disk_payload_init(struct disk_payload *, struct weir_batch *); /* 0, or WEIR_E_NOMEM; valid while nobody touches the batch */
+void disk_payload_done(struct disk_payload *);
+void disk_lane_done(struct sender_lane *);
+
+/* sender_dead.c: what is given up for good. Takes; settles the batch with this verdict when it is stored, or can not be. */
+void dead_put(struct sender_lane *, struct weir_batch *, int reason, const struct weir_verdict *);
+void dead_open_cells(struct sender_lane *);
+void dead_lane_done(struct sender_lane *);
+
 /* sender.c */
+extern const char *const sender_reasons[N_REASONS];
+void sender_count_queued(struct sender_lane *, int64_t items);
+/* What never entered is given back with this verdict; when nobody waits for it, it is lost, and counted. Takes. */
+void sender_turn_away(struct sender_lane *, struct weir_batch *, int reason, const struct weir_verdict *);
+/* Best effort (on_full: drop): counted, and answered as taken. Takes. */
+void sender_drop(struct sender_lane *, struct weir_batch *, int reason, const char *why);
 void sender_wake(struct sender_lane *); /* its step runs soon */
 /* Items that will not be sent: counts them (as lost when nobody waits and nobody was told), tells whoever waits with this verdict, frees the batch. Takes. */
 void sender_give_up(struct sender_lane *, struct weir_batch *, int reason, const struct weir_verdict *, int told);

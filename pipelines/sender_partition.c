@@ -96,12 +96,13 @@ struct partition *partition_for(struct sender_lane *l, struct weir_batch *b) {
   if (!l->partitions.buckets) l->partitions.buckets = calloc(n_buckets(s), sizeof *l->partitions.buckets);
   WEIR_ASSERT(l->partitions.buckets != NULL);
   struct partition **bucket = &l->partitions.buckets[kit_metadata_hash(&s->keys, b->context) & (n_buckets(s) - 1)], *p = *bucket;
-  while (p && !kit_metadata_same(&s->keys, p->context, b->context)) p = p->next_of_bucket;
+  while (p && (p->stored != b->stored || !kit_metadata_same(&s->keys, p->context, b->context))) p = p->next_of_bucket;
   if (p) {
     use_unlink(&l->partitions, p);
     use_link(&l->partitions, p);
   } else {
     p = partition_open(l, b->context, bucket);
+    p->stored = b->stored;
   }
   if (s->keys.n) batch_set_context(b, p->context); /* merging keeps it, as all have the same */
   return p;

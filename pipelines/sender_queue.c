@@ -14,10 +14,10 @@ uint64_t queue_measure(const struct sender *s, struct weir_batch *b) {
 }
 
 int queue_take_room(struct sender *s, uint64_t n) {
-  uint64_t size = (uint64_t)s->config->queue.queue_size, used = atomic_load(&s->used);
+  uint64_t size = (uint64_t)s->config->queue.queue_size, used = atomic_load(s->used);
   do {
     if (used > size || n > size - used) return WEIR_E_LIMIT;
-  } while (!atomic_compare_exchange_weak(&s->used, &used, used + n));
+  } while (!atomic_compare_exchange_weak(s->used, &used, used + n));
   return 0;
 }
 
@@ -35,11 +35,15 @@ static void wake_parked(struct sender *s, const struct sender_lane *from) {
   }
 }
 
+void queue_wake_parked(struct sender_lane *l) {
+  if (atomic_load(&l->sender->parking)) wake_parked(l->sender, l);
+}
+
 void queue_give_room(struct sender_lane *l, uint64_t n) {
   if (n == 0) return;
   struct sender *s = l->sender;
-  atomic_fetch_sub(&s->used, n);
-  if (atomic_load(&s->parking)) wake_parked(s, l);
+  atomic_fetch_sub(s->used, n);
+  queue_wake_parked(l);
 }
 
 void queue_leave(struct sender_lane *l, uint64_t n) {
@@ -63,7 +67,7 @@ struct weir_batch *queue_pop(struct batch_list *list) {
 }
 
 static void line_up(struct sender_lane *l, struct weir_batch *b) {
-  metric_add_own(l->cells.queued, (int64_t)b->items);
+  sender_count_queued(l, (int64_t)b->items);
   b->enqueued_ns = clock_mono_ns();
   queue_push(&l->queue, b);
   if (l->n_active < l->max_active || sender_gathers(l->sender)) sender_wake(l);
@@ -107,7 +111,17 @@ void queue_park(struct sender_lane *l, struct weir_batch *b) {
   sender_wake(l); /* tries once more: room that was given back before `parking` was seen woke nobody */
 }
 
+static int unpark_one(struct sender_lane *l) {
+  struct weir_batch *b = l->parked.head, *next = b->next;
+  int to_disk = l->disk && !b->ack_delivered;
+  if (to_disk ? disk_put(l, b, 0) == WEIR_E_LIMIT : queue_take_room(l->sender, b->charge) != 0) return 0;
+  l->parked.head = next;
+  if (!next) l->parked.tail = &l->parked.head;
+  if (!to_disk) queue_enter(l, b);
+  return 1;
+}
+
 void queue_unpark(struct sender_lane *l) {
-  while (l->parked.head && queue_take_room(l->sender, l->parked.head->charge) == 0) queue_enter(l, queue_pop(&l->parked));
+  while (l->parked.head && unpark_one(l)) continue;
   if (!l->parked.head && atomic_exchange(&l->has_parked, 0)) atomic_fetch_sub(&l->sender->parking, 1);
 }

@@ -101,7 +101,7 @@ static void next_piece(struct attempt *a) {
 void attempt_begin(struct sender_lane *l, struct weir_batch *b) {
   struct attempt *a = attempt_new(l);
   const struct sender_config *c = l->sender->config;
-  a->charge = b->charge;
+  a->charge = b->stored ? 0 : b->charge; /* a record keeps its room until it is done with */
   a->give_up_ns = c->retry.max_elapsed_time_ns > 0 ? clock_mono_ns() + c->retry.max_elapsed_time_ns : 0;
   metric_add_own(l->cells.in_flight, (int64_t)b->items);
   start_batch(a, b);
@@ -177,6 +177,11 @@ static void no_more_tries(struct attempt *a, const char *why) {
 static void wait_and_retry(struct attempt *a) {
   struct sender_lane *l = a->lane;
   const struct sender_config *c = l->sender->config;
+  if (disk_keeps(l, a->batch)) { /* no time for it now: the rest is not tried, either */
+    disk_stop(l);
+    attempt_abandon(a);
+    return;
+  }
   if (!c->retry.enabled) {
     no_more_tries(a, "retry_on_failure is off");
     return;
@@ -261,6 +266,8 @@ void attempt_answer(struct attempt *a, const struct weir_verdict *v) {
   batch_answer(a->batch, v);
   for (struct weir_batch *b = a->pieces; b; b = b->next) batch_answer(b, v);
 }
+
+int attempt_is_stored(const struct attempt *a) { return a->batch ? a->batch->stored : a->pieces && a->pieces->stored; }
 
 void attempt_abandon(struct attempt *a) {
   struct sender_lane *l = a->lane;

@@ -8,6 +8,7 @@
 
 #include <weir/auth.h>
 #include <weir/health.h>
+#include <weir/storage.h>
 
 #include "core/assert.h"
 #include "core/clock.h"
@@ -229,12 +230,13 @@ static const struct weir_context *host_batch_context(const struct weir_batch *b)
 static const char *service_in_words(const char *service) {
   if (!strcmp(service, WEIR_AUTH_SERVER_SERVICE)) return "server authentication";
   if (!strcmp(service, WEIR_AUTH_CLIENT_SERVICE)) return "client authentication";
-  return service;
+  return strcmp(service, WEIR_STORAGE_SERVICE) ? service : "storage";
 }
 
 static void hint_offers(const char *service, struct weir_error *err) {
   if (!strcmp(service, WEIR_AUTH_SERVER_SERVICE)) weir_hint(err, "basicauth with `htpasswd` and bearertokenauth do");
   if (!strcmp(service, WEIR_AUTH_CLIENT_SERVICE)) weir_hint(err, "basicauth with `client_auth`, bearertokenauth and headers_setter do");
+  if (!strcmp(service, WEIR_STORAGE_SERVICE)) weir_hint(err, "file_storage does");
 }
 
 static const void *host_extension(struct weir_stage *s, const char *id, const char *service, void **ret_self, struct weir_error *err) {

@@ -18,9 +18,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 60  # seconds for one scenario, without sanitizers
 
 
+def limit_of(path):
+    """`limit: 300`: seconds that a long one may take."""
+    with open(path, encoding="utf-8") as f:
+        found = re.search(r"^limit: (\d+)", f.read(), re.MULTILINE)
+    return int(found.group(1)) if found else LIMIT
+
+
 def run_one(build, path):
     began = time.monotonic()
-    limit = LIMIT * min(4, slow_factor(build))
+    limit = limit_of(path) * min(4, slow_factor(build))
     process = subprocess.Popen([sys.executable, os.path.join(HERE, "scenario.py"), build, path], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
     try:

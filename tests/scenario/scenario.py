@@ -173,6 +173,14 @@ class Scenario:
     def step_kill(self, spec):
         self.weir((spec or {}).get("weir")).kill()
 
+    def step_kills(self, spec):
+        """kill -9 and start again, `times` (or $SCENARIO_KILLS) in all, each after a random time between the two of `after`."""
+        w = self.weir(spec.get("weir"))
+        for _ in range(int(os.environ.get("SCENARIO_KILLS", spec["times"]))):
+            time.sleep(random.uniform(*spec["after"]))
+            w.kill()
+            w.start()
+
     def step_names(self, spec):
         """{NAME: [SINK, ...]}: what the name stands for from now on; also addresses where nobody is."""
         for name, sinks in spec.items():
@@ -211,7 +219,7 @@ class Scenario:
         check.laws(self, self.weir((spec or {}).get("weir")))
 
     def step_join(self, name):
-        self.background[name].join(40 * self.slow)
+        self.background[name].join(self.spec.get("limit", 40) * self.slow)
         if self.background[name].is_alive():
             raise Failure(f"{name} still sends")
         self.tell_background()

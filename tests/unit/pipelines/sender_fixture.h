@@ -88,7 +88,7 @@ static int teardown(void **state) {
   assert_int_equal(LAW("queued"), 0);
   assert_int_equal(LAW("in_flight"), 0);
   assert_int_equal(QUEUE_SIZE, 0);
-  assert_int_equal(atomic_load(&sender->used), 0);
+  assert_int_equal(atomic_load(sender->used), 0);
   sender_free(sender);
   loop_done(&loop);
   metrics_free(env.metrics);

@@ -387,11 +387,32 @@ static void signals(void **state) {
     "connector `counter` does not support metrics", "connector \"counter\" used as receiver in [metrics/2] pipeline");
 }
 
-static void disk_queues_are_refused(void **state) {
+static int stored(const char *id) {
+  const struct config_pipeline *p = config->pipelines;
+  while (strcmp(p->id, id) != 0) p = p->next;
+  return p->stored;
+}
+
+/* A stage that holds may not answer for what a disk is to have: only when all that leaves the pipeline goes through one. */
+static void pipelines_whose_exporters_all_have_storage(void **state) {
   (void)state;
-  MESSAGES("receivers: {otlp: {protocols: }}\nexporters: {otlp: {endpoint: x, sending_queue: {storage: file_storage}}}\n"
+  load("receivers: {otlp: {protocols: {grpc: }}}\nexporters: {otlp: {endpoint: x, sending_queue: {storage: s}}, otlp/off: {endpoint: x, sending_queue: {enabled: false, storage: s}}, debug: }\n"
+       "connectors: {forward/disk: , forward/both: , forward/round: }\nservice: {pipelines: {traces: {receivers: [otlp], exporters: [otlp]}, traces/both: {receivers: [otlp, "
+       "forward/both], exporters: [otlp, debug]}, traces/off: {receivers: [otlp], exporters: [otlp/off]}, traces/to: {receivers: [otlp], exporters: [forward/disk]}, traces/disk: "
+       "{receivers: [forward/disk], exporters: [otlp]}, traces/to_both: {receivers: [otlp], exporters: [otlp, forward/both]}}}\n");
+  assert_int_equal(stored("traces"), 1);
+  assert_int_equal(stored("traces/both"), 0);
+  assert_int_equal(stored("traces/off"), 0);
+  assert_int_equal(stored("traces/to"), 1);
+  assert_int_equal(stored("traces/disk"), 1);
+  assert_int_equal(stored("traces/to_both"), 0);
+}
+
+static void a_queue_on_disk_does_not_wait_for_results(void **state) {
+  (void)state;
+  MESSAGES("receivers: {otlp: {protocols: }}\nexporters: {otlp: {endpoint: x, sending_queue: {storage: file_storage, wait_for_result: true}}}\n"
            "service: {pipelines: {traces: {receivers: [otlp], exporters: [otlp]}}}\n",
-    "queues on disk are not available yet");
+    "`wait_for_result` is not supported with a persistent queue configured with `storage`");
 }
 
 #define QUEUE(keys)                                                                                              \
@@ -482,6 +503,6 @@ int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
   const struct CMUnitTest tests[] = { T(a_whole_document), T(sender_table), T(telemetry), T(telemetry_without_effect), T(several_sources),
     T(bad_sets), T(kinds_of_sources), T(ids), T(references), T(structure), T(unused), T(stages_that_can_not_be_had), T(signals),
-    T(disk_queues_are_refused), T(batches_of_the_queue), T(places_survive_merge_and_expansion), T(large_documents_cost_in_proportion) };
+    T(pipelines_whose_exporters_all_have_storage), T(a_queue_on_disk_does_not_wait_for_results), T(batches_of_the_queue), T(places_survive_merge_and_expansion), T(large_documents_cost_in_proportion) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,7 +102,7 @@ static int connect_raw(void) {
 static void a_line_that_is_too_long_and_one_that_never_ends_are_cut_off(void **state) {
   (void)state;
   struct control *c = start();
-  char line[200], byte;
+  char line[600], byte;
   memset(line, 'x', sizeof line);
   int fd = connect_raw(), waits = connect_raw();
   assert_int_equal(write(fd, line, sizeof line), sizeof line);

@@ -67,7 +67,7 @@ static int teardown(void **state) {
     }
     stage_close(&exporters[i].stage);
     sender_close(lanes[i]);
-    assert_int_equal(sender_reserved(lanes[i]), 0);
+    assert_int_equal(sender_reserved(lanes[i]).room, 0);
   }
   if (stage.stage.state != STAGE_CLOSED) stage_close(&stage.stage);
   loop_run_once(&loop);
@@ -95,7 +95,7 @@ static uint64_t room_left(struct sender_lane *l) {
   uint64_t n = 0;
   b->items = 1;
   while (n < 10 && sender_reserve(l, b, &v) == 0) n++;
-  sender_unreserve(l, 0);
+  sender_unreserve(l, (struct sender_level){ 0, 0 });
   batch_free(b);
   return n;
 }

@@ -422,16 +422,16 @@ static void reserved_room_is_used_or_given_back(void **state) {
   put(1, &waiters[0]); /* not reserved: no room */
   b->reserved = 1;
   sender_put(lane, b);
-  assert_int_equal(sender_reserved(lane), 0);
+  assert_int_equal(sender_reserved(lane).room, 0);
   loop_run_once(&loop);
   assert_int_equal(waiters[0].verdict.code, WEIR_RETRY);
   assert_int_equal(exporter.n_got, 1);
   answer(verdict_delivered());
   b = flow_batch(&loop, WEIR_TRACES, 1);
   assert_int_equal(sender_reserve(lane, b, &v), 0);
-  sender_unreserve(lane, 0);
+  sender_unreserve(lane, (struct sender_level){ 0, 0 });
   assert_int_equal(sender_reserve(lane, b, &v), 0);
-  sender_unreserve(lane, 0);
+  sender_unreserve(lane, (struct sender_level){ 0, 0 });
   batch_free(b);
 }
 
