@@ -180,6 +180,20 @@ const char *otlp_address(int32_t transport, const char *endpoint, char *buf, siz
   return buf;
 }
 
+/* A socket is no URL: gRPC's libraries take unix:///path as it is, SDKs over HTTP have no spelling for it. */
+void otlp_tell_address(struct otlp *r, const char *what, const char *address, int secure, const char *protocols) {
+  const char *s = secure ? "s" : "";
+  if (r->host->stage_lane(r->stage) != 0) return;
+  if (strncmp(address, "unix://", 7) != 0)
+    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over %s on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http%s://%s%s, protocol %s)", what, address, s,
+      *address == ':' ? "localhost" : "", address, protocols);
+  else if (strcmp(protocols, "grpc") == 0)
+    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over %s on %s (gRPC clients: this is the target)", what, address);
+  else
+    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over %s on %s (curl --unix-socket %s http%s://localhost%s)", what, address, address + 7, s,
+      r->cfg->protocols.http->traces_url_path);
+}
+
 /* Cuts host:port; 0 = a socket's path, or no number (the transport says so). [::1] keeps its brackets. */
 static unsigned long port_of(const char *address, char *host, size_t cap) {
   const char *colon = strrchr(address, ':');
