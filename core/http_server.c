@@ -346,7 +346,8 @@ int http_listen(struct loop *loop, const struct weir_http_server_config *cfg, st
   int r = http_extra_config(s, err);
   if (!r) r = tls_use_begin(&s->tls, loop, 1, s->cfg.tls, err);
   s->cfg.tls = NULL;
-  if (!r) r = listener_join(loop->env->listeners, loop, s->owner, s->endpoint, on_conn, s, &s->member, err);
+  const char *protocol = s->cfg.flags & WEIR_HTTP_H2_ONLY ? "gRPC" : "HTTP";
+  if (!r) r = listener_join(loop->env->listeners, loop, s->owner, protocol, s->endpoint, on_conn, s, &s->member, err);
   if (r) {
     tls_use_end(&s->tls);
     http_extra_free(s->extra);

@@ -1,6 +1,5 @@
 #include "core/listener.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "core/assert.h"
 #include "core/clock.h"
+#include "core/holder.h"
 #include "core/log.h"
 #include "core/parse.h"
 
@@ -27,6 +27,7 @@ struct listener_member {
   listener_conn_f *on_conn;
   void *arg;
   char *owner;
+  const char *protocol;
   uint32_t generation;
   int yields; /* it is about to leave: others may join its listener */
   _Atomic int left;      /* written on its lane, read where the listener accepts */
@@ -49,8 +50,16 @@ struct listener {
   struct listener *next;
 };
 
+struct listener_claim {
+  struct listeners *all;
+  char *owner, *endpoint;
+  int yields;
+  struct listener_claim *next;
+};
+
 struct listeners {
   pthread_mutex_t lock;
+  struct listener_claim *claims;
   struct listener *first, *gone; /* gone: closed, kept because a connection may still be on its way to a member */
   uint32_t generation;
 };
@@ -170,79 +179,10 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
 
 /* --- binding ---------------------------------------------------------------------------------------------- */
 
-/* The inode of the socket that listens on this TCP port, from /proc; 0 = not found. */
-static unsigned long listening_inode(const char *table, int port) {
-  FILE *f = fopen(table, "re");
-  char line[512], addr[64];
-  unsigned long inode = 0;
-  if (!f) return 0;
-  while (!inode && fgets(line, sizeof line, f)) {
-    unsigned int p, state;
-    unsigned long in;
-    if (sscanf(line, " %*d: %63[0-9A-F]:%x %*s %x %*s %*s %*s %*s %*s %lu", addr, &p, &state, &in) == 4 && (int)p == port && state == 10) inode = in;
-  }
-  fclose(f);
-  return inode;
-}
-
-static int holds_socket(const char *pid, unsigned long inode) {
-  char path[320], link[64], want[64];
-  snprintf(path, sizeof path, "/proc/%s/fd", pid);
-  snprintf(want, sizeof want, "socket:[%lu]", inode);
-  DIR *dir = opendir(path);
-  int found = 0;
-  if (!dir) return 0;
-  for (struct dirent *e; !found && (e = readdir(dir));) {
-    ssize_t n = readlinkat(dirfd(dir), e->d_name, link, sizeof link - 1);
-    if (n < 0) continue;
-    link[n] = 0;
-    found = strcmp(link, want) == 0;
-  }
-  closedir(dir);
-  return found;
-}
-
-/* The same of a unix socket. A path has several when others were there before: the one that listens has __SO_ACCEPTCON among its flags. */
-static unsigned long unix_inode(const char *path) {
-  FILE *f = fopen("/proc/net/unix", "re");
-  char line[512];
-  unsigned long inode = 0;
-  if (!f) return 0;
-  while (!inode && fgets(line, sizeof line, f)) {
-    unsigned int flags;
-    unsigned long in;
-    int at = 0;
-    line[strcspn(line, "\n")] = 0;
-    if (sscanf(line, "%*s %*s %*s %x %*s %*s %lu %n", &flags, &in, &at) == 2 && at && flags & 0x10000u && strcmp(line + at, path) == 0) inode = in;
-  }
-  fclose(f);
-  return inode;
-}
-
-/* "weir (pid 1234)", or "another process" when /proc does not tell. path: of a unix socket, else NULL. */
-static void name_holder(const char *path, int port, char *buf, size_t cap) {
-  unsigned long inode = path ? unix_inode(path) : listening_inode("/proc/net/tcp", port);
-  if (!inode && !path) inode = listening_inode("/proc/net/tcp6", port);
-  snprintf(buf, cap, "another process");
-  DIR *proc = inode ? opendir("/proc") : NULL;
-  if (!proc) return;
-  for (struct dirent *e; (e = readdir(proc));) {
-    char file[320], comm[64] = "";
-    if (e->d_name[0] < '1' || e->d_name[0] > '9' || !holds_socket(e->d_name, inode)) continue;
-    snprintf(file, sizeof file, "/proc/%s/comm", e->d_name);
-    FILE *f = fopen(file, "re");
-    if (f && fgets(comm, sizeof comm, f)) comm[strcspn(comm, "\n")] = 0;
-    if (f) fclose(f);
-    snprintf(buf, cap, "%.40s (pid %.20s)", *comm ? comm : "another process", e->d_name);
-    break;
-  }
-  closedir(proc);
-}
-
 static int bind_failed(const char *endpoint, const char *path, int port, int e, struct weir_error *err) {
   char holder[128], self[32];
   if (e == EADDRINUSE && (path || port > 0)) {
-    name_holder(path, port, holder, sizeof holder);
+    holder_name(path, port, holder, sizeof holder);
     snprintf(self, sizeof self, "(pid %d)", (int)getpid());
     int own = strstr(holder, self) != NULL;
     weir_fail(err, WEIR_E_IO, "%s is in use by %s", endpoint, own ? "another component of this process" : holder);
@@ -348,7 +288,7 @@ static void listener_free(struct listener *l) {
 
 void listeners_free(struct listeners *ls) {
   if (!ls) return;
-  WEIR_ASSERT(ls->first == NULL);
+  WEIR_ASSERT(ls->first == NULL && ls->claims == NULL);
   for (struct listener *l = ls->gone, *next; l; l = next) {
     next = l->next;
     listener_free(l);
@@ -357,27 +297,54 @@ void listeners_free(struct listeners *ls) {
   free(ls);
 }
 
-/* Another owner that listens there and stays; NULL = none. */
-static const char *held_by(const struct listener *l, const char *owner) {
-  for (int i = 0; i < l->n_members; i++)
-    if (!l->members[i]->yields && strcmp(l->members[i]->owner, owner) != 0) return l->members[i]->owner;
+/* Who else listens there and stays; NULL = none. */
+static const struct listener_member *held_by(const struct listener *l, const char *owner, const char *protocol) {
+  for (int i = 0; i < l->n_members; i++) {
+    const struct listener_member *m = l->members[i];
+    if (!m->yields && (strcmp(m->owner, owner) != 0 || strcmp(m->protocol, protocol) != 0)) return m;
+  }
   return NULL;
 }
 
-/* The listener to join, or NULL when there is none yet. 0, or one sentence about who has the address. */
-static int find_listener(struct listeners *ls, const char *owner, const char *endpoint, struct listener **ret, struct weir_error *err) {
-  int any_port = strcmp(endpoint + strlen(endpoint) - 2, ":0") == 0;
-  *ret = NULL;
-  for (struct listener *l = ls->first; l && !*ret; l = l->next) {
-    if (strcmp(l->endpoint, endpoint) != 0 || !l->accepting || l->port == 0) continue;
-    const char *other = held_by(l, owner);
-    if (!other) *ret = l;
-    if (!other || any_port) continue;
-    weir_fail(err, WEIR_E_CONFIG, "%s is in use by `%s` of this configuration", endpoint, other);
-    weir_hint(err, "give each its own endpoint");
-    return WEIR_E_CONFIG;
+static int is_any_port(const char *endpoint) { return strcmp(endpoint + strlen(endpoint) - 2, ":0") == 0; }
+
+static int in_use(const char *endpoint, const char *owner, struct weir_error *err) {
+  weir_fail(err, WEIR_E_CONFIG, "%s is in use by `%s` of this configuration", endpoint, owner);
+  weir_hint(err, "give each its own endpoint");
+  return WEIR_E_CONFIG;
+}
+
+/* An engine binds its own socket, and what it holds it cannot give to another. */
+static int other_engine(const char *endpoint, const char *engine, const char *owner, struct weir_error *err) {
+  weir_fail(err, WEIR_E_CONFIG, "%s is held by the engine %s of `%s`, and cannot go to another engine or component while weir runs", endpoint, engine, owner);
+  weir_hint(err, "restart weir");
+  return WEIR_E_CONFIG;
+}
+
+/* 0, or the sentence about the claim on this address. */
+static int check_claims(const struct listeners *ls, const char *owner, const char *endpoint, struct weir_error *err) {
+  for (const struct listener_claim *c = is_any_port(endpoint) ? NULL : ls->claims; c; c = c->next) {
+    if (strcmp(c->endpoint, endpoint) != 0) continue;
+    int goes = c->yields || strcmp(c->owner, owner) == 0;
+    return goes ? other_engine(endpoint, "core", c->owner, err) : in_use(endpoint, c->owner, err);
   }
   return 0;
+}
+
+/* The listener to join, or NULL when there is none yet. 0, or one sentence about who has the address. */
+static int find_listener(struct listeners *ls, const char *owner, const char *protocol, const char *endpoint, struct listener **ret, struct weir_error *err) {
+  int any_port = is_any_port(endpoint), r = check_claims(ls, owner, endpoint, err);
+  *ret = NULL;
+  for (struct listener *l = r ? NULL : ls->first; l && !*ret; l = l->next) {
+    if (strcmp(l->endpoint, endpoint) != 0 || !l->accepting || l->port == 0) continue;
+    const struct listener_member *other = held_by(l, owner, protocol);
+    if (!other) *ret = l;
+    if (!other || any_port) continue;
+    r = in_use(endpoint, other->owner, err);
+    if (strcmp(other->owner, owner) == 0) weir_hint(err, "it serves %s there: give each protocol its own endpoint", other->protocol);
+    return r;
+  }
+  return r;
 }
 
 static int split_endpoint(const char *endpoint, char *host, size_t cap, int *port, struct weir_error *err) {
@@ -399,7 +366,8 @@ static struct listener *listener_new(const char *endpoint) {
   return l;
 }
 
-int listener_probe(const char *endpoint, struct weir_error *err) {
+/* Binds and closes again. */
+static int probe(const char *endpoint, struct weir_error *err) {
   char host[256];
   int port = 0;
   if (split_endpoint(endpoint, host, sizeof host, &port, err)) return WEIR_E_CONFIG;
@@ -407,6 +375,39 @@ int listener_probe(const char *endpoint, struct weir_error *err) {
   int r = port < 0 ? bind_unix(l, host, err) : bind_tcp(l, host, port, err);
   listener_free(l);
   return r;
+}
+
+int listener_claim(struct listeners *ls, const char *owner, const char *endpoint, struct listener_claim **ret, struct weir_error *err) {
+  pthread_mutex_lock(&ls->lock);
+  int r = check_claims(ls, owner, endpoint, err);
+  for (struct listener *l = r || is_any_port(endpoint) ? NULL : ls->first; l && !r; l = l->next) {
+    if (strcmp(l->endpoint, endpoint) != 0 || !l->n_members) continue;
+    const struct listener_member *m = l->members[0];
+    int goes = m->yields || strcmp(m->owner, owner) == 0;
+    r = goes ? other_engine(endpoint, "native", m->owner, err) : in_use(endpoint, m->owner, err);
+  }
+  if (!r) r = probe(endpoint, err);
+  if (!r) {
+    struct listener_claim *c = calloc(1, sizeof *c);
+    WEIR_ASSERT(c != NULL);
+    *c = (struct listener_claim){ ls, strdup(owner), strdup(endpoint), 0, ls->claims };
+    WEIR_ASSERT(c->owner && c->endpoint);
+    *ret = ls->claims = c;
+  }
+  pthread_mutex_unlock(&ls->lock);
+  return r;
+}
+
+void listener_unclaim(struct listener_claim *c) {
+  if (!c) return;
+  pthread_mutex_lock(&c->all->lock);
+  struct listener_claim **at = &c->all->claims;
+  while (*at != c) at = &(*at)->next;
+  *at = c->next;
+  pthread_mutex_unlock(&c->all->lock);
+  free(c->owner);
+  free(c->endpoint);
+  free(c);
 }
 
 static int listener_open(struct listeners *ls, struct loop *loop, const char *endpoint, struct listener **ret, struct weir_error *err) {
@@ -432,6 +433,7 @@ static int listener_open(struct listeners *ls, struct loop *loop, const char *en
 void listeners_next_generation(struct listeners *ls) {
   pthread_mutex_lock(&ls->lock);
   ls->generation++;
+  for (struct listener_claim *c = ls->claims; c; c = c->next) c->yields = 0; /* the last reload's */
   pthread_mutex_unlock(&ls->lock);
 }
 
@@ -440,14 +442,16 @@ void listeners_yield(struct listeners *ls, const char *owner, int yields) {
   for (struct listener *l = ls->first; l; l = l->next)
     for (int i = 0; i < l->n_members; i++)
       if (strcmp(l->members[i]->owner, owner) == 0) l->members[i]->yields = yields;
+  for (struct listener_claim *c = ls->claims; c; c = c->next)
+    if (strcmp(c->owner, owner) == 0) c->yields = yields;
   pthread_mutex_unlock(&ls->lock);
 }
 
-int listener_join(struct listeners *ls, struct loop *loop, const char *owner, const char *endpoint, listener_conn_f *on_conn, void *arg,
+int listener_join(struct listeners *ls, struct loop *loop, const char *owner, const char *protocol, const char *endpoint, listener_conn_f *on_conn, void *arg,
   struct listener_member **ret, struct weir_error *err) {
   struct listener *l = NULL;
   pthread_mutex_lock(&ls->lock);
-  int r = find_listener(ls, owner, endpoint, &l, err);
+  int r = find_listener(ls, owner, protocol, endpoint, &l, err);
   if (!r && !l && !(r = listener_open(ls, loop, endpoint, &l, err))) {
     l->next = ls->first;
     ls->first = l;
@@ -461,6 +465,7 @@ int listener_join(struct listeners *ls, struct loop *loop, const char *owner, co
     m->on_conn = on_conn;
     m->arg = arg;
     m->owner = strdup(owner);
+    m->protocol = protocol;
     WEIR_ASSERT(m->owner != NULL);
     m->generation = ls->generation;
     atomic_init(&m->refs, 1);

@@ -17,18 +17,21 @@
 
 struct listeners;
 struct listener_member;
+struct listener_claim;
 
 /* A new connection's socket, on the member's lane. Takes fd. */
 typedef void listener_conn_f(void *arg, int fd);
 
 struct listeners *listeners_new(void);
 void listeners_free(struct listeners *); /* NULL allowed; all members must have left */
-/* Joins the listener of (owner, endpoint), or makes it. The sentence in err says who holds a busy address, where /proc tells. */
-int listener_join(struct listeners *, struct loop *, const char *owner, const char *endpoint, listener_conn_f *, void *arg, struct listener_member **ret,
-  struct weir_error *);
-/* Whether this process could listen there now, for a library that opens its own socket (the C-core engine): binds and closes again. 0, or the error that
- * listener_join would give. [any] */
-int listener_probe(const char *endpoint, struct weir_error *);
+/* Joins the listener of (owner, protocol, endpoint), or makes it: what speaks another protocol would get this one's connections. protocol is borrowed for
+ * good. The sentence in err says who holds a busy address, where /proc tells. */
+int listener_join(struct listeners *, struct loop *, const char *owner, const char *protocol, const char *endpoint, listener_conn_f *, void *arg,
+  struct listener_member **ret, struct weir_error *);
+/* For a library that opens its own socket there next (the C-core engine): whether this process could listen, by binding and closing again. 0, or the error
+ * that listener_join would give. What is claimed cannot be joined; it is given back when the library begins to close its socket. [any] */
+int listener_claim(struct listeners *, const char *owner, const char *endpoint, struct listener_claim **ret, struct weir_error *);
+void listener_unclaim(struct listener_claim *); /* NULL allowed */
 /* The port that was bound (for endpoints with port 0); -1 for unix sockets. */
 int listener_port(const struct listener_member *);
 /* How many connections the listener's members have together, and one less. Each that on_conn gave is to be told when it is closed. */

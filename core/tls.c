@@ -137,7 +137,10 @@ static int read_file(const char *path, const char *field, char **ret, size_t *re
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), e = errno;
   struct stat st;
   if (fd < 0 || fstat(fd, &st)) {
-    if (fd >= 0) close(fd);
+    if (fd >= 0) {
+      e = errno;
+      close(fd);
+    }
     weir_fail_field(err, field, "%s %s: %s", field, path, strerror(e));
     if (e == EACCES) weir_hint(err, "it has to be readable by the user that weir runs as");
     return WEIR_E_CONFIG;

@@ -16,6 +16,8 @@
 #include "core/loop.h"
 #include "core/tls.h"
 
+struct listener_claim;
+
 /* What the engine calls. The functions are core's own and keep its rules for threads. */
 struct grpc_host {
   uint32_t size, loop_size; /* sizeof this, sizeof(struct loop): both sides were compiled together */
@@ -36,7 +38,8 @@ struct grpc_host {
   size_t (*status_make)(uint32_t code, const char *msg, int64_t retry_after_ns, char *buf, size_t cap);
   int (*status_parse)(const char *p, size_t n, struct weir_rpc_status *ret);
   int (*endpoint_parse)(const char *s, char *host, size_t cap, int *ret_port);
-  int (*listen_probe)(const char *endpoint, struct weir_error *);
+  int (*listen_claim)(struct listeners *, const char *owner, const char *endpoint, struct listener_claim **ret, struct weir_error *);
+  void (*listen_unclaim)(struct listener_claim *);
   int (*tls_begin)(struct tls_use *, struct loop *, int is_server, const struct weir_tls_config *, struct weir_error *);
   void (*tls_end)(struct tls_use *);
   struct tls_texts *(*tls_texts)(struct tls_use *);

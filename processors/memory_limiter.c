@@ -53,14 +53,22 @@ struct limiter {
   int refusing;
 };
 
+/* Small limits exist in tests and in small machines: whole MiB would say 0. */
+static const char *size_text(uint64_t bytes, char *buf, size_t cap) {
+  int small = bytes < UINT64_C(10) << 20;
+  snprintf(buf, cap, "%llu %s", (unsigned long long)(bytes >> (small ? 10 : 20)), small ? "KiB" : "MiB");
+  return buf;
+}
+
 static void limiter_consume(void *self, struct weir_batch *batch) {
   struct limiter *m = self;
   uint64_t used = m->memory->used_bytes(m->stage), items = m->host->batch_items(batch);
   int over = used > m->soft_bytes;
   if (over != m->refusing) {
+    char takes[32], soft[32];
     m->refusing = over;
-    m->host->log(m->stage, over ? WEIR_LOG_WARN : WEIR_LOG_INFO, over ? "data takes %llu MiB, over the soft limit of %llu MiB: refusing what comes"
-      : "data takes %llu MiB, within the soft limit of %llu MiB again", (unsigned long long)(used >> 20), (unsigned long long)(m->soft_bytes >> 20));
+    m->host->log(m->stage, over ? WEIR_LOG_WARN : WEIR_LOG_INFO, over ? "data takes %s, over the soft limit of %s: refusing what comes"
+      : "data takes %s, within the soft limit of %s again", size_text(used, takes, sizeof takes), size_text(m->soft_bytes, soft, sizeof soft));
   }
   m->metrics->add(over ? m->refused : m->accepted, (int64_t)items);
   if (!over) {

@@ -32,7 +32,7 @@ struct weir_body *body_new(struct pool *p, size_t cap) { return grpc_host->body_
 struct weir_body *body_overdraw(struct pool *p, size_t cap) { return grpc_host->body_overdraw(p, cap); }
 void body_free(struct weir_body *b) { grpc_host->body_free(b); }
 int parse_endpoint(const char *s, char *host, size_t cap, int *ret_port) { return grpc_host->endpoint_parse(s, host, cap, ret_port); }
-int listener_probe(const char *endpoint, struct weir_error *err) { return grpc_host->listen_probe(endpoint, err); }
+void listener_unclaim(struct listener_claim *c) { grpc_host->listen_unclaim(c); }
 void tls_use_end(struct tls_use *u) { grpc_host->tls_end(u); }
 struct tls_texts *tls_texts_of(struct tls_use *u) { return grpc_host->tls_texts(u); }
 void tls_texts_release(struct tls_texts *t) { grpc_host->tls_release(t); }
@@ -40,6 +40,10 @@ int rpc_status_parse(const char *p, size_t n, struct weir_rpc_status *ret) { ret
 
 int tls_use_begin(struct tls_use *u, struct loop *l, int is_server, const struct weir_tls_config *c, struct weir_error *err) {
   return grpc_host->tls_begin(u, l, is_server, c, err);
+}
+
+int listener_claim(struct listeners *ls, const char *owner, const char *endpoint, struct listener_claim **ret, struct weir_error *err) {
+  return grpc_host->listen_claim(ls, owner, endpoint, ret, err);
 }
 
 int compress_deflate(struct pool *p, const char *encoding, int level, const struct weir_iov *iov, size_t n, struct weir_body **ret, struct weir_error *err) {

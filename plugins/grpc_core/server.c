@@ -107,18 +107,13 @@ static void target_of(const char *host, int port, char *buf, size_t cap) {
   else snprintf(buf, cap, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
 }
 
-static int ends_in_port_0(const char *endpoint) {
-  size_t n = strlen(endpoint);
-  return n >= 2 && strcmp(endpoint + n - 2, ":0") == 0;
-}
-
 /* Our own server of a moment ago may be closing its socket on another thread. */
-static int probe(const char *endpoint, struct weir_error *err) {
+static int claim(struct shared *s, struct loop *loop, struct weir_error *err) {
   struct timespec pause = { 0, 5000000 };
-  int r = listener_probe(endpoint, err);
+  int r = listener_claim(loop->env->listeners, s->owner, s->endpoint, &s->claim, err);
   for (int i = 0; r && atomic_load(&n_closing) > 0 && strstr(err->msg, "this process") && i < REBIND_TRIES; i++) {
     nanosleep(&pause, NULL);
-    r = listener_probe(endpoint, err);
+    r = listener_claim(loop->env->listeners, s->owner, s->endpoint, &s->claim, err);
   }
   return r;
 }
@@ -127,7 +122,7 @@ static int bind_server(struct shared *s, struct loop *loop, const struct weir_gr
   char host[256], target[300];
   int port = 0;
   struct weir_error why = { 0 };
-  int r = probe(c->endpoint, &why);
+  int r = claim(s, loop, &why);
   if (r) {
     *err = why;
     return r;
@@ -177,7 +172,10 @@ static void member_leave(struct weir_grpc_server *m) {
       break;
     }
   pthread_mutex_unlock(&list_lock);
-  if (last) shut_down(s);
+  if (!last) return;
+  listener_unclaim(s->claim);
+  s->claim = NULL;
+  shut_down(s);
 }
 
 static enum security security_of(const struct weir_grpc_server *m) { return !m->texts ? SECURITY_NONE : m->texts->ca ? SECURITY_MUTUAL : SECURITY_TLS; }
@@ -200,21 +198,15 @@ static struct shared *shared_new(const struct weir_grpc_server_config *c, const 
 static int same_security(const struct shared *s, const struct weir_grpc_server *m, struct weir_error *err) {
   if (s->security == security_of(m)) return 0;
   weir_fail_field(err, "tls", "%s: gRPC's server cannot turn TLS, or the demand for client certificates, on or off while it runs", s->endpoint);
-  weir_hint(err, "restart weir, or use `engine: native`");
+  weir_hint(err, "restart weir");
   return WEIR_E_CONFIG;
 }
 
 /* The server of (owner, endpoint), or a new one; with a ref for the member. Under list_lock. */
 static int shared_find(struct loop *loop, const struct weir_grpc_server_config *c, const struct weir_grpc_server *m, struct shared **ret, struct weir_error *err) {
   struct shared *s;
-  for (s = list; s; s = s->next) {
-    int same = strcmp(s->endpoint, c->endpoint) == 0, own = strcmp(s->owner, c->owner) == 0;
-    if (same && own) break;
-    if (!same || ends_in_port_0(c->endpoint)) continue;
-    weir_fail(err, WEIR_E_CONFIG, "%s is in use by `%s` of this configuration", c->endpoint, s->owner);
-    weir_hint(err, "give each its own endpoint");
-    return WEIR_E_CONFIG;
-  }
+  for (s = list; s; s = s->next)
+    if (!strcmp(s->endpoint, c->endpoint) && !strcmp(s->owner, c->owner)) break;
   int r = s ? same_security(s, m, err) : 0;
   if (r) return r;
   if (s) {
@@ -225,6 +217,7 @@ static int shared_find(struct loop *loop, const struct weir_grpc_server_config *
   s = shared_new(c, m);
   r = bind_server(s, loop, c, err);
   if (r) {
+    listener_unclaim(s->claim);
     if (s->server) shut_down(s); /* it was never started, but has to be shut down before it can go */
     shared_unref(s);
     return r;

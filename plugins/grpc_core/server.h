@@ -46,6 +46,7 @@ struct shared {
   struct shared *next; /* in the list of those that take calls; under the list's lock */
   struct run *run;
   char *owner, *endpoint;
+  struct listener_claim *claim; /* while it takes calls */
   int port;
   enum security security;
   grpc_server *server;

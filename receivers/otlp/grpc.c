@@ -86,7 +86,6 @@ int otlp_grpc_start(struct otlp *r, struct weir_error *err) {
   }
   code = r->grpc->listen(r->stage, &cfg, &r->grpc_server, err);
   if (code) return code;
-  if (r->host->stage_lane(r->stage) == 0)
-    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over gRPC on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http%s://%s, protocol grpc)", g->endpoint, g->tls ? "s" : "", g->endpoint);
+  otlp_tell_address(r, "gRPC", cfg.endpoint, g->tls != NULL, "grpc");
   return 0;
 }

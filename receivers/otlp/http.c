@@ -202,7 +202,6 @@ int otlp_http_start(struct otlp *r, struct weir_error *err) {
   kit_http_extra_done(&extra);
   if (code) return code;
   kit_cors_warn(h->cors, r->host, r->stage);
-  if (r->host->stage_lane(r->stage) == 0)
-    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over HTTP on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http%s://%s, protocol http/protobuf or http/json)", h->endpoint, h->tls ? "s" : "", h->endpoint);
+  otlp_tell_address(r, "HTTP", cfg.endpoint, h->tls != NULL, "http/protobuf or http/json");
   return 0;
 }

@@ -180,6 +180,49 @@ const char *otlp_address(int32_t transport, const char *endpoint, char *buf, siz
   return buf;
 }
 
+/* A socket is no URL: gRPC's libraries take unix:///path as it is, SDKs over HTTP have no spelling for it. */
+void otlp_tell_address(struct otlp *r, const char *what, const char *address, int secure, const char *protocols) {
+  const char *s = secure ? "s" : "";
+  if (r->host->stage_lane(r->stage) != 0) return;
+  if (strncmp(address, "unix://", 7) != 0)
+    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over %s on %s (SDKs: OTEL_EXPORTER_OTLP_ENDPOINT=http%s://%s%s, protocol %s)", what, address, s,
+      *address == ':' ? "localhost" : "", address, protocols);
+  else if (strcmp(protocols, "grpc") == 0)
+    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over %s on %s (gRPC clients: this is the target)", what, address);
+  else
+    r->host->log(r->stage, WEIR_LOG_INFO, "OTLP over %s on %s (curl --unix-socket %s http%s://localhost%s)", what, address, address + 7, s,
+      r->cfg->protocols.http->traces_url_path);
+}
+
+/* Cuts host:port; 0 = a socket's path, or no number (the transport says so). [::1] keeps its brackets. */
+static unsigned long port_of(const char *address, char *host, size_t cap) {
+  const char *colon = strrchr(address, ':');
+  char *end;
+  if (!colon || strncmp(address, "unix:", 5) == 0) return 0;
+  unsigned long port = strtoul(colon + 1, &end, 10);
+  snprintf(host, cap, "%.*s", (int)(colon - address), address);
+  if (strcmp(host, "localhost") == 0) snprintf(host, cap, "127.0.0.1"); /* as the listener reads it */
+  return *end ? 0 : port;
+}
+
+/* One and the same written alike or not, and all addresses (no host) beside one of them. Each server with port 0 gets a port of its own. */
+static int same_address(const char *a, const char *b) {
+  char a_host[256], b_host[256];
+  unsigned long a_port = port_of(a, a_host, sizeof a_host), b_port = port_of(b, b_host, sizeof b_host);
+  if (strncmp(a, "unix:", 5) == 0) return strcmp(a, b) == 0;
+  return a_port && a_port == b_port && (!*a_host || !*b_host || strcmp(a_host, b_host) == 0);
+}
+
+/* The Collector says "address already in use" here. */
+static int check_two(const struct grpc_config *g, const struct http_config *h, struct weir_error *err) {
+  char g_buf[ADDRESS_CAP], h_buf[ADDRESS_CAP];
+  const char *g_address = otlp_address(g->transport, g->endpoint, g_buf, sizeof g_buf);
+  if (!same_address(g_address, otlp_address(h->transport, h->endpoint, h_buf, sizeof h_buf))) return 0;
+  weir_fail_field(err, "protocols.http.endpoint", "%s is taken already: protocols.grpc listens at %s", h->endpoint, g->endpoint);
+  weir_hint(err, "give each protocol its own endpoint; the usual ports are 4317 for grpc and 4318 for http");
+  return WEIR_E_CONFIG;
+}
+
 static int check(const struct otlp_config *cfg, struct weir_error *err) {
   const struct grpc_config *g = cfg->protocols.grpc;
   const struct http_config *h = cfg->protocols.http;
@@ -197,7 +240,7 @@ static int check(const struct otlp_config *cfg, struct weir_error *err) {
     if ((r = kit_http_check(h->cors, &h->response_headers, "protocols.http", err))) return r;
     if ((r = check_address("http", h->transport, h->endpoint, err))) return r;
   }
-  return 0;
+  return g && h ? check_two(g, h, err) : 0;
 }
 
 /* --- life ---------------------------------------------------------------------------------------------------------------- */

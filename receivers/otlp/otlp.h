@@ -123,6 +123,8 @@ int otlp_admit(struct otlp *, struct pending *, struct weir_body *body, const st
 
 /* The address in the listener's spelling: with transport: unix the Collector's files have the bare path. Into buf, when it has to be written anew. */
 const char *otlp_address(int32_t transport, const char *endpoint, char *buf, size_t cap);
+/* One line, of the first lane, that says where clients find the server. */
+void otlp_tell_address(struct otlp *, const char *what, const char *address, int secure, const char *protocols);
 
 /* --- http.c --- */
 int otlp_http_start(struct otlp *, struct weir_error *);

@@ -55,7 +55,7 @@ static int can_connect(void) {
 static struct listener_member *join(struct listeners *ls) {
   struct weir_error err = { 0 };
   struct listener_member *m = NULL;
-  if (listener_join(ls, &loop, "otlp", endpoint, on_conn, NULL, &m, &err)) print_error("%s\n", err.msg);
+  if (listener_join(ls, &loop, "otlp", "gRPC", endpoint, on_conn, NULL, &m, &err)) print_error("%s\n", err.msg);
   assert_non_null(m);
   return m;
 }
@@ -108,7 +108,7 @@ static void a_path_that_is_taken_over_early_is_left_alone(void **state) {
 static void refused(struct listeners *ls, const char *owner, const char *where, const char *text) {
   struct weir_error err = { 0 };
   struct listener_member *m = NULL;
-  assert_int_not_equal(listener_join(ls, &loop, owner, where, on_conn, NULL, &m, &err), 0);
+  assert_int_not_equal(listener_join(ls, &loop, owner, "gRPC", where, on_conn, NULL, &m, &err), 0);
   if (!strstr(err.msg, text) && !strstr(err.hint, text)) print_error("%s; %s\n", err.msg, err.hint);
   assert_true(strstr(err.msg, text) || strstr(err.hint, text));
 }
@@ -158,7 +158,7 @@ static void what_is_no_socket_stays(void **state) {
 static struct listener_member *join_as(struct listeners *ls, const char *owner, int *got, struct weir_error *err) {
   struct listener_member *m = NULL;
   *err = (struct weir_error){ 0 };
-  return listener_join(ls, &loop, owner, endpoint, on_conn, got, &m, err) ? NULL : m;
+  return listener_join(ls, &loop, owner, "gRPC", endpoint, on_conn, got, &m, err) ? NULL : m;
 }
 
 static void connect_to(struct listener_member *expected) {
@@ -223,11 +223,83 @@ static void another_owner_joins_only_what_yields(void **state) {
   leave(ls, newer);
 }
 
+/* One listener gives its connections to all members alike: those of another protocol would get what they do not understand. */
+static void protocols_of_one_owner_do_not_share(void **state) {
+  (void)state;
+  struct listeners *ls = listeners_new();
+  struct weir_error err = { 0 };
+  struct listener_member *grpc = join(ls), *http = NULL, *ports[2] = { NULL, NULL };
+  assert_int_equal(listener_join(ls, &loop, "otlp", "HTTP", endpoint, on_conn, NULL, &http, &err), WEIR_E_CONFIG);
+  assert_non_null(strstr(err.msg, "is in use by `otlp` of this configuration"));
+  assert_string_equal(err.hint, "it serves gRPC there: give each protocol its own endpoint");
+  assert_int_equal(listener_join(ls, &loop, "otlp", "gRPC", "127.0.0.1:0", on_conn, NULL, &ports[0], &err), 0);
+  assert_int_equal(listener_join(ls, &loop, "otlp", "HTTP", "127.0.0.1:0", on_conn, NULL, &ports[1], &err), 0);
+  assert_int_not_equal(listener_port(ports[0]), listener_port(ports[1]));
+  listeners_next_generation(ls);
+  listeners_yield(ls, "otlp", 1); /* a reload may change what is spoken there */
+  assert_int_equal(listener_join(ls, &loop, "otlp", "HTTP", endpoint, on_conn, NULL, &http, &err), 0);
+  go(ports[0]);
+  go(ports[1]);
+  go(grpc);
+  leave(ls, http);
+}
+
+/* --- sockets of a library ----------------------------------------------------------------------------------- */
+
+static struct listener_claim *claim(struct listeners *ls, const char *owner, struct weir_error *err) {
+  struct listener_claim *c = NULL;
+  *err = (struct weir_error){ 0 };
+  return listener_claim(ls, owner, endpoint, &c, err) ? NULL : c;
+}
+
+static void what_a_library_holds_needs_a_restart(void **state) {
+  (void)state;
+  struct listeners *ls = listeners_new();
+  struct weir_error err;
+  struct listener_claim *c = claim(ls, "otlp", &err);
+  assert_non_null(c);
+  assert_int_not_equal(access(path, F_OK), 0); /* the library binds */
+  refused(ls, "otlp", endpoint, "is held by the engine core of `otlp`, and cannot go to another engine or component while weir runs");
+  refused(ls, "otlp", endpoint, "restart weir");
+  refused(ls, "otlp/b", endpoint, "is in use by `otlp` of this configuration");
+  assert_null(claim(ls, "otlp/b", &err));
+  assert_non_null(strstr(err.msg, "is in use by `otlp` of this configuration"));
+  listeners_yield(ls, "otlp", 1);
+  refused(ls, "otlp/b", endpoint, "restart weir");
+  assert_null(claim(ls, "otlp/b", &err));
+  assert_string_equal(err.hint, "restart weir");
+  listeners_next_generation(ls); /* the reload is over, and it stayed */
+  refused(ls, "otlp/b", endpoint, "is in use by `otlp` of this configuration");
+  listener_unclaim(c);
+  leave(ls, join(ls));
+}
+
+static void a_library_gets_no_address_that_is_held(void **state) {
+  (void)state;
+  struct listeners *ls = listeners_new();
+  struct weir_error err;
+  struct listener_member *m = join(ls);
+  assert_null(claim(ls, "otlp", &err));
+  assert_non_null(strstr(err.msg, "is held by the engine native of `otlp`, and cannot go to another engine or component while weir runs"));
+  assert_string_equal(err.hint, "restart weir");
+  assert_null(claim(ls, "otlp/b", &err));
+  assert_non_null(strstr(err.msg, "is in use by `otlp` of this configuration"));
+  listeners_yield(ls, "otlp", 1);
+  assert_null(claim(ls, "otlp/b", &err));
+  assert_string_equal(err.hint, "restart weir");
+  go(m);
+  struct listener_claim *c = claim(ls, "otlp", &err);
+  assert_non_null(c);
+  listener_unclaim(c);
+  listeners_free(ls);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = { T(a_path_that_another_took_over_is_left_alone), T(a_path_that_is_taken_over_early_is_left_alone),
     T(a_stale_socket_is_replaced), T(a_living_owner_is_named), T(what_is_no_socket_stays),
-    T(new_connections_go_to_the_newest_generation), T(when_the_newer_ones_give_up_the_older_go_on), T(another_owner_joins_only_what_yields) };
+    T(new_connections_go_to_the_newest_generation), T(when_the_newer_ones_give_up_the_older_go_on), T(another_owner_joins_only_what_yields),
+    T(protocols_of_one_owner_do_not_share), T(what_a_library_holds_needs_a_restart), T(a_library_gets_no_address_that_is_held) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
