@@ -351,7 +351,7 @@ static void handle_answers(struct sender_lane *l) {
 }
 
 int sender_is_empty(const struct sender_lane *l) {
-  if (l->queue.head || l->parked.head || l->partitions.n || l->ready.head || l->active) return 0;
+  if (l->queue.head || l->parked.head || l->partitions.table.n || l->ready.head || l->active) return 0;
   return (!l->disk || disk_is_done(l)) && (!l->dead || l->dead->n_ops == 0);
 }
 

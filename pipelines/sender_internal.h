@@ -58,8 +58,9 @@ struct attempt {
 };
 
 /* sending_queue.batch: the requests that grow into one, those with the same values of partition.metadata_keys (without keys: all). Stands while it holds
- * something, in its bucket and in the order of last use. */
+ * something, in the table and in the order of last use. */
 struct partition {
+  struct kit_node node; /* first: a node of the table is a partition */
   struct sender_lane *lane;
   int stored; /* holds what stands on disk, and nothing else */
   struct weir_batch *gathered;
@@ -67,13 +68,11 @@ struct partition {
   struct timer flush;
   const struct weir_context *context; /* the keys' values, which all that is sent carries; one reference, NULL for none */
   int alone;                          /* no memory for that context: one request with its own, sent at once */
-  struct partition **bucket, *next_of_bucket;
   struct partition *older, *newer;
 };
 struct partitions {
-  struct partition **buckets; /* NULL until the first */
+  struct kit_table table; /* by the values of the keys */
   struct partition *oldest, *newest;
-  uint64_t n;
 };
 
 /* What a batch takes of an append. */
