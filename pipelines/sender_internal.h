@@ -9,6 +9,7 @@
 #include "plugins/kit/metadata_keys.h"
 
 #define SENDER_WATCH_NS (1000000000LL)      /* how long after the time-out an exporter's silence is logged */
+#define SENDER_GATHER_MOST 256u              /* requests that a lane gathers before its sockets and timers have their turn */
 #define SENDER_DRAIN_WAIT_NS (1000000000LL) /* longest delay between retries while draining */
 
 /* Why items were given up: the label `reason`. */
@@ -129,6 +130,7 @@ struct sender_lane {
   struct sender_disk *disk; /* NULL: the queue is in memory */
   struct sender_dead *dead; /* NULL: there are no dead letters */
   struct defer step;
+  struct timer more; /* gathering goes on in the loop's next pass */
   _Atomic int waking, has_parked;
   int draining, abandoned;
   weir_fn_f *drained;
