@@ -85,6 +85,39 @@ void diag_note(struct diags *ds, const char *fmt, ...) {
   ds->newest->note = ds->newest->note ? arena_printf(&ds->arena, "%s\n%s", ds->newest->note, note) : note;
 }
 
+/* [from, end) begins with an authority; whether what is before the last @ is more than a path with an @ in it. */
+static int is_userinfo(const char *s, size_t from, size_t last_at) {
+  size_t end = from, colon = 0;
+  while (end < last_at && !strchr("/?#", s[end])) end++;
+  if (end == last_at || memchr(s + from, '@', end - from)) return 1;
+  if (s[from] == '[') return 0; /* an IPv6 address, its port, a path */
+  for (size_t i = from; i < end; i++) {
+    if (colon && (s[i] < '0' || s[i] > '9')) return 1; /* no port */
+    if (s[i] == ':') colon = 1;
+  }
+  return 0;
+}
+
+int diag_userinfo(const char *s, size_t n, size_t at, size_t *from, size_t *to) {
+  static const char breaks[] = " \t\r\n\"'`";
+  for (size_t i = at; i < n;) {
+    size_t begin = i, colon = 0, scheme = 0, last_at = 0;
+    for (; i < n && s[i] && !strchr(breaks, s[i]); i++) {
+      if (!scheme && i >= 2 && i - 2 >= begin && memcmp(s + i - 2, "://", 3) == 0) scheme = i + 1;
+      if (s[i] == ':' && !colon) colon = i + 1;
+      if (s[i] == '@') last_at = i;
+    }
+    i++; /* the break */
+    while (!scheme && begin < last_at && strchr("([{,", s[begin])) begin++;
+    if (scheme) begin = scheme;
+    if (begin >= last_at || !(scheme || colon) || (!scheme && colon > last_at) || !is_userinfo(s, begin, last_at)) continue;
+    *from = begin;
+    *to = last_at;
+    return 1;
+  }
+  return 0;
+}
+
 void diag_secret(struct diags *ds, struct pos pos) {
   if (pos.file >= ds->n_files || pos.line == 0) return;
   struct diag_secret *s = arena_alloc(&ds->arena, sizeof *s);

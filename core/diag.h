@@ -76,6 +76,9 @@ void diag_note(struct diags *, const char *fmt, ...) WEIR_PRINTF(2, 3);
 void diag_secret(struct diags *, struct pos);
 /* Whether a key of that name most likely holds a secret; for where no field table tells. */
 int diag_sounds_secret(const char *key, size_t n);
+/* The next `user:password` of a URL or address ("https://user:password@host", "user:password@host:4317") at or behind `at`: 1 and its place [*from, *to), which must not be
+ * shown; else 0. Rather too much than too little: a password may hold what ends it in a URL. */
+int diag_userinfo(const char *s, size_t n, size_t at, size_t *from, size_t *to);
 /* All of them in source order, then "2 errors, 1 warning". malloc'ed, NUL-terminated; caller frees. No colours. */
 char *diags_render(const struct diags *);
 

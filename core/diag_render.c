@@ -10,6 +10,7 @@
 
 #define LINE_BEFORE 80 /* bytes of a long line that are shown before the place, and in all */
 #define LINE_SHOWN 200
+#define LINE_AROUND 4096 /* bytes around it that are looked through for what must not be shown */
 
 /* Control characters and direction overrides, which could repaint the terminal or reorder what is read. */
 static int unprintable(const char *p, size_t len) {
@@ -33,8 +34,14 @@ static size_t put_char(FILE *out, const char *p, size_t n) {
 }
 
 static void put_text(FILE *out, const char *p, size_t n) {
+  size_t from, to;
+  int hide = diag_userinfo(p, n, 0, &from, &to);
   for (size_t i = 0; i < n;)
-    if (p[i] == '\n') {
+    if (hide && i == from) {
+      fputs("***", out);
+      i = to;
+      hide = diag_userinfo(p, n, i, &from, &to);
+    } else if (p[i] == '\n') {
       fputc(' ', out);
       i++;
     } else
@@ -81,7 +88,10 @@ static void hide_secrets(struct window *w, const struct diags *ds, const struct 
   for (const struct diag_secret *s = ds->secrets; s; s = s->next)
     if (s->pos.file == d->pos.file && s->pos.line == d->pos.line && s->pos.col > 0)
       hide_range(w, s->pos.col - 1, (size_t)s->pos.col - 1 + s->pos.len);
-  for (size_t from = 0, i = 0; d->untyped && i < w->n; i++) {
+  size_t from = 0, to = w->from > LINE_AROUND ? w->from - LINE_AROUND : 0, end = w->n - w->to > LINE_AROUND ? w->to + LINE_AROUND : w->n;
+  while (diag_userinfo(w->line, end, to, &from, &to)) hide_range(w, from, to);
+  from = 0;
+  for (size_t i = 0; d->untyped && i < w->n; i++) {
     if (strchr("{[,", w->line[i])) from = i;
     if ((w->line[i] != ':' && w->line[i] != '=') || !diag_sounds_secret(w->line + from, i - from)) continue;
     for (i++; i < w->n && w->line[i] == ' ';) i++;

@@ -24,7 +24,8 @@
 /* --- the endpoint ---------------------------------------------------------------------------------------------------- */
 
 static int bad_endpoint(const char *endpoint, const char *hint, struct weir_error *err) {
-  weir_fail(err, WEIR_E_CONFIG, "`%s` is no address to connect to", endpoint);
+  if (strncmp(endpoint, "unix:", 5) != 0 && strchr(endpoint, '@')) weir_fail(err, WEIR_E_CONFIG, "what has an `@` is no address to connect to"); /* not shown: a password may stand before it */
+  else weir_fail(err, WEIR_E_CONFIG, "`%s` is no address to connect to", endpoint);
   weir_hint(err, "%s", hint);
   return WEIR_E_CONFIG;
 }

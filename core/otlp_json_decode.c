@@ -431,7 +431,10 @@ static int read_field(struct jdec *d, const struct otlp_msg *msg, struct seen *s
   if (at >= d->in.end || *at != '"') return fail_at(d, frame, NULL, at, "expected a name in quotes");
   int r = read_name(d, msg, seen->number, &number, frame);
   if (r) return r;
-  if (!number) return json_skip(&d->in, d->w.limits.max_depth - frame->depth) ? fail_text(d, frame, NULL) : 0;
+  if (!number) {
+    if (!json_skip(&d->in, d->w.limits.max_depth - frame->depth)) return 0;
+    return d->in.what == json_too_deep ? otlp_walk_too_deep(&d->w, frame, NULL, d->in.at) : fail_text(d, frame, NULL);
+  }
   const struct otlp_field *field = &msg->fields[number];
   int member = is_member(msg, field);
   if (seen->fields & 1u << number) return fail_at(d, frame, field, at, "this name occurs twice");

@@ -102,6 +102,8 @@ int json_end(struct json_in *in) {
   return in->p == in->end ? 0 : json_fail(in, in->p, "expected the end of the document");
 }
 
+const char json_too_deep[] = "nested deeper than the limit";
+
 static int skip_object(struct json_in *in, uint32_t depth) {
   struct json_token key;
   int more = !json_is(in, '}');
@@ -130,7 +132,7 @@ int json_skip(struct json_in *in, uint32_t depth) {
   if (c == '"') return json_string(in, &token);
   if (c == '-' || (c >= '0' && c <= '9')) return json_number(in, &token);
   if (c == '{' || c == '[') {
-    if (depth == 0) return json_fail(in, in->p, "nested deeper than the limit");
+    if (depth == 0) return json_fail(in, in->p, json_too_deep);
     in->p++;
     return c == '{' ? skip_object(in, depth - 1) : skip_array(in, depth - 1);
   }

@@ -49,6 +49,7 @@ int json_string(struct json_in *, struct json_token *ret);
 int json_number(struct json_in *, struct json_token *ret);
 /* Passes the literal when it stands at p; no space is skipped. */
 int json_literal(struct json_in *, const char *word);
+extern const char json_too_deep[]; /* what json_skip says then: whoever set the depth knows its number */
 /* One value of any kind, nested at most `depth` arrays and objects. */
 int json_skip(struct json_in *, uint32_t depth);
 /* After a value in an object or array: 1 = another follows, 0 = `close` was passed, -1. */

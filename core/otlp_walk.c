@@ -67,7 +67,7 @@ int otlp_walk_wrong_type(const struct otlp_walk *w, const struct otlp_frame *fra
 }
 
 int otlp_walk_too_deep(const struct otlp_walk *w, const struct otlp_frame *frame, const struct otlp_field *field, const char *at) {
-  return otlp_walk_fail(w, WEIR_E_INVALID, frame, field, at, "nested deeper than %u messages", w->limits.max_depth);
+  return otlp_walk_fail(w, WEIR_E_INVALID, frame, field, at, "nested deeper than %u messages (max_depth)", w->limits.max_depth);
 }
 
 int otlp_walk_attributes(const struct otlp_walk *w, const struct otlp_frame *frame, const struct otlp_field *field, const char *at) {

@@ -315,11 +315,26 @@ static void check_refs(struct config_loader *l, const struct config_pipeline *p,
   }
 }
 
+/* The Collector's advice, too; it does not look. With `ack: delivered` the senders still wait behind a stage that holds. */
+static void check_limiter(struct config_loader *l, const struct config_pipeline *p) {
+  const struct config_component *holds = NULL;
+  for (size_t i = 0; i < p->n_processors && !p->ack_delivered; i++) {
+    const struct config_component *c = p->processors[i].component;
+    if (!c->entry) continue;
+    if (c->entry->type.flags & WEIR_HOLDS) holds = c;
+    if (!holds || strcmp(c->entry->type.name, "memory_limiter") != 0) continue;
+    diag_warn(l->ds, p->processors[i].pos, "processor `%s` stands behind `%s`, which has answered the senders: what it refuses is lost", c->id, holds->id);
+    diag_caret(l->ds, "put it first");
+    return;
+  }
+}
+
 void config_check_pipelines(struct config_loader *l) {
   for (const struct config_pipeline *p = l->config->pipelines; p; p = p->next) {
     check_refs(l, p, p->receivers, p->n_receivers, 1);
     check_refs(l, p, p->processors, p->n_processors, 0);
     check_refs(l, p, p->exporters, p->n_exporters, 0);
+    check_limiter(l, p);
   }
 }
 

@@ -1,7 +1,9 @@
 #include "pipelines/print_config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/assert.h"
 #include "pipelines/config_internal.h"
 
 /* Field tables that describe one mapping: a component's own, and the host's. */
@@ -52,6 +54,24 @@ static void put_text(FILE *out, const char *text, int quoted) {
   else put_quoted(out, text);
 }
 
+/* The password of a URL is no more to be shown than one with a key of its own. */
+static void put_value(struct printer *p, const char *text, int quoted) {
+  size_t n = strlen(text), at = 0, from, to;
+  if ((p->flags & PRINT_UNREDACTED) || !diag_userinfo(text, n, 0, &from, &to)) {
+    put_text(p->out, text, quoted);
+    return;
+  }
+  char *shown = NULL;
+  size_t n_shown = 0;
+  FILE *out = open_memstream(&shown, &n_shown);
+  WEIR_ASSERT(out != NULL);
+  for (; diag_userinfo(text, n, at, &from, &to); at = to) fprintf(out, "%.*s[REDACTED]", (int)(from - at), text + at);
+  fputs(text + at, out);
+  fclose(out);
+  put_text(p->out, shown, 1);
+  free(shown);
+}
+
 static void put_origin(const struct printer *p, struct pos pos) {
   if ((p->flags & PRINT_ORIGIN) && pos.file < p->ds->n_files && pos.line) fprintf(p->out, "  # %s:%u:%u", p->ds->files[pos.file].name, pos.line, pos.col);
 }
@@ -61,8 +81,8 @@ static void put_leaf(struct printer *p, const struct yaml_node *node, int secret
   if (node->kind == YAML_SCALAR) {
     fputc(' ', p->out);
     if (hidden) fputs("\"[REDACTED]\"", p->out);
-    else if (node->original && strcmp(node->original, node->text) != 0 && node->quoted) put_text(p->out, node->original, 1);
-    else put_text(p->out, node->text, node->quoted);
+    else if (node->original && strcmp(node->original, node->text) != 0 && node->quoted) put_value(p, node->original, 1);
+    else put_value(p, node->text, node->quoted);
   } else if (node->kind == YAML_MAP) {
     fputs(" {}", p->out);
   } else if (node->kind == YAML_SEQ) {

@@ -124,6 +124,7 @@ static uint32_t consumers_of(const struct sender *s, uint32_t lane) {
 }
 
 static void lane_step(void *arg);
+static void gather_on(void *arg) { sender_wake(arg); }
 
 struct sender_lane *sender_add_lane(struct sender *s, struct loop *loop, struct weir_stage *exporter) {
   WEIR_ASSERT(s->n_lanes < s->max_lanes);
@@ -139,6 +140,8 @@ struct sender_lane *sender_add_lane(struct sender *s, struct loop *loop, struct 
   l->done_tail = &l->done;
   l->step.fn = lane_step;
   l->step.arg = l;
+  l->more.fn = gather_on;
+  l->more.arg = l;
   l->random = (uint64_t)clock_unix_ns() ^ ((uint64_t)(uintptr_t)l << 16) ^ 0x9e3779b97f4a7c15u;
   int alone = exporter && exporter->lanes == 1; /* a one-lane exporter has all the consumers */
   l->max_active = alone && s->config->queue.enabled ? (uint32_t)s->config->queue.num_consumers : consumers_of(s, s->n_lanes);
@@ -351,7 +354,7 @@ static void handle_answers(struct sender_lane *l) {
 }
 
 int sender_is_empty(const struct sender_lane *l) {
-  if (l->queue.head || l->parked.head || l->partitions.n || l->ready.head || l->active) return 0;
+  if (l->queue.head || l->parked.head || l->partitions.table.n || l->ready.head || l->active) return 0;
   return (!l->disk || disk_is_done(l)) && (!l->dead || l->dead->n_ops == 0);
 }
 
@@ -375,10 +378,14 @@ static void begin_all(struct sender_lane *l, struct batch_list *from) {
   }
 }
 
-/* From the queue to consumers, by way of what is gathered. */
+/* From the queue to consumers, by way of what is gathered. Steps that answers cause run in the same pass of the loop, so only a timer lets the rest of the lane run. */
 static void gather_all(struct sender_lane *l) {
   begin_all(l, &l->ready);
-  while (l->queue.head && !l->ready.head) {
+  for (uint32_t n = 0; l->queue.head && !l->ready.head && !l->more.slot; n++) {
+    if (n == SENDER_GATHER_MOST) {
+      timer_set(l->loop, &l->more, 0);
+      break;
+    }
     gather_add(l, queue_pop(&l->queue));
     begin_all(l, &l->ready);
   }
@@ -456,6 +463,7 @@ void sender_close(struct sender_lane *l) {
   handle_answers(l);
   while (l->active) attempt_abandon(l->active);
   loop_cancel(l->loop, &l->step);
+  timer_cancel(l->loop, &l->more);
   if (l->disk) disk_detach(&l->disk->user);
   if (l->disk) timer_cancel(l->loop, &l->disk->pause);
 }

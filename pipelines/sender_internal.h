@@ -9,6 +9,7 @@
 #include "plugins/kit/metadata_keys.h"
 
 #define SENDER_WATCH_NS (1000000000LL)      /* how long after the time-out an exporter's silence is logged */
+#define SENDER_GATHER_MOST 256u              /* requests that a lane gathers before its sockets and timers have their turn */
 #define SENDER_DRAIN_WAIT_NS (1000000000LL) /* longest delay between retries while draining */
 
 /* Why items were given up: the label `reason`. */
@@ -58,8 +59,9 @@ struct attempt {
 };
 
 /* sending_queue.batch: the requests that grow into one, those with the same values of partition.metadata_keys (without keys: all). Stands while it holds
- * something, in its bucket and in the order of last use. */
+ * something, in the table and in the order of last use. */
 struct partition {
+  struct kit_node node; /* first: a node of the table is a partition */
   struct sender_lane *lane;
   int stored; /* holds what stands on disk, and nothing else */
   struct weir_batch *gathered;
@@ -67,13 +69,11 @@ struct partition {
   struct timer flush;
   const struct weir_context *context; /* the keys' values, which all that is sent carries; one reference, NULL for none */
   int alone;                          /* no memory for that context: one request with its own, sent at once */
-  struct partition **bucket, *next_of_bucket;
   struct partition *older, *newer;
 };
 struct partitions {
-  struct partition **buckets; /* NULL until the first */
+  struct kit_table table; /* by the values of the keys */
   struct partition *oldest, *newest;
-  uint64_t n;
 };
 
 /* What a batch takes of an append. */
@@ -130,6 +130,7 @@ struct sender_lane {
   struct sender_disk *disk; /* NULL: the queue is in memory */
   struct sender_dead *dead; /* NULL: there are no dead letters */
   struct defer step;
+  struct timer more; /* gathering goes on in the loop's next pass */
   _Atomic int waking, has_parked;
   int draining, abandoned;
   weir_fn_f *drained;

@@ -10,11 +10,7 @@
 #include "core/pool.h"
 #include "pipelines/sender_internal.h"
 
-#define BUCKETS 1024u /* of partitions, by the hash of their values; a power of two */
-
-static uint32_t n_buckets(const struct sender *s) { return s->keys.n ? BUCKETS : 1; }
-
-/* --- in its bucket, and in the order of last use ------------------------------------------------------------ */
+/* --- in the table, and in the order of last use ------------------------------------------------------------ */
 
 static void use_unlink(struct partitions *all, struct partition *p) {
   if (p->older) p->older->newer = p->newer;
@@ -31,36 +27,31 @@ static void use_link(struct partitions *all, struct partition *p) {
   all->newest = p;
 }
 
-static struct partition *partition_new(struct sender_lane *l, struct partition **bucket) {
+static struct partition *partition_new(struct sender_lane *l, uint64_t hash) {
   struct partition *p = calloc(1, sizeof *p);
   WEIR_ASSERT(p != NULL);
   p->lane = l;
-  p->bucket = bucket;
-  p->next_of_bucket = *bucket;
-  *bucket = p;
+  int bad = kit_table_add(&l->partitions.table, &p->node, hash);
+  WEIR_ASSERT(!bad);
   use_link(&l->partitions, p);
-  l->partitions.n++;
   if (l->cells.partitions) metric_add_own(l->cells.partitions, 1);
   return p;
 }
 
 void partition_end(struct partition *p) {
   struct sender_lane *l = p->lane;
-  struct partition **at = p->bucket;
   WEIR_ASSERT(!p->gathered);
   timer_cancel(l->loop, &p->flush);
-  while (*at != p) at = &(*at)->next_of_bucket;
-  *at = p->next_of_bucket;
+  kit_table_remove(&l->partitions.table, &p->node);
   use_unlink(&l->partitions, p);
-  l->partitions.n--;
   if (l->cells.partitions) metric_add_own(l->cells.partitions, -1);
   context_unref(p->context);
   free(p);
 }
 
 void partitions_done(struct sender_lane *l) {
-  WEIR_ASSERT(l->partitions.n == 0);
-  free(l->partitions.buckets);
+  WEIR_ASSERT(l->partitions.table.n == 0);
+  kit_table_done(&l->partitions.table);
 }
 
 /* --- whose it is ---------------------------------------------------------------------------------------------- */
@@ -76,14 +67,14 @@ static int narrow(struct sender_lane *l, const struct weir_context *from, const 
 }
 
 static void make_room(struct sender_lane *l) {
-  if (l->partitions.n < (uint64_t)l->sender->config->queue.batch->cache_size) return;
+  if (l->partitions.table.n < (uint64_t)l->sender->config->queue.batch->cache_size) return;
   metric_add_own(l->cells.evicted, 1);
   partition_flush(l->partitions.oldest);
 }
 
-static struct partition *partition_open(struct sender_lane *l, const struct weir_context *context, struct partition **bucket) {
+static struct partition *partition_open(struct sender_lane *l, const struct weir_context *context, uint64_t hash) {
   if (l->sender->keys.n) make_room(l);
-  struct partition *p = partition_new(l, bucket);
+  struct partition *p = partition_new(l, hash);
   if (l->sender->keys.n && narrow(l, context, &p->context)) {
     p->alone = 1;
     p->context = context_ref(context);
@@ -91,17 +82,23 @@ static struct partition *partition_open(struct sender_lane *l, const struct weir
   return p;
 }
 
+static struct partition *find(const struct sender_lane *l, const struct weir_batch *b, uint64_t hash) {
+  for (struct kit_node *e = kit_table_first(&l->partitions.table, hash); e; e = kit_table_next(e)) {
+    struct partition *p = (struct partition *)(void *)e;
+    if (p->stored == b->stored && kit_metadata_same(&l->sender->keys, p->context, b->context)) return p;
+  }
+  return NULL;
+}
+
 struct partition *partition_for(struct sender_lane *l, struct weir_batch *b) {
   const struct sender *s = l->sender;
-  if (!l->partitions.buckets) l->partitions.buckets = calloc(n_buckets(s), sizeof *l->partitions.buckets);
-  WEIR_ASSERT(l->partitions.buckets != NULL);
-  struct partition **bucket = &l->partitions.buckets[kit_metadata_hash(&s->keys, b->context) & (n_buckets(s) - 1)], *p = *bucket;
-  while (p && (p->stored != b->stored || !kit_metadata_same(&s->keys, p->context, b->context))) p = p->next_of_bucket;
+  uint64_t hash = kit_metadata_hash(&s->keys, b->context);
+  struct partition *p = find(l, b, hash);
   if (p) {
     use_unlink(&l->partitions, p);
     use_link(&l->partitions, p);
   } else {
-    p = partition_open(l, b->context, bucket);
+    p = partition_open(l, b->context, hash);
     p->stored = b->stored;
   }
   if (s->keys.n) batch_set_context(b, p->context); /* merging keeps it, as all have the same */

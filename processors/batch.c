@@ -42,13 +42,12 @@ static const struct weir_field fields[] = {
   WEIR_FIELD_END,
 };
 
-#define BUCKETS 1024u /* of shards, by the hash of their values; a power of two */
-
 struct batcher;
 
 struct shard {
+  struct kit_node node; /* first: a node of the table is a shard */
   struct batcher *b;
-  struct shard *next, *next_of_all;
+  struct shard *next_of_all;
   const struct weir_context *context; /* the values of metadata_keys; NULL without */
   struct weir_timer *timer;
   struct weir_batch *held; /* NULL when empty */
@@ -61,7 +60,7 @@ struct batcher {
   const struct weir_timer_service *timers;
   const struct weir_metrics_service *metrics;
   struct kit_metadata_keys keys;
-  struct shard **buckets; /* with keys; else there is only `all` */
+  struct kit_table shards; /* by the values of the keys; without keys there is only `all` */
   struct shard *all;
   uint64_t n_shards;
   struct weir_cell *sizes, *bytes, *by_timeout, *by_size, *cardinality;
@@ -112,10 +111,13 @@ static void take(struct shard *s, struct weir_batch *batch) {
   else if (b->host->batch_items(s->held) >= b->cfg->send_batch_size) flush(s, b->by_size, 1);
 }
 
-/* NULL when memory is out. */
+/* Takes the context. NULL when memory is out. */
 static struct shard *add_shard(struct batcher *b, const struct weir_context *context) {
   struct shard *s = calloc(1, sizeof *s);
-  if (!s) return NULL;
+  if (!s) {
+    b->host->context_unref(context);
+    return NULL;
+  }
   s->b = b;
   s->context = context;
   s->timer = b->timers->timer_new(b->stage, on_timeout, s);
@@ -123,6 +125,13 @@ static struct shard *add_shard(struct batcher *b, const struct weir_context *con
   b->all = s;
   b->n_shards++;
   return s;
+}
+
+static void free_shard(struct batcher *b, struct shard *s) {
+  if (s->held) b->host->drop(b->stage, s->held, "closed");
+  b->timers->timer_free(s->timer);
+  b->host->context_unref(s->context);
+  free(s);
 }
 
 /* --- which shard: the values of metadata_keys ------------------------------------------------------------------------------ */
@@ -139,7 +148,7 @@ static int narrow(struct batcher *b, const struct weir_context *from, const stru
   return code;
 }
 
-static struct shard *new_shard(struct batcher *b, const struct weir_context *c, struct shard **bucket, struct weir_verdict *why) {
+static struct shard *new_shard(struct batcher *b, const struct weir_context *c, uint64_t hash, struct weir_verdict *why) {
   struct weir_error err;
   const struct weir_context *own;
   uint64_t limit = b->cfg->metadata_cardinality_limit;
@@ -149,22 +158,29 @@ static struct shard *new_shard(struct batcher *b, const struct weir_context *c, 
     return NULL;
   }
   struct shard *s = narrow(b, c, &own, &err) == 0 ? add_shard(b, own) : NULL;
+  if (s && kit_table_add(&b->shards, &s->node, hash)) {
+    b->all = s->next_of_all;
+    b->n_shards--;
+    free_shard(b, s);
+    s = NULL;
+  }
   if (!s) {
     *why = (struct weir_verdict){ .code = WEIR_RETRY, .msg = "the memory limit of this process is reached" };
     return NULL;
   }
-  s->next = *bucket;
-  *bucket = s;
   b->metrics->add(b->cardinality, 1);
   return s;
 }
 
 static struct shard *find_shard(struct batcher *b, struct weir_batch *batch, struct weir_verdict *why) {
-  if (!b->buckets) return b->all;
+  if (!b->keys.n) return b->all;
   const struct weir_context *c = b->host->batch_context(batch);
-  struct shard **bucket = &b->buckets[kit_metadata_hash(&b->keys, c) & (BUCKETS - 1)], *s = *bucket;
-  while (s && !kit_metadata_same(&b->keys, s->context, c)) s = s->next;
-  return s ? s : new_shard(b, c, bucket, why);
+  uint64_t hash = kit_metadata_hash(&b->keys, c);
+  for (struct kit_node *e = kit_table_first(&b->shards, hash); e; e = kit_table_next(e)) {
+    struct shard *s = (struct shard *)(void *)e;
+    if (kit_metadata_same(&b->keys, s->context, c)) return s;
+  }
+  return new_shard(b, c, hash, why);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------------ */
@@ -183,13 +199,6 @@ static void batch_drain(void *self) {
   b->host->drained(b->stage);
 }
 
-static void free_shard(struct batcher *b, struct shard *s) {
-  if (s->held) b->host->drop(b->stage, s->held, "closed");
-  b->timers->timer_free(s->timer);
-  b->host->context_unref(s->context);
-  free(s);
-}
-
 static void batch_close(void *self) {
   struct batcher *b = self;
   if (!b) return;
@@ -198,7 +207,7 @@ static void batch_close(void *self) {
     free_shard(b, s);
   }
   kit_metadata_keys_done(&b->keys);
-  free((void *)b->buckets);
+  kit_table_done(&b->shards);
   free(b);
 }
 
@@ -231,9 +240,7 @@ static int check(const struct batch_config *cfg, struct weir_error *err) {
 /* Without metadata_keys: the one shard. */
 static int make_shards(struct batcher *b) {
   if (!b->cfg->metadata_keys.n) return add_shard(b, NULL) ? 0 : WEIR_E_NOMEM;
-  if (kit_metadata_keys_init(&b->keys, &b->cfg->metadata_keys)) return WEIR_E_NOMEM;
-  b->buckets = calloc(BUCKETS, sizeof(struct shard *));
-  return b->buckets ? 0 : WEIR_E_NOMEM;
+  return kit_metadata_keys_init(&b->keys, &b->cfg->metadata_keys);
 }
 
 static int batch_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "loki.h"
+#include "plugins/kit/hash.h"
 #include "plugins/kit/value_text.h"
 
 #define FLATTEN_DEPTH 100            /* as the decoder's */
@@ -37,6 +38,7 @@ struct push {
   struct kit_bytes heads, iov;
   struct kit_bytes entry_list, stream_list, order, table; /* arrays */
   uint32_t n_entries, n_streams, table_mask;
+  struct kit_hash_key key; /* labels come from outside */
 };
 
 /* --- arrays ---------------------------------------------------------------------------------------------------------------- */
@@ -225,12 +227,6 @@ static void put_entry(struct push *p, uint32_t at_stream, const struct weir_log 
 
 /* --- streams ----------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t hash_of(const char *p, size_t n) {
-  uint64_t h = 0xcbf29ce484222325u;
-  for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)p[i]) * 0x100000001b3u;
-  return h ^ h >> 29;
-}
-
 static uint32_t *slot_of(const struct push *p, uint64_t hash, const char *labels, size_t n) {
   uint32_t *table = (uint32_t *)(void *)p->table.p, i = (uint32_t)hash & p->table_mask;
   for (; table[i]; i = (i + 1) & p->table_mask) {
@@ -260,7 +256,7 @@ static uint32_t find_stream(struct push *p) {
   loki_labels_put(&p->labels, p->json, &p->stream_text);
   n = p->stream_text.n - at;
   if (p->stream_text.failed || (p->n_streams >= p->table_mask / 2 && !make_table(p))) return 0;
-  uint64_t hash = hash_of(p->stream_text.p + at, n);
+  uint64_t hash = kit_hash(&p->key, p->stream_text.p + at, n);
   uint32_t *slot = slot_of(p, hash, p->stream_text.p + at, n);
   if (*slot) {
     p->stream_text.n = at;
@@ -417,6 +413,7 @@ int push_encode(struct push *p, const struct weir_data *d, uint64_t now_unix_ns,
 struct push *push_new(const struct loki_labels_config *rules, int json, uint64_t max_bytes) {
   struct push *p = calloc(1, sizeof *p);
   if (!p) return NULL;
+  kit_hash_key_draw(&p->key);
   p->labels.config = rules;
   p->json = json;
   p->max_bytes = max_bytes;

@@ -234,14 +234,15 @@ static int use_socket(struct http_export *e, struct weir_error *err) {
 /* Cuts http[s]://host[:port][/path] into authority and path. */
 static int split_url(struct http_export *e, struct weir_error *err) {
   const char *url = e->setup.url, *field = e->setup.field, *suffix = e->setup.suffix;
-  int skip = 0;
+  int skip = 0, r = otlp_refuse_userinfo(url, field, err);
+  if (r) return r;
   if (strncmp(url, "unix://", 7) == 0) return use_socket(e, err);
   if (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) {
     weir_fail_field(err, field, "`%s` is no URL", url);
     weir_hint(err, "write http://host:port or https://host:port");
     return WEIR_E_CONFIG;
   }
-  int r = otlp_security(url, field, e->setup.config->tls, &skip, &e->use_tls, err);
+  r = otlp_security(url, field, e->setup.config->tls, &skip, &e->use_tls, err);
   if (r) return r;
   const char *host = url + skip, *path = strchr(host, '/');
   size_t host_n = path ? (size_t)(path - host) : strlen(host), path_n = path ? strlen(path) : 0;

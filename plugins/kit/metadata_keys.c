@@ -21,6 +21,7 @@ int kit_metadata_keys_check(const struct weir_strings *names, const char *field,
 int kit_metadata_keys_init(struct kit_metadata_keys *keys, const struct weir_strings *names) {
   *keys = (struct kit_metadata_keys){ 0 };
   if (!names->n) return 0;
+  kit_hash_key_draw(&keys->hash_key);
   keys->v = calloc(names->n, sizeof *keys->v);
   if (!keys->v) return WEIR_E_NOMEM;
   for (; keys->n < names->n; keys->n++) {
@@ -46,19 +47,16 @@ static const struct weir_pair *values_of(const struct weir_context *c, struct we
   return c ? weir_pairs_find(c->metadata, c->n_metadata, key, ret_n) : NULL;
 }
 
-static uint32_t mix(uint32_t h, const char *p, size_t n) { /* FNV-1a */
-  for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)p[i]) * 16777619u;
-  return (h ^ (uint32_t)n) * 16777619u;
-}
-
-uint32_t kit_metadata_hash(const struct kit_metadata_keys *keys, const struct weir_context *c) {
-  uint32_t h = 2166136261u, n;
+uint64_t kit_metadata_hash(const struct kit_metadata_keys *keys, const struct weir_context *c) {
+  struct kit_hash_state h;
+  uint32_t n;
+  kit_hash_begin(&h, &keys->hash_key);
   for (size_t k = 0; k < keys->n; k++) {
     const struct weir_pair *v = values_of(c, keys->v[k], &n);
-    for (uint32_t i = 0; i < n; i++) h = mix(h, v[i].value.p, v[i].value.n);
-    h = (h ^ n) * 16777619u;
+    kit_hash_number(&h, n);
+    for (uint32_t i = 0; i < n; i++) kit_hash_text(&h, v[i].value.p, v[i].value.n);
   }
-  return h;
+  return kit_hash_end(&h);
 }
 
 int kit_metadata_same(const struct kit_metadata_keys *keys, const struct weir_context *x, const struct weir_context *y) {

@@ -12,11 +12,14 @@
 #include <weir/context.h>
 #include <weir/error.h>
 
+#include "plugins/kit/hash.h"
+
 #define KIT_METADATA_KEYS_MAX 32u
 
 struct kit_metadata_keys {
   struct weir_str *v; /* lower case, owned */
   size_t n;
+  struct kit_hash_key hash_key;
 };
 
 /* WEIR_E_CONFIG at the field of this path for a name twice, in whatever case, or too many names. */
@@ -25,8 +28,8 @@ int kit_metadata_keys_check(const struct weir_strings *, const char *field, stru
 int kit_metadata_keys_init(struct kit_metadata_keys *, const struct weir_strings *);
 void kit_metadata_keys_done(struct kit_metadata_keys *); /* zeroed ones allowed */
 
-/* Of the keys' values. A context may be NULL: it has none. */
-uint32_t kit_metadata_hash(const struct kit_metadata_keys *, const struct weir_context *);
+/* Of the keys' values, keyed: clients choose them. A context may be NULL: it has none. */
+uint64_t kit_metadata_hash(const struct kit_metadata_keys *, const struct weir_context *);
 int kit_metadata_same(const struct kit_metadata_keys *, const struct weir_context *, const struct weir_context *);
 /* The keys' pairs, borrowed from the context; `to` has room for all of its metadata. Returns how many. */
 uint32_t kit_metadata_pick(const struct kit_metadata_keys *, const struct weir_context *, struct weir_pair *to);

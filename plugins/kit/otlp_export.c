@@ -53,7 +53,20 @@ const struct weir_field otlp_export_fields[] = {
   WEIR_FIELD_END,
 };
 
+int otlp_refuse_userinfo(const char *endpoint, const char *field, struct weir_error *err) {
+  const char *host = strstr(endpoint, "://");
+  host = host ? host + 3 + strspn(host + 3, "/") : endpoint; /* dns:///host */
+  size_t n = strcspn(host, "/?#"), name_n = strcspn(host, ":/?#");
+  int odd_port = host[name_n] == ':' && *host != '[' && name_n + 1 + strspn(host + name_n + 1, "0123456789") < n; /* a password with a slash */
+  if (!strncmp(endpoint, "unix:", 5) || !strchr(host, '@') || (!memchr(host, '@', n) && !odd_port)) return 0;
+  weir_fail_field(err, field, "user and password in an endpoint are not supported");
+  weir_hint(err, "move them to an extension, `basicauth: {client_auth: {username: ..., password: ...}}`, and name it in this exporter: `auth: {authenticator: basicauth}`");
+  return WEIR_E_CONFIG;
+}
+
 int otlp_security(const char *endpoint, const char *field, const struct tls_settings *tls, int *ret_skip, int *ret_tls, struct weir_error *err) {
+  int r = otlp_refuse_userinfo(endpoint, field, err);
+  if (r) return r;
   *ret_skip = 0;
   *ret_tls = tls_settings_wanted(tls);
   if (strncmp(endpoint, "https://", 8) == 0) {

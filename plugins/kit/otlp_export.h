@@ -39,6 +39,8 @@ void otlp_export_close(void *self);
 void otlp_export_send(void *self, struct weir_batch *, const struct weir_http_header *headers, size_t n_headers);
 #define OTLP_EXPORT_REQUEST_HEADERS 8u
 
+/* WEIR_E_CONFIG at `field` for https://user:password@host: it would be in every log line that names the endpoint. Nothing of it is in the error. */
+int otlp_refuse_userinfo(const char *endpoint, const char *field, struct weir_error *);
 /* Shared with otlp_http: what an address and its `tls` ask for. ret_skip: length of the scheme; ret_tls: whether TLS. 0, or the error, on `field`. */
 int otlp_security(const char *endpoint, const char *field, const struct tls_settings *, int *ret_skip, int *ret_tls, struct weir_error *);
 /* Whether a refusal's text says that the message was too large, so that a smaller one may pass. */

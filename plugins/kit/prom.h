@@ -160,7 +160,7 @@ static inline size_t prom_escaped_cap(size_t n) { return 10 * n + 4; }
 /* Backslash, newline and, if quote, `"` behind a backslash. buf has room for 2 * n. Returns the length. */
 size_t prom_escape_text(struct weir_str, int quote, char *buf);
 
-/* A hash of a series: family name and labels. Not keyed by time or process: for placement and tables that are bounded. seed: any. */
+/* A hash of a series: family name and labels, by SipHash (plugins/kit/hash.h). seed: drawn at random where the place in a table matters, as labels come from outside. */
 uint64_t prom_hash(uint64_t seed, struct weir_str name, const struct prom_label *, size_t n);
 
 #endif

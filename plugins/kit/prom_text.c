@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/kit/hash.h"
 #include "plugins/kit/prom_internal.h"
 #include "plugins/kit/value_text.h"
 
@@ -213,27 +214,16 @@ size_t prom_escape_text(struct weir_str s, int quote, char *buf) {
   return n;
 }
 
-/* Multiply and fold 8 bytes at a time: a series is hashed for each of its points. */
-static uint64_t mix(uint64_t h, uint64_t v) {
-  h = (h ^ v) * 0x9e3779b97f4a7c15u;
-  return h ^ h >> 29;
-}
-
-static uint64_t mix_str(uint64_t h, struct weir_str s) {
-  size_t i = 0;
-  uint64_t v;
-  for (; i + 8 <= s.n; i += 8) {
-    memcpy(&v, s.p + i, 8);
-    h = mix(h, v);
-  }
-  v = 0;
-  if (i < s.n) memcpy(&v, s.p + i, s.n - i);
-  return mix(h, v ^ (uint64_t)s.n << 56);
-}
-
+/* A hash that multiplies by a constant and folds takes 0.13 us where this takes 0.33 (6 labels of 160 bytes together, of 1.3 us that a point costs), but values that
+ * collide under every seed can be made for it (tests/unit/kit/test_prom_points.c). */
 uint64_t prom_hash(uint64_t seed, struct weir_str name, const struct prom_label *labels, size_t n) {
-  uint64_t h = mix_str(seed ^ 0x8ebc6af09c88c6e3u, name);
-  for (size_t i = 0; i < n; i++) h = mix_str(mix_str(h, labels[i].name), labels[i].value);
-  h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
-  return h ^ h >> 32;
+  struct kit_hash_key key = { { seed, 0x8ebc6af09c88c6e3u } };
+  struct kit_hash_state h;
+  kit_hash_begin(&h, &key);
+  kit_hash_text(&h, name.p, name.n);
+  for (size_t i = 0; i < n; i++) {
+    kit_hash_text(&h, labels[i].name.p, labels[i].name.n);
+    kit_hash_text(&h, labels[i].value.p, labels[i].value.n);
+  }
+  return kit_hash_end(&h);
 }

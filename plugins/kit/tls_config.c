@@ -1,6 +1,7 @@
 #include "plugins/kit/tls_config.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #define T(member) offsetof(struct tls_settings, member)
 #define TEXT(name, flags, doc) { #name, WEIR_T_STRING, flags, T(name), NULL, NULL, NULL, NULL, NULL, doc, NULL, 0 }
@@ -17,6 +18,7 @@
     { "max_version", WEIR_T_ENUM, 0, T(max_version), NULL, NULL, NULL, "1.2|1.3", NULL, "The newest TLS version to speak; by default the newest there is.", NULL, 0 }, \
     { "cipher_suites", WEIR_T_STRINGS, 0, T(cipher_suites), NULL, NULL, NULL, NULL, NULL,                                                              \
       "Cipher suites for TLS 1.2 by their IANA names; by default ECDHE with AES-GCM or ChaCha20. Those of TLS 1.3 are fixed.", NULL, 0 },              \
+    FLAG(include_insecure_cipher_suites, "Lets cipher_suites name suites that the Collector calls insecure: TLS_RSA_* without forward secrecy, CBC with SHA-256, 3DES."),            \
     { "curve_preferences", WEIR_T_STRINGS, 0, T(curve_preferences), NULL, NULL, NULL, NULL, NULL,                                                      \
       "Curves for the key exchange, the preferred first: X25519, P256, P384, P521.", NULL, 0 },                                                        \
     { "reload_interval", WEIR_T_DURATION, 0, T(reload_interval), "10s", "1ms", NULL, NULL, NULL,                                                       \
@@ -52,6 +54,21 @@ int tls_settings_wanted(const struct tls_settings *s) { return !s || !s->insecur
 
 static uint32_t version_of(int32_t choice) { return choice < 0 ? 0 : 12u + (uint32_t)choice; }
 
+/* Those of Go's tls.InsecureCipherSuites (1.25), by what they have in common. */
+static int is_insecure(const char *suite) {
+  return !strncmp(suite, "TLS_RSA_", 8) || strstr(suite, "_3DES_") || strstr(suite, "_RC4_") || (!strncmp(suite, "TLS_ECDHE_", 10) && strstr(suite, "_CBC_SHA256"));
+}
+
+static int check_suites(const struct tls_settings *s, struct weir_error *err) {
+  for (size_t i = 0; i < s->cipher_suites.n && !s->include_insecure_cipher_suites; i++) {
+    if (!is_insecure(s->cipher_suites.v[i])) continue;
+    weir_fail_field(err, "tls.cipher_suites", "`%s` is an insecure cipher suite", s->cipher_suites.v[i]);
+    weir_hint(err, "take one with ECDHE and GCM, or set `include_insecure_cipher_suites: true` where the peer has nothing else");
+    return WEIR_E_CONFIG;
+  }
+  return 0;
+}
+
 int tls_settings_fill(const struct tls_settings *s, const char *owner, struct weir_tls_config *ret, struct weir_error *err) {
   *ret = (struct weir_tls_config){ .size = sizeof *ret, .owner = owner };
   if (!s) return 0;
@@ -60,6 +77,8 @@ int tls_settings_fill(const struct tls_settings *s, const char *owner, struct we
     weir_hint(err, "give the key as key_file or key_pem");
     return WEIR_E_CONFIG;
   }
+  int r = check_suites(s, err);
+  if (r) return r;
   ret->flags = (s->insecure_skip_verify ? WEIR_TLS_SKIP_VERIFY : 0) | (s->include_system_ca_certs_pool ? WEIR_TLS_SYSTEM_CAS : 0);
   ret->cert_file = s->cert_file;
   ret->cert_pem = s->cert_pem;

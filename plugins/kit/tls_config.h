@@ -17,6 +17,7 @@ struct tls_settings {
   struct weir_strings cipher_suites, curve_preferences;
   int64_t reload_interval;
   struct weir_map tpm;
+  int32_t include_insecure_cipher_suites;
   int32_t insecure, insecure_skip_verify; /* clients */
   const char *server_name_override;
   const char *client_ca_file; /* servers */

@@ -130,6 +130,48 @@ static void secrets_are_hidden_by_place_and_by_name(void **state) {
   free(got);
 }
 
+static void userinfo_is(const char *text, const char *hidden) {
+  size_t from = 0, to = 0;
+  int found = diag_userinfo(text, strlen(text), 0, &from, &to);
+  assert_int_equal(found, hidden != NULL);
+  if (!hidden) return;
+  assert_int_equal(to - from, strlen(hidden));
+  assert_memory_equal(text + from, hidden, to - from);
+}
+
+static void users_and_passwords_of_addresses_are_found(void **state) {
+  (void)state;
+  userinfo_is("https://user:pw@host:4317/path", "user:pw");
+  userinfo_is("https://token@host", "token");
+  userinfo_is("see `https://user:p@w@host`, and more", "user:p@w");
+  userinfo_is("https://user:p/w@host", "user:p/w"); /* in a URL it would end at the slash */
+  userinfo_is("https://user:12/w@host@x", NULL);    /* but this is a port and a path */
+  userinfo_is("{endpoint: user:pw@host:4317}", "user:pw");
+  userinfo_is("[user:pw@host]", "user:pw");
+  userinfo_is("joe@example.com, @, a: b@c", NULL);
+  userinfo_is("http://host:4318/a@b http://host/a@b http://[::1]:80/a@b", NULL);
+  userinfo_is("host:4317", NULL);
+  userinfo_is("", NULL);
+  userinfo_is("@", NULL);
+  userinfo_is("://@", NULL);
+}
+
+static void passwords_of_addresses_are_hidden(void **state) {
+  (void)state;
+  uint32_t f = file("a: https://u:hunter2@host # and u2:hunter2@b\nb: 1\n");
+  diag_error(&ds, (struct pos){ f, 1, 1, 1 }, "`https://u:hunter2@host` is wrong");
+  diag_caret(&ds, "u:hunter2@host");
+  diag_note(&ds, "https://u:hunter2@host, https://u:hunter2@host");
+  diag_error(&ds, (struct pos){ f, 2, 1, 1 }, "b");
+  diag_caret(&ds, "u:hunter2@host");
+  char *got = diags_render(&ds);
+  assert_null(strstr(got, "hunter2"));
+  assert_non_null(strstr(got, "error: `https://***@host` is wrong\n"));
+  assert_non_null(strstr(got, "1 | a: https://***@host # and ***@b\n"));
+  assert_non_null(strstr(got, "= https://***@host, https://***@host\n"));
+  free(got);
+}
+
 static void many_errors_are_counted_but_not_kept(void **state) {
   (void)state;
   uint32_t f = file("a\n");
@@ -181,7 +223,7 @@ int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
   const struct CMUnitTest tests[] = { T(shows_line_caret_and_notes), T(sorts_by_place_and_counts), T(says_a_repeated_mistake_once),
     T(without_a_file_there_is_no_arrow), T(nothing_is_an_empty_text), T(columns_are_characters_below_a_line_with_utf8),
-    T(terminal_controls_do_not_pass), T(long_lines_are_cut_around_the_place), T(secrets_are_hidden_by_place_and_by_name),
+    T(terminal_controls_do_not_pass), T(long_lines_are_cut_around_the_place), T(secrets_are_hidden_by_place_and_by_name), T(users_and_passwords_of_addresses_are_found), T(passwords_of_addresses_are_hidden),
     T(many_errors_are_counted_but_not_kept), T(a_place_outside_of_the_text_is_survived), T(nearest_word) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

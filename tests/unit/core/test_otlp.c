@@ -121,13 +121,13 @@ static void nesting_is_limited(void **state) {
   (void)state;
   struct sample ok = nested(47), over = nested(48), mad = nested(10000);
   assert_int_equal(read_it(WEIR_TRACES, ok.p, ok.n), 0); /* 5 messages down to the value, 2 a level: 99 */
-  refused(WEIR_TRACES, over.p, over.n, over.n - 2, "nested deeper than 100 messages");
+  refused(WEIR_TRACES, over.p, over.n, over.n - 2, "nested deeper than 100 messages (max_depth)");
   assert_int_equal(read_it(WEIR_TRACES, mad.p, mad.n), WEIR_E_INVALID);
   assert_non_null(strstr(err.msg, "...")); /* the path is cut */
   struct otlp_limits three = { .max_depth = 4 };
   struct sample flat = nested(0);
   assert_int_equal(read_with(WEIR_TRACES, flat.p, flat.n, &three, NULL), WEIR_E_INVALID);
-  assert_string_equal(err.msg, "resource_spans.scope_spans.spans.attributes.value: nested deeper than 4 messages (at byte 8)");
+  assert_string_equal(err.msg, "resource_spans.scope_spans.spans.attributes.value: nested deeper than 4 messages (max_depth) (at byte 8)");
   free(ok.p);
   free(over.p);
   free(mad.p);

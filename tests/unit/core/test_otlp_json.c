@@ -405,8 +405,8 @@ static void limits(void **state) {
   limited(WEIR_LOGS, repeat("{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[", "{},", 3, "{}]}]}]}"), &few, WEIR_E_LIMIT, "more than 3 records in one message");
   limited(WEIR_LOGS, repeat("{\"resourceLogs\":[{\"resource\":{\"attributes\":[", "{},", 3, "{}]}}]}"), &few, WEIR_E_LIMIT, "more than 3 attributes on one record");
   limited(WEIR_LOGS, repeat("{\"resourceLogs\":[", "{},", 30, "{}]}"), &few, WEIR_E_LIMIT, "more than 20 elements");
-  limited(WEIR_LOGS, repeat("{\"x\":", "[", 200, ""), NULL, WEIR_E_INVALID, "nested deeper");
-  limited(WEIR_LOGS, repeat("{\"x\":", "{\"a\":", 1000000, ""), NULL, WEIR_E_INVALID, "nested deeper");
+  limited(WEIR_LOGS, repeat("{\"x\":", "[", 200, ""), NULL, WEIR_E_INVALID, "nested deeper than 100 messages (max_depth)");
+  limited(WEIR_LOGS, repeat("{\"x\":", "{\"a\":", 1000000, ""), NULL, WEIR_E_INVALID, "nested deeper than 100 messages (max_depth)");
   char *deep = repeat("{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":", "{\"arrayValue\":{\"values\":[", 100000, "");
   limited(WEIR_LOGS, deep, NULL, WEIR_E_INVALID, "nested deeper than 100 messages");
   char *head = repeat("{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":", "{\"arrayValue\":{\"values\":[", 48, "{\"stringValue\":\"x\"}");

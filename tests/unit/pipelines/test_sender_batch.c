@@ -360,11 +360,74 @@ static void who_waits_for_what_is_gathered_hears_of_the_end(void **state) {
 
 #define T(test) cmocka_unit_test_setup_teardown(test, setup_batching, teardown)
 
+/* --- a long queue ------------------------------------------------------------------------------------------- */
+
+static uint64_t gathered(void) { return lane->partitions.oldest ? lane->partitions.oldest->gathered->items : 0; }
+
+static void note_gathered(void *arg) { *(uint64_t *)arg = gathered(); }
+
+static void others_have_their_turn_while_a_long_queue_is_gathered(void **state) {
+  (void)state;
+  uint64_t seen = 0;
+  struct timer other = { .fn = note_gathered, .arg = &seen };
+  config.queue.queue_size = 100000;
+  batching.min_size = 100000;
+  start();
+  for (int i = 0; i < 20 * (int)SENDER_GATHER_MOST; i++) put(1, NULL);
+  timer_set(&loop, &other, 1);
+  clock_advance(1);
+  loop_run_once(&loop);
+  assert_in_range(seen, 1, SENDER_GATHER_MOST);
+  assert_in_range(gathered(), 1, 4 * SENDER_GATHER_MOST); /* a run of the loop has several passes */
+  for (int i = 0; i < 20; i++) loop_run_once(&loop);
+  assert_int_equal(gathered(), 20 * SENDER_GATHER_MOST);
+  assert_int_equal(exporter.n_got, 0);
+  pass(201 * NS_PER_MS);
+  loop_run_once(&loop);
+  assert_int_equal(exporter.n_got, 1);
+  answer(verdict_delivered());
+}
+
+static void note_drained(void *arg) { ++*(int *)arg; }
+
+static void the_end_does_not_wait_for_a_long_queue(void **state) {
+  (void)state;
+  int drained = 0;
+  config.queue.queue_size = 100000;
+  batching.min_size = 100000;
+  start();
+  for (int i = 0; i < 20 * (int)SENDER_GATHER_MOST; i++) put(1, NULL);
+  sender_drain(lane, note_drained, &drained);
+  loop_run_once(&loop);
+  assert_int_equal(exporter.n_got, 0);
+  assert_int_equal(drained, 0);
+  sender_abandon(lane); /* the drain's time is over */
+  assert_int_equal(REJECTED("shutdown"), 20 * SENDER_GATHER_MOST);
+  loop_run_once(&loop);
+  assert_int_equal(drained, 1);
+}
+
+static void a_drain_gathers_a_long_queue_to_its_end(void **state) {
+  (void)state;
+  int drained = 0;
+  config.queue.queue_size = 100000;
+  batching.min_size = 100000;
+  start();
+  for (int i = 0; i < 20 * (int)SENDER_GATHER_MOST; i++) put(1, NULL);
+  sender_drain(lane, note_drained, &drained);
+  for (int i = 0; i < 21; i++) loop_run_once(&loop);
+  assert_int_equal(exporter.n_got, 1);
+  assert_int_equal(exporter.got[0]->items, 20 * SENDER_GATHER_MOST);
+  answer(verdict_delivered());
+  assert_int_equal(drained, 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = { T(requests_are_gathered_to_min_size), T(the_timeout_counts_from_the_first), T(min_size_zero_sends_at_once),
     T(max_size_cuts_and_the_rest_waits), T(sizes_in_bytes_are_exact), T(a_batch_reaches_min_size_by_its_exact_bytes),
     T(edited_requests_have_exact_sizes_too), T(while_consumers_are_busy_the_queue_fills), T(room_is_given_back_with_each_piece),
     T(who_waits_hears_the_end_of_all_pieces), T(only_the_culprit_hears_the_refusal), T(a_refusal_of_the_sender_is_not_looked_into), T(a_drain_sends_what_is_gathered),
-    T(what_is_gathered_at_the_deadline_is_lost_or_refused), T(who_waits_for_what_is_gathered_hears_of_the_end) };
+    T(what_is_gathered_at_the_deadline_is_lost_or_refused), T(who_waits_for_what_is_gathered_hears_of_the_end), T(others_have_their_turn_while_a_long_queue_is_gathered),
+    T(the_end_does_not_wait_for_a_long_queue), T(a_drain_gathers_a_long_queue_to_its_end) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,6 +188,20 @@ static void many_come_and_go(void **state) {
   assert_int_equal(QUEUE_SIZE, 3);
 }
 
+static void the_table_grows_with_what_it_holds(void **state) {
+  (void)state;
+  char text[40];
+  batching.cache_size = 1000000;
+  config.queue.queue_size = 5000;
+  start();
+  for (int i = 0; i < 5000; i++) {
+    snprintf(text, sizeof text, "x-tenant: t%d\n", i);
+    put_of(1, text, NULL);
+  }
+  assert_int_equal(OPEN, 5000);
+  assert_true(lane->partitions.table.n_buckets >= 5000);
+}
+
 static void without_memory_a_request_goes_alone_as_it_came(void **state) {
   (void)state;
   budget_init(&env.budget, 4u << 20);
@@ -258,7 +272,7 @@ static void at_the_deadline_each_hears_once(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = { T(each_combination_is_sent_by_itself), T(no_value_an_empty_one_and_several_are_kept_apart), T(each_has_its_own_time),
-    T(pieces_carry_it_too), T(without_keys_all_are_gathered_together), T(one_too_many_sends_the_least_recent_early), T(many_come_and_go),
+    T(pieces_carry_it_too), T(without_keys_all_are_gathered_together), T(one_too_many_sends_the_least_recent_early), T(many_come_and_go), T(the_table_grows_with_what_it_holds),
     T(without_memory_a_request_goes_alone_as_it_came), T(a_drain_sends_all), T(at_the_deadline_each_hears_once) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,18 @@ static void none_empty_and_several_differ(void **state) {
   same(0, &ce, &cj);
 }
 
+/* Whoever could compute it could send values that share a bucket. */
+static void each_holders_hash_has_a_key_of_its_own(void **state) {
+  (void)state;
+  static const struct weir_pair a[] = { P("x-tenant", "a") };
+  struct weir_context c = CONTEXT(a);
+  struct kit_metadata_keys other;
+  assert_int_equal(kit_metadata_keys_init(&other, &two), 0);
+  assert_true(kit_metadata_hash(&keys, &c) == kit_metadata_hash(&keys, &c));
+  assert_true(kit_metadata_hash(&keys, &c) != kit_metadata_hash(&other, &c));
+  kit_metadata_keys_done(&other);
+}
+
 static void the_keys_pairs_are_picked(void **state) {
   (void)state;
   static const struct weir_pair all[] = { P("a", "1"), P("x-tenant", "t"), P("x-tenant", "u"), P("y", "2"), P("zone", "z") };
@@ -104,7 +116,7 @@ static void names_twice_and_too_many_are_refused(void **state) {
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = { T(values_of_the_keys_alone_make_the_identity), T(none_empty_and_several_differ), T(the_keys_pairs_are_picked),
+  const struct CMUnitTest tests[] = { T(values_of_the_keys_alone_make_the_identity), T(none_empty_and_several_differ), T(each_holders_hash_has_a_key_of_its_own), T(the_keys_pairs_are_picked),
     T(without_keys_all_are_the_same), T(names_twice_and_too_many_are_refused) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
