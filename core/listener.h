@@ -29,6 +29,8 @@ int listener_join(struct listeners *, struct loop *, const char *owner, const ch
 /* Whether this process could listen there now, for a library that opens its own socket (the C-core engine): binds and closes again. 0, or the error that
  * listener_join would give. [any] */
 int listener_probe(const char *endpoint, struct weir_error *);
+/* Whether it is an address that could be listened on, on whatever machine: its form, port and path. Asks no resolver and binds nothing. [any] */
+int listener_check(const char *endpoint, struct weir_error *);
 /* The port that was bound (for endpoints with port 0); -1 for unix sockets. */
 int listener_port(const struct listener_member *);
 /* How many connections the listener's members have together, and one less. Each that on_conn gave is to be told when it is closed. */
