@@ -61,11 +61,12 @@ static void raise_file_limit(void) {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
-static void show(const struct diags *ds) {
+static void show(struct diags *ds) {
   if (!ds->first) return;
   char *text = diags_render(ds);
   fputs(text, stderr);
   free(text);
+  diags_forget(ds);
 }
 
 static int print_config_command(const struct command *c, struct registry *registry) {
@@ -104,7 +105,8 @@ static int run_command(const struct command *c, struct registry *registry) {
   if (code == EXIT_OK) run = run_open(config, &ds, &code);
   show(&ds);
   if (run) run_set_sources(run, &(struct run_sources){ load, &sources, registry });
-  if (run && c->verb == COMMAND_RUN) code = run_until_stopped(run);
+  if (run && c->verb == COMMAND_RUN) code = run_until_stopped(run, &ds);
+  show(&ds);
   if (run_close(run)) {
     fflush(NULL);
     _exit(code); /* requests are still under way, and what they point at must stay */

@@ -20,6 +20,12 @@ void diags_done(struct diags *ds) {
   memset(ds, 0, sizeof *ds);
 }
 
+void diags_forget(struct diags *ds) {
+  ds->first = ds->newest = NULL;
+  ds->last = &ds->first;
+  ds->n_errors = ds->n_warnings = ds->n_kept = 0;
+}
+
 uint32_t diags_add_file(struct diags *ds, const char *name, const char *text, size_t n) {
   struct diag_file *files = realloc(ds->files, (ds->n_files + 1) * sizeof *files);
   WEIR_ASSERT(files != NULL);

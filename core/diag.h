@@ -64,6 +64,7 @@ struct diags {
 
 void diags_init(struct diags *);
 void diags_done(struct diags *);
+void diags_forget(struct diags *); /* those that were shown; what comes next may still point into the files */
 uint32_t diags_add_file(struct diags *, const char *name, const char *text, size_t n); /* copies text; returns the index */
 void diags_add_path(struct diags *, const char *path); /* each once */
 /* Adds one; the newest is then decorated by diag_caret and diag_note. */

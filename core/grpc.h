@@ -30,6 +30,7 @@ struct grpc_engine {
     weir_grpc_response_f *on_response, void *arg);
   void (*call_with)(struct weir_grpc_client *, const char *path, const struct weir_http_header *metadata, size_t n_metadata,
     const struct weir_iov *msg, size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response, void *arg);
+  int (*tls_check)(const struct weir_tls_config *, struct weir_error *); /* what it cannot follow of a server's settings; NULL: nothing */
 };
 
 extern const struct grpc_engine grpc_native;

@@ -361,6 +361,13 @@ int http_listen(struct loop *loop, const struct weir_http_server_config *cfg, st
   return 0;
 }
 
+int http_listen_check(const struct weir_http_server_config *cfg, struct weir_error *err) {
+  struct weir_http_server_config c = { 0 };
+  memcpy(&c, cfg, cfg->size < sizeof c ? cfg->size : sizeof c);
+  int r = listener_check(c.endpoint, err);
+  return r ? r : tls_check(1, c.tls, err);
+}
+
 int http_server_port(const struct weir_http_server *s) { return listener_port(s->member); }
 
 /* HTTP/1.1 has no way to say "no more requests" but with an answer: where a successor listens already, an idle connection may send one more, as closing

@@ -10,6 +10,8 @@
 #include "core/loop.h"
 
 int http_listen(struct loop *, const struct weir_http_server_config *, struct weir_http_server **ret, struct weir_error *);
+/* What http_listen would refuse without trying to listen: the address's form, and TLS with its files as they are now. [any] */
+int http_listen_check(const struct weir_http_server_config *, struct weir_error *);
 int http_server_port(const struct weir_http_server *);
 void http_server_drain(struct weir_http_server *, weir_fn_f *drained, void *arg);
 void http_server_close(struct weir_http_server *);

@@ -226,19 +226,23 @@ static int clear_path(const char *endpoint, const struct sockaddr_un *un, struct
   return r;
 }
 
-static int bind_unix(struct listener *l, const char *path, struct weir_error *err) {
-  struct sockaddr_un un = { .sun_family = AF_UNIX };
-  struct stat st;
-  int e = 0;
+static int check_path(const char *path, struct weir_error *err) {
+  const size_t max = sizeof((struct sockaddr_un *)0)->sun_path - 1;
   if (*path != '/') {
     weir_fail(err, WEIR_E_CONFIG, "`%s` is no path of a socket", path);
     weir_hint(err, *path == '@' ? "abstract sockets are not supported: write unix:///path" : "write unix:///path, with an absolute path");
     return WEIR_E_CONFIG;
   }
-  if (strlen(path) >= sizeof un.sun_path) return weir_fail(err, WEIR_E_CONFIG, "the socket path %s is longer than %zu bytes", path, sizeof un.sun_path - 1);
-  memcpy(un.sun_path, path, strlen(path) + 1);
-  int r = clear_path(l->endpoint, &un, err);
+  return strlen(path) > max ? weir_fail(err, WEIR_E_CONFIG, "the socket path %s is longer than %zu bytes", path, max) : 0;
+}
+
+static int bind_unix(struct listener *l, const char *path, struct weir_error *err) {
+  struct sockaddr_un un = { .sun_family = AF_UNIX };
+  struct stat st;
+  int e = 0, r = check_path(path, err);
   if (r) return r;
+  memcpy(un.sun_path, path, strlen(path) + 1);
+  if ((r = clear_path(l->endpoint, &un, err))) return r;
   l->fd = open_socket((struct sockaddr *)&un, sizeof un, 0, &e);
   if (l->fd < 0) return bind_failed(l->endpoint, path, 0, e, err);
   l->path = strdup(path);
@@ -348,10 +352,29 @@ static int find_listener(struct listeners *ls, const char *owner, const char *pr
 }
 
 static int split_endpoint(const char *endpoint, char *host, size_t cap, int *port, struct weir_error *err) {
-  if (!parse_endpoint(endpoint, host, cap, port)) return 0;
-  weir_fail(err, WEIR_E_CONFIG, "`%s` is no address to listen on", endpoint);
+  int r = parse_endpoint(endpoint, host, cap, port);
+  if (!r) return 0;
+  weir_fail(err, WEIR_E_CONFIG, r == WEIR_E_LIMIT && strlen(endpoint) < cap ? "`%.200s` is no address to listen on: the highest port is 65535" : "`%.200s` is no address to listen on", endpoint);
   weir_hint(err, "write host:port, such as 127.0.0.1:4317, [::1]:4317, :4317 for all addresses, or unix:///path");
   return WEIR_E_CONFIG;
+}
+
+/* What is written in digits must be an address; names are looked up when they are bound. */
+int listener_check(const char *endpoint, struct weir_error *err) {
+  struct addrinfo hints = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM }, *list = NULL;
+  char host[256];
+  int port = 0;
+  if (split_endpoint(endpoint, host, sizeof host, &port, err)) return WEIR_E_CONFIG;
+  if (port < 0) return check_path(host, err);
+  int digits = strchr(host, ':') || host[strspn(host, "0123456789.")] == 0;
+  if (!*host || !digits || strchr(host, '%')) return 0; /* fe80::1%eth0 is for the machine that has it */
+  if (getaddrinfo(host, NULL, &hints, &list)) {
+    weir_fail(err, WEIR_E_CONFIG, "`%s` is no IP address", host);
+    weir_hint(err, "write 127.0.0.1:4317, [::1]:4317, or a name instead");
+    return WEIR_E_CONFIG;
+  }
+  freeaddrinfo(list);
+  return 0;
 }
 
 static struct listener *listener_new(const char *endpoint) {

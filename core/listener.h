@@ -32,6 +32,8 @@ int listener_join(struct listeners *, struct loop *, const char *owner, const ch
  * that listener_join would give. What is claimed cannot be joined; it is given back when the library begins to close its socket. [any] */
 int listener_claim(struct listeners *, const char *owner, const char *endpoint, struct listener_claim **ret, struct weir_error *);
 void listener_unclaim(struct listener_claim *); /* NULL allowed */
+/* Whether it is an address that could be listened on, on whatever machine: its form, port and path. Asks no resolver and binds nothing. [any] */
+int listener_check(const char *endpoint, struct weir_error *);
 /* The port that was bound (for endpoints with port 0); -1 for unix sockets. */
 int listener_port(const struct listener_member *);
 /* How many connections the listener's members have together, and one less. Each that on_conn gave is to be told when it is closed. */

@@ -466,13 +466,33 @@ static void name_field(struct weir_error *err) {
   memcpy(err->field, field, sizeof field);
 }
 
-int tls_use_begin(struct tls_use *u, struct loop *loop, int is_server, const struct weir_tls_config *cfg, struct weir_error *err) {
+static struct weir_tls_config config_of(int is_server, const struct weir_tls_config *cfg) {
   struct weir_tls_config c = { 0 };
-  if (!cfg) return 0;
   memcpy(&c, cfg, cfg->size < sizeof c ? cfg->size : sizeof c);
   if (is_server) c.ca_file = c.ca_pem = NULL; /* of no use there */
   else c.client_ca_file = NULL;
   if (!c.owner) c.owner = "tls";
+  return c;
+}
+
+int tls_check(int is_server, const struct weir_tls_config *cfg, struct weir_error *err) {
+  struct made made = { 0 };
+  if (!cfg) return 0;
+  struct tls_context c = { .cfg = config_of(is_server, cfg), .is_server = is_server };
+  pthread_mutex_lock(&all_lock);
+  int r = load_engine(err);
+  if (!r) r = check(is_server, &c.cfg, err);
+  if (!r) r = read_all(&c, &made, err);
+  if (made.current) engine->context_free(made.current);
+  tls_texts_release(made.texts);
+  pthread_mutex_unlock(&all_lock);
+  if (r) name_field(err);
+  return r;
+}
+
+int tls_use_begin(struct tls_use *u, struct loop *loop, int is_server, const struct weir_tls_config *cfg, struct weir_error *err) {
+  if (!cfg) return 0;
+  struct weir_tls_config c = config_of(is_server, cfg);
   pthread_mutex_lock(&all_lock);
   int r = get(loop->env, is_server, &c, &u->context, err);
   if (!r) u->context->n_users++;

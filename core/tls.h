@@ -44,6 +44,8 @@ struct tls_use {
 void tls_engine_path(const char *);
 /* Loads the engine, reads the files, or joins who has done so. cfg NULL: no effect. Errors name the field as "tls.cert_file". */
 int tls_use_begin(struct tls_use *, struct loop *, int is_server, const struct weir_tls_config *cfg, struct weir_error *);
+/* What tls_use_begin would say of these settings and of the files as they are now; nothing is kept. [any] */
+int tls_check(int is_server, const struct weir_tls_config *cfg, struct weir_error *);
 void tls_use_end(struct tls_use *);
 /* A session with what the files say now. name: a client's peer; NULL on servers. NULL: no memory. */
 void *tls_session_new(struct tls_use *, const char *name, uint32_t alpn);

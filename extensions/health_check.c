@@ -97,6 +97,24 @@ static void on_request(void *self, struct weir_http_exchange *ex, const struct w
   h->http->reply(ex, &reply);
 }
 
+/* How it listens; tls: room for its settings. */
+static int server_config(const struct health *h, struct weir_http_server_config *ret, struct weir_tls_config *tls, struct weir_error *err) {
+  *ret = (struct weir_http_server_config){ .size = sizeof *ret, .owner = h->host->stage_id(h->stage), .endpoint = h->cfg->endpoint, .max_body_bytes = 4096,
+    .max_connections = 256, .read_header_timeout_ns = 10000000000, .idle_timeout_ns = 60000000000, .on_request = on_request };
+  if (!h->cfg->tls) return 0;
+  ret->tls = tls;
+  return tls_settings_fill(h->cfg->tls, ret->owner, tls, err);
+}
+
+static int check_server(const struct health *h, struct weir_error *err) {
+  struct weir_http_server_config cfg;
+  struct weir_tls_config tls;
+  int r = server_config(h, &cfg, &tls, err);
+  if (!r) r = h->http->listen_check(h->stage, &cfg, err);
+  if (r && !err->field[0]) snprintf(err->field, sizeof err->field, "endpoint");
+  return r;
+}
+
 static int health_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
   const struct health_config *cfg = config;
   if (cfg->path[0] != '/') return weir_fail_field(err, "path", "a path begins with /, got `%s`", cfg->path);
@@ -111,17 +129,21 @@ static int health_open(const struct weir_host *host, struct weir_stage *stage, c
     free(h);
     return weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that health_check needs");
   }
+  int r = check_server(h, err);
+  if (r) {
+    free(h);
+    return r;
+  }
   *ret_self = h;
   return 0;
 }
 
 static int health_start(void *self, struct weir_error *err) {
   struct health *h = self;
-  struct weir_http_server_config cfg = { .size = sizeof cfg, .owner = h->host->stage_id(h->stage), .endpoint = h->cfg->endpoint, .max_body_bytes = 4096,
-    .max_connections = 256, .read_header_timeout_ns = 10000000000, .idle_timeout_ns = 60000000000, .on_request = on_request, .self = h };
+  struct weir_http_server_config cfg;
   struct weir_tls_config tls;
-  int r = h->cfg->tls ? tls_settings_fill(h->cfg->tls, cfg.owner, &tls, err) : 0;
-  if (h->cfg->tls) cfg.tls = &tls;
+  int r = server_config(h, &cfg, &tls, err);
+  cfg.self = h;
   if (!r) r = h->http->listen(h->stage, &cfg, &h->server, err);
   if (r) {
     if (!err->field[0]) snprintf(err->field, sizeof err->field, "endpoint");

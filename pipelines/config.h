@@ -84,6 +84,7 @@ struct config_telemetry {
   const char *metrics_host; /* 127.0.0.1 */
   int metrics_port;         /* 8888 */
   int legacy_names;
+  struct pos metrics_pos; /* of the port, or of what stands in the file */
 };
 
 struct config {

@@ -2,8 +2,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/listener.h"
 #include "core/parse.h"
 #include "pipelines/config_internal.h"
+#include "pipelines/telemetry.h"
 
 struct prometheus_keys {
   const char *host;
@@ -279,6 +281,18 @@ static void no_effect(struct config_loader *l, const struct yaml_node *node, con
   diag_caret(l->ds, "%s", why);
 }
 
+/* path: of what says where own metrics are; host, port: of these below it. */
+static void place_metrics(struct config_loader *l, const char *path, const char *host, const char *port) {
+  struct config_telemetry *t = &l->config->telemetry;
+  struct weir_error err = { 0 };
+  char endpoint[300];
+  t->metrics_pos = place(l, arena_printf(&l->config->arena, "%s%s", path, port));
+  telemetry_endpoint(t, endpoint, sizeof endpoint);
+  if (!t->metrics_enabled || listener_check(endpoint, &err) == 0) return;
+  diag_error(l->ds, place(l, arena_printf(&l->config->arena, "%s%s", path, host)), "`service.telemetry.metrics`: %s", err.msg);
+  diag_caret(l->ds, "as in 127.0.0.1");
+}
+
 static void use_address(struct config_loader *l, const struct service_keys *k) {
   struct config_telemetry *t = &l->config->telemetry;
   char host[256];
@@ -292,6 +306,7 @@ static void use_address(struct config_loader *l, const struct service_keys *k) {
   }
   t->metrics_host = arena_strdup(&l->config->arena, *host ? host : "0.0.0.0");
   t->metrics_port = port;
+  place_metrics(l, "service.telemetry.metrics.address", "", "");
 }
 
 static void use_readers(struct config_loader *l, const struct service_keys *k, const struct yaml_node *service) {
@@ -314,6 +329,7 @@ static void use_readers(struct config_loader *l, const struct service_keys *k, c
       t->metrics_host = p->host;
       t->metrics_port = (int)p->port;
       t->legacy_names = p->without_type_suffix;
+      place_metrics(l, arena_printf(&l->config->arena, "%s.pull.exporter.prometheus", at), ".host", ".port");
     }
   }
 }
@@ -326,6 +342,7 @@ static void use_telemetry(struct config_loader *l, const struct service_keys *k,
   t->metrics_enabled = k->metrics_level != 0;
   t->metrics_host = "127.0.0.1";
   t->metrics_port = 8888;
+  t->metrics_pos = place(l, "service.telemetry.metrics");
   use_address(l, k);
   use_readers(l, k, service);
   if (k->log_outputs.n > 1) {

@@ -313,25 +313,47 @@ int graph_open(struct graph *g, struct diags *ds) {
   return any ? WEIR_E_CONFIG : 0;
 }
 
-static int start_site(struct site *s, struct weir_error *err) {
+static int start_site(struct site *s, struct diags *ds) {
   for (uint32_t k = 0; k < s->n_nodes; k++) {
-    struct lane_call c = { &s->nodes[k].stage, err, 0 };
+    struct weir_error err = { 0 };
+    struct lane_call c = { &s->nodes[k].stage, &err, 0 };
     loop_call(c.stage->loop, start_on_lane, &c);
     if (!c.result) continue;
-    log_error(c.stage->id, "%s%s%s", err->msg, *err->hint ? "; " : "", err->hint);
+    show_refusal(s, &err, ds);
     return c.result;
   }
-  int r = graph_open_storage(s, err);
-  if (r) log_error(s->component->id, "%s%s%s", err->msg, *err->hint ? "; " : "", err->hint);
+  struct weir_error err = { 0 };
+  int r = graph_open_storage(s, &err);
+  if (r) show_refusal(s, &err, ds);
   return r;
 }
 
-int graph_start(struct graph *g, struct weir_error *err) {
-  for (size_t i = 0; i < g->n_sites; i++) {
-    int r = g->sites[i]->kept ? 0 : start_site(g->sites[i], err);
-    if (r) return r;
-  }
+static int feeds_failed(const struct site *s) {
+  for (size_t k = 0; k < GRAPH_SIGNALS; k++)
+    for (size_t i = 0; i < s->next[k].n; i++)
+      if (s->next[k].v[i].to->failed) return 1;
   return 0;
+}
+
+/* Not worth a try: it would say the same again, or nobody could take what it gives. */
+static int is_hopeless(const struct graph *g, size_t i) {
+  for (size_t k = 0; k < i; k++)
+    if (g->sites[k]->failed && g->sites[k]->component == g->sites[i]->component) return 1;
+  return feeds_failed(g->sites[i]);
+}
+
+/* Extensions stand first. When one fails the others are still asked, but nothing else: stages use them, and a second weir that was started by mistake should not
+ * come as far as to empty the first one's files. */
+int graph_start(struct graph *g, struct diags *ds) {
+  int any = 0, last = WEIR_EXTENSION;
+  for (size_t i = 0; i < g->n_sites; i++) {
+    struct site *s = g->sites[i];
+    if (any && last == WEIR_EXTENSION && s->role != WEIR_EXTENSION) break;
+    last = (int)s->role;
+    s->failed = !s->kept && (is_hopeless(g, i) || start_site(s, ds));
+    any |= s->failed;
+  }
+  return any ? WEIR_E_IO : 0;
 }
 
 /* --- drain and close --------------------------------------------------------------------------------------------- */

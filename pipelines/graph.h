@@ -65,6 +65,7 @@ struct site {
   struct site *kept;                 /* until the swap: the site of the graph before whose nodes these are */
   struct edge (*edges)[GRAPH_SIGNALS]; /* kept nodes': to be theirs at the swap */
   int mark;
+  int failed; /* it did not start, or what it feeds did not */
   uint32_t drain_left;
   struct site *made_after; /* all sites, newest first */
 };
@@ -96,8 +97,8 @@ void graph_swap(struct graph *, struct graph *before);
 void graph_disown(struct graph *);
 /* Opens all instances (but kept ones), consumers first; what a stage refuses is shown at its place in the configuration. 0, or WEIR_E_CONFIG. */
 int graph_open(struct graph *, struct diags *);
-/* Starts them, consumers first. The first failure is logged and returned. */
-int graph_start(struct graph *, struct weir_error *);
+/* Starts them, consumers first; what is refused is shown as by graph_open, all of it, but who feeds something that did not start is not tried. 0, or WEIR_E_IO. */
+int graph_start(struct graph *, struct diags *);
 /* Asks all instances of a site to drain; on_drained comes once, in a later step. The lanes may run. */
 void graph_drain_site(struct graph *, struct site *);
 /* Closes every instance on its lane: exporters and their senders first, receivers last, so that every waiter has heard. Lanes may run.

@@ -34,14 +34,7 @@ static void WEIR_PRINTF(3, 4) tell(struct report *t, int level, const char *fmt,
 
 /* In the log a line each; whoever asked gets them as at the start, with the lines of the files. */
 static void tell_diags(struct report *t, const struct diags *ds) {
-  for (const struct diag *d = ds->first; d; d = d->next) {
-    int level = d->level == DIAG_ERROR ? WEIR_LOG_ERROR : WEIR_LOG_WARN;
-    const char *sep = d->caret ? "; " : "", *caret = d->caret ? d->caret : "";
-    if (d->pos.file < ds->n_files && d->pos.line)
-      log_each(level, LOGGER, "reload: %s:%u:%u: %s%s%s", ds->files[d->pos.file].name, d->pos.line, d->pos.col, d->msg, sep, caret);
-    else
-      log_each(level, LOGGER, "reload: %s%s%s", d->msg, sep, caret);
-  }
+  run_log_diags(ds, "reload: ");
   if (!ds->first) return;
   char *text = diags_render(ds);
   fputs(text, t->out);
@@ -79,8 +72,7 @@ static void yield_addresses(struct run *r, const struct graph *next, int yields)
 }
 
 /* Opened, started, not yet fed; or NULL, and everything is as it was. */
-static struct graph *build_beside(struct run *r, struct config *c, struct report *t, struct diags *ds) {
-  struct weir_error err = { 0 };
+static struct graph *build_beside(struct run *r, struct config *c, struct diags *ds) {
   struct graph *g = graph_renew(r->graph, c, ds);
   if (!g) return NULL;
   listeners_next_generation(r->env.listeners);
@@ -91,9 +83,8 @@ static struct graph *build_beside(struct run *r, struct config *c, struct report
     return NULL;
   }
   yield_addresses(r, g, 1);
-  if (graph_start(g, &err) == 0) return g;
+  if (graph_start(g, ds) == 0) return g;
   yield_addresses(r, g, 0);
-  tell(t, WEIR_LOG_ERROR, "%s%s%s", err.msg, *err.hint ? "; " : "", err.hint);
   graph_disown(g);
   retire_begin(&r->retirement, g, r->config->drain_timeout_ns); /* what did start may have taken requests */
   return NULL;
@@ -118,7 +109,7 @@ static enum outcome reload(struct run *r, struct report *t, struct diags *ds) {
     config_free(c);
     return UNCHANGED;
   }
-  struct graph *g = c ? build_beside(r, c, t, ds) : NULL;
+  struct graph *g = c ? build_beside(r, c, ds) : NULL;
   tell_diags(t, ds);
   if (!g) {
     config_free(c);

@@ -158,13 +158,35 @@ void run_set_sources(struct run *r, const struct run_sources *s) { r->sources = 
 
 static void log_start_error(const struct weir_error *err) { log_error(LOGGER, "%s%s%s", err->msg, *err->hint ? "; " : "", err->hint); }
 
-static int start(struct run *r) {
+void run_log_diags(const struct diags *ds, const char *prefix) {
+  for (const struct diag *d = ds->first; d; d = d->next) {
+    int level = d->level == DIAG_ERROR ? WEIR_LOG_ERROR : WEIR_LOG_WARN;
+    const char *todo = d->caret ? d->caret : d->note && !strchr(d->note, '\n') ? d->note : "", *sep = *todo ? "; " : "";
+    if (d->pos.file < ds->n_files && d->pos.line)
+      log_each(level, LOGGER, "%s%s:%u:%u: %s%s%s", prefix, ds->files[d->pos.file].name, d->pos.line, d->pos.col, d->msg, sep, todo);
+    else
+      log_each(level, LOGGER, "%s%s%s%s", prefix, d->msg, sep, todo);
+  }
+}
+
+/* The page first, and alone: a second weir that was started by mistake ends here, before it touches files. */
+static int start_parts(struct run *r, struct diags *ds) {
+  const struct config_telemetry *t = &r->config->telemetry;
   struct weir_error err = { 0 };
-  if (telemetry_start(&r->control, &r->config->telemetry, r->n_lanes, &r->telemetry, &err)) {
-    log_start_error(&err);
+  if (telemetry_start(&r->control, t, r->n_lanes, &r->telemetry, &err) == 0) return graph_start(r->graph, ds);
+  diag_error(ds, t->metrics_pos, "`service.telemetry.metrics`: %s", err.msg);
+  if (*err.hint) diag_note(ds, "%s", err.hint);
+  return WEIR_E_IO;
+}
+
+static int start(struct run *r, struct diags *ds) {
+  struct weir_error err = { 0 };
+  if (start_parts(r, ds)) {
+    /* Who started weir gets them with their lines, on stderr: where the log is the same for people, once is enough. */
+    const struct config_telemetry *t = &r->config->telemetry;
+    if (t->log_json || (t->log_output && strcmp(t->log_output, "stderr") != 0)) run_log_diags(ds, "");
     return EXIT_FAILED;
   }
-  if (graph_start(r->graph, &err)) return EXIT_FAILED; /* logged under the stage's name */
   if (reload_start(r, &err) || start_lanes(r, &err)) {
     log_start_error(&err);
     return EXIT_FAILED;
@@ -172,9 +194,9 @@ static int start(struct run *r) {
   return EXIT_OK;
 }
 
-int run_until_stopped(struct run *r) {
+int run_until_stopped(struct run *r, struct diags *ds) {
   watch_signals(r);
-  r->exit_code = start(r);
+  r->exit_code = start(r, ds);
   if (r->exit_code != EXIT_OK) return r->exit_code;
   r->second.fn = every_second;
   r->second.arg = r;

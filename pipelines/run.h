@@ -29,8 +29,8 @@ struct run_sources {
   struct registry *registry; /* NULL allowed */
 };
 void run_set_sources(struct run *, const struct run_sources *);
-/* Starts everything, runs until told to stop, drains. Returns the exit code. At most once. */
-int run_until_stopped(struct run *);
+/* Starts everything, runs until told to stop, drains. Returns the exit code; what could not start is in the diags, which are those of run_open. At most once. */
+int run_until_stopped(struct run *, struct diags *);
 /* Closes and frees it all. NULL allowed. 0; or 1 when the drain's time was over and exporters still had requests under way: these can not be closed, nothing
  * was freed, and the process should end at once. */
 int run_close(struct run *);

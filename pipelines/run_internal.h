@@ -43,6 +43,8 @@ struct run {
   int exit_code;
 };
 
+/* A log line for each: prefix, file:line:col, what is wrong and what to do. */
+void run_log_diags(const struct diags *, const char *prefix);
 /* Begins the drain, once; the control loop stops when it is over. [control] */
 void drain_begin(struct run *);
 /* A site's last instance has drained (graph.on_drained). [control] */

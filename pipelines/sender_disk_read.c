@@ -188,8 +188,10 @@ int sender_open_storage(struct sender *s, struct disks *disks, const struct weir
   struct weir_error *err) {
   int sizer = s->config->queue.sizer;
   int r = queue ? disk_open(disks, queue, s->id, s->signal, sizer, 0, &s->disk, err) : 0;
+  const char *field = r ? "sending_queue.storage" : "sending_queue.dead_letter";
   if (!r && dead) r = disk_open(disks, dead, s->id, s->signal, sizer, 1, &s->dead, err);
   if (r) {
+    snprintf(err->field, sizeof err->field, "%s", field);
     disk_unref(s->disk);
     s->disk = NULL;
     return r;

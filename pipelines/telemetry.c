@@ -94,10 +94,15 @@ static void on_request(void *self, struct weir_http_exchange *x, const struct we
   }
 }
 
+static int is_bare_v6(const char *host) { return strchr(host, ':') && host[0] != '['; }
+
+void telemetry_endpoint(const struct config_telemetry *c, char *buf, size_t cap) {
+  snprintf(buf, cap, is_bare_v6(c->metrics_host) ? "[%s]:%d" : "%s:%d", c->metrics_host, c->metrics_port);
+}
+
 static int listen_on(struct telemetry *t, const struct config_telemetry *c, struct weir_error *err) {
   char endpoint[300];
-  int bare_v6 = strchr(c->metrics_host, ':') && c->metrics_host[0] != '[';
-  snprintf(endpoint, sizeof endpoint, bare_v6 ? "[%s]:%d" : "%s:%d", c->metrics_host, c->metrics_port);
+  telemetry_endpoint(c, endpoint, sizeof endpoint);
   struct weir_http_server_config s = { .size = sizeof s,
     .owner = "service::telemetry::metrics",
     .endpoint = endpoint,
@@ -107,7 +112,7 @@ static int listen_on(struct telemetry *t, const struct config_telemetry *c, stru
     .on_request = on_request,
     .self = t };
   int r = http_listen(t->loop, &s, &t->server, err);
-  if (!r) log_info("weir", bare_v6 ? "own metrics on http://[%s]:%d/metrics" : "own metrics on http://%s:%d/metrics", c->metrics_host, telemetry_port(t));
+  if (!r) log_info("weir", is_bare_v6(c->metrics_host) ? "own metrics on http://[%s]:%d/metrics" : "own metrics on http://%s:%d/metrics", c->metrics_host, telemetry_port(t));
   if (r) weir_hint(err, "it is for own metrics: set another port in service::telemetry::metrics, or `level: none`");
   return r;
 }

@@ -14,6 +14,8 @@ struct telemetry;
 
 /* Registers the process's figures and, where metrics are enabled, listens. 0, or an error that names the address. */
 int telemetry_start(struct loop *control, const struct config_telemetry *, uint32_t lanes, struct telemetry **ret, struct weir_error *);
+/* host:port of the page, with brackets around IPv6. */
+void telemetry_endpoint(const struct config_telemetry *, char *buf, size_t cap);
 int telemetry_port(const struct telemetry *); /* the one that was bound (for port 0); 0 when there is no page */
 void telemetry_stop(struct telemetry *);      /* NULL allowed */
 

@@ -25,6 +25,11 @@ static int http_listen_stage(struct weir_stage *s, const struct weir_http_server
   return http_listen(s->loop, cfg, ret, err);
 }
 
+static int http_check_stage(struct weir_stage *s, const struct weir_http_server_config *cfg, struct weir_error *err) {
+  (void)s;
+  return http_listen_check(cfg, err);
+}
+
 static int http_open_stage(struct weir_stage *s, const struct weir_http_client_config *cfg, struct weir_http_client **ret, struct weir_error *err) {
   return http_client_open(s->loop, cfg, ret, err);
 }
@@ -81,6 +86,7 @@ static const struct weir_http_service http_table = {
   .body_free = body_free,
   .inflate = inflate_stage,
   .deflate = deflate_stage,
+  .listen_check = http_check_stage,
 };
 
 /* --- weir.grpc/1: each handle knows its engine ------------------------------------------------------------------- */
@@ -90,6 +96,16 @@ static int grpc_listen_stage(struct weir_stage *s, const struct weir_grpc_server
   const char *name = cfg->size >= offsetof(struct weir_grpc_server_config, engine) + sizeof cfg->engine ? cfg->engine : NULL;
   int r = grpc_engine_find(name, &engine, err);
   return r ? r : engine->listen(s->loop, cfg, ret, err);
+}
+
+static int grpc_check_stage(struct weir_stage *s, const struct weir_grpc_server_config *cfg, struct weir_error *err) {
+  const struct grpc_engine *engine;
+  struct weir_grpc_server_config c = { 0 };
+  (void)s;
+  memcpy(&c, cfg, cfg->size < sizeof c ? cfg->size : sizeof c);
+  int r = grpc_engine_find(c.engine, &engine, err);
+  if (!r && c.tls && engine->tls_check) r = engine->tls_check(c.tls, err);
+  return r ? r : http_listen_check(&(struct weir_http_server_config){ .size = sizeof(struct weir_http_server_config), .endpoint = c.endpoint, .tls = c.tls }, err);
 }
 
 static void grpc_drain(struct weir_grpc_server *g, weir_fn_f *drained, void *arg) {
@@ -139,6 +155,7 @@ static const struct weir_grpc_service grpc_table = {
   .client_close = grpc_close_client,
   .call = grpc_call_path,
   .call_with = grpc_call_path_with,
+  .listen_check = grpc_check_stage,
 };
 
 /* --- weir.otlp/1 -------------------------------------------------------------------------------------------------- */

@@ -192,14 +192,23 @@ static void make_cells(struct exporter *e) {
   e->rotations = e->metrics->counter(e->stage, "weir_exporter_file_rotations_total", labels, "Files that were renamed because they were full.");
 }
 
+static void hint_at_directory(const struct file_config *cfg, struct weir_error *err) {
+  weir_hint(err, "its directory must be there and writable%s", cfg->create_directory ? "" : "; create_directory: true makes it");
+}
+
 static int file_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
-  int r = check(config, err);
+  const struct file_config *cfg = config;
+  int r = check(cfg, err);
   if (r) return r;
+  if ((r = output_check(cfg->path, cfg->create_directory, err))) {
+    if (!*err->hint) hint_at_directory(cfg, err);
+    return r;
+  }
   struct exporter *e = calloc(1, sizeof *e);
   if (!e) return weir_fail(err, WEIR_E_NOMEM, "no memory");
   e->host = host;
   e->stage = stage;
-  e->cfg = config;
+  e->cfg = cfg;
   e->out = (struct output){ e->cfg->path, e->cfg->rotation, -1, 0 };
   e->otlp = host->service(stage, WEIR_OTLP_SERVICE);
   e->http = host->service(stage, WEIR_HTTP_SERVICE);
@@ -224,7 +233,7 @@ static int file_start(void *self, struct weir_error *err) {
   r = output_open(&e->out, !e->cfg->append && !e->cfg->rotation, err);
   if (r) {
     snprintf(err->field, sizeof err->field, "path");
-    weir_hint(err, "its directory must be there and writable%s", e->cfg->create_directory ? "" : "; create_directory: true makes it");
+    hint_at_directory(e->cfg, err);
   }
   return r;
 }

@@ -31,6 +31,27 @@ int output_make_directory(const char *path, mode_t mode, struct weir_error *err)
   return 0;
 }
 
+int output_check(const char *path, int make_directory, struct weir_error *err) {
+  char dir[PATH_BYTES];
+  struct stat st;
+  size_t n = strlen(path);
+  int e = 0;
+  if (n >= sizeof dir) return weir_fail_field(err, "path", "longer than %d bytes", PATH_BYTES - 1);
+  if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) return 0;
+  if (stat(path, &st) == 0) {
+    weir_hint(err, "write the name of a file in it");
+    return weir_fail_field(err, "path", "cannot open %s: %s", path, strerror(EISDIR));
+  }
+  memcpy(dir, path, n + 1);
+  do { /* the nearest that is there, where missing ones are made */
+    char *slash = strrchr(dir, '/');
+    if (slash) slash[slash == dir] = 0;
+    else snprintf(dir, sizeof dir, ".");
+    e = stat(dir, &st) ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+  } while (make_directory && e == ENOENT && strcmp(dir, "/") != 0 && strcmp(dir, ".") != 0);
+  return e == ENOENT || e == ENOTDIR ? weir_fail_field(err, "path", "cannot open %s: %s", path, strerror(e)) : 0;
+}
+
 int output_open(struct output *o, int truncate, struct weir_error *err) {
   o->fd = open(o->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | (truncate ? O_TRUNC : 0), 0644);
   return o->fd < 0 ? weir_fail(err, WEIR_E_IO, "cannot open %s: %s", o->path, strerror(errno)) : 0;

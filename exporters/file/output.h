@@ -22,6 +22,8 @@ struct output {
 
 /* Makes the directory above path and all above it that are missing. */
 int output_make_directory(const char *path, mode_t mode, struct weir_error *);
+/* Whether path can be a file as the directories are now, made ones included. What this user may do shows only when it is opened. Changes nothing. */
+int output_check(const char *path, int make_directory, struct weir_error *);
 int output_open(struct output *, int truncate, struct weir_error *);
 /* Appends a message of `bytes` bytes, all or nothing: what could not be written to its end is cut off again. now_ns names a file that is rotated away. */
 int output_write(struct output *, struct weir_iov *iov, size_t n, uint64_t bytes, int64_t now_ns, struct weir_error *);

@@ -296,6 +296,7 @@ static int prometheus_open(const struct weir_host *host, struct weir_stage *stag
   e->metrics = host->service(stage, WEIR_METRICS_SERVICE);
   e->timers = host->service(stage, WEIR_TIMER_SERVICE);
   r = e->http && e->metrics && e->timers ? 0 : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that the prometheus exporter needs");
+  if (!r) r = scrape_check(e, err);
   if (!r && getrandom(&seed, sizeof seed, 0) < 0) seed = (uint64_t)host->now_unix_ns();
   if (!r && table_init(&e->table, seed)) r = weir_fail(err, WEIR_E_NOMEM, "no memory");
   if (!r) r = make_prom(e, err);

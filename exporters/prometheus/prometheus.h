@@ -178,6 +178,7 @@ void negotiate(const struct weir_http_request *, int openmetrics, struct wanted 
 
 struct scrape;
 int scrape_listen(struct exporter *, struct weir_error *);
+int scrape_check(const struct exporter *, struct weir_error *); /* the address and TLS, before the start */
 void scrape_step(void *exporter);
 /* A series is about to go: scrapes that stand on it move on. */
 void scrape_leave(struct exporter *, const struct series *);

@@ -266,6 +266,17 @@ static uint32_t on_headers(void *self, const struct weir_http_request *req, stru
   return 0;
 }
 
+int scrape_check(const struct exporter *e, struct weir_error *err) {
+  const struct prometheus_config *c = e->cfg;
+  struct weir_http_server_config cfg = { .size = sizeof cfg, .owner = e->host->stage_id(e->stage), .endpoint = c->endpoint };
+  struct weir_tls_config tls;
+  int r = c->tls ? tls_settings_fill(c->tls, cfg.owner, &tls, err) : 0;
+  if (c->tls) cfg.tls = &tls;
+  if (!r) r = e->http->listen_check(e->stage, &cfg, err);
+  if (r && !err->field[0]) snprintf(err->field, sizeof err->field, "endpoint");
+  return r;
+}
+
 int scrape_listen(struct exporter *e, struct weir_error *err) {
   const struct prometheus_config *c = e->cfg;
   struct weir_http_server_config cfg = {

@@ -127,6 +127,8 @@ struct weir_grpc_service {
   /* As call, with this metadata instead of the client's own (lower-case names; borrowed for the call). NULL: the engine can not. */
   void (*call_with)(struct weir_grpc_client *, const char *path, const struct weir_http_header *metadata, size_t n_metadata, const struct weir_iov *msg,
     size_t n, int64_t deadline_ns, weir_grpc_response_f *on_response, void *arg);
+  /* As weir_http_service.listen_check; and whether the engine can be loaded and follow these settings ("engine", "tls.min_version"). */
+  int (*listen_check)(struct weir_stage *, const struct weir_grpc_server_config *, struct weir_error *);
 };
 
 #ifdef __cplusplus

@@ -192,6 +192,9 @@ struct weir_http_service {
   /* `encoding` as for inflate, at `level`; 0 is the default, 1 (level 6 of gzip costs more than the rest of the pipeline). */
   int (*deflate)(struct weir_stage *, const char *encoding, int level, const struct weir_iov *, size_t n, struct weir_body **ret,
     struct weir_error *);
+  /* Whether listen would take this, as far as that is known without listening: the form of the address, and TLS with its files as they are now. For `open`, so
+   * that `weir validate` sees it. Errors name the field as listen's do: "tls.cert_file", or none for the endpoint. */
+  int (*listen_check)(struct weir_stage *, const struct weir_http_server_config *, struct weir_error *);
 };
 
 /* The value of a header by lower-case name, or an empty string with p == NULL. */

@@ -1,7 +1,7 @@
 /*
  * weir/tls.h - TLS settings of one HTTP or gRPC server or client, as the `tls` group of a configuration gives them.
  *
- * Each material is a file or a PEM text, never both. Files are read at listen or client_open and again when they change (a renewed
+ * Each material is a file or a PEM text, never both. Files are read at listen_check, listen or client_open and again when they change (a renewed
  * certificate, the symlink swap of a Kubernetes secret); a bad new file keeps the old one. All pointers are borrowed for the call that
  * takes the struct. Rules: RFC 8446, RFC 5246, RFC 7301 (ALPN), RFC 6125 (names).
  */

@@ -249,6 +249,7 @@ const struct grpc_engine grpc_core = {
   .client_close = core_client_close,
   .call = core_call,
   .call_with = core_call_with,
+  .tls_check = core_tls_check,
 };
 
 /* gRPC's own log: its errors are told by the calls they end, so that here they are for who looks closely. GRPC_VERBOSITY rules what comes. Of a server's

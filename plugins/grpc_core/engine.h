@@ -87,6 +87,7 @@ void core_call(struct weir_grpc_client *, const char *path, const struct weir_io
   void *arg);
 
 /* --- tls.c --- */
+int core_tls_check(const struct weir_tls_config *config, struct weir_error *);
 /* tls_use_begin, behind what gRPC can not do. config NULL: no effect. */
 int core_tls_begin(struct tls_use *, struct loop *, int is_server, const struct weir_tls_config *config, struct weir_error *);
 /* flags: WEIR_TLS_. Reads the system's CAs where they are trusted. [lane] */

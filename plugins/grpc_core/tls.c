@@ -31,7 +31,9 @@ static int refuse(struct weir_error *err, const char *key, const char *why) {
 }
 
 /* What gRPC 1.51 has no setting for: going on without would be weaker than what was asked for. */
-static int check(const struct weir_tls_config *c, struct weir_error *err) {
+int core_tls_check(const struct weir_tls_config *config, struct weir_error *err) {
+  struct weir_tls_config settings = { 0 }, *c = &settings;
+  memcpy(c, config, config->size < sizeof *c ? config->size : sizeof *c);
   static const char versions[] = "always speaks TLS 1.2 and 1.3";
   if (c->min_version > 12) return refuse(err, "min_version", versions);
   if (c->max_version && c->max_version < 13) return refuse(err, "max_version", versions);
@@ -41,10 +43,8 @@ static int check(const struct weir_tls_config *c, struct weir_error *err) {
 }
 
 int core_tls_begin(struct tls_use *u, struct loop *loop, int is_server, const struct weir_tls_config *config, struct weir_error *err) {
-  struct weir_tls_config c = { 0 };
   if (!config) return 0;
-  memcpy(&c, config, config->size < sizeof c ? config->size : sizeof c);
-  int r = check(&c, err);
+  int r = core_tls_check(config, err);
   return r ? r : tls_use_begin(u, loop, is_server, config, err);
 }
 

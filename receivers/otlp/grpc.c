@@ -44,6 +44,17 @@ static struct weir_http_keepalive keepalive_of(const struct keepalive_config *k)
   return ka;
 }
 
+int otlp_grpc_check(const struct otlp *r, struct weir_error *err) {
+  const struct grpc_config *g = r->cfg->protocols.grpc;
+  char address[ADDRESS_CAP];
+  struct weir_tls_config tls;
+  struct weir_grpc_server_config cfg = { .size = sizeof cfg, .owner = r->host->stage_id(r->stage), .engine = g->engine ? "core" : "native",
+    .endpoint = otlp_address(g->transport, g->endpoint, address, sizeof address) };
+  int code = g->tls ? tls_settings_fill(g->tls, cfg.owner, &tls, err) : 0;
+  if (g->tls) cfg.tls = &tls;
+  return code ? code : r->grpc->listen_check(r->stage, &cfg, err);
+}
+
 int otlp_grpc_start(struct otlp *r, struct weir_error *err) {
   static const struct {
     uint32_t signal;

@@ -166,6 +166,17 @@ static void on_request(void *self, struct weir_http_exchange *ex, const struct w
   otlp_take(r, p, signal, body, body->p, body->n);
 }
 
+int otlp_http_check(const struct otlp *r, struct weir_error *err) {
+  const struct http_config *h = r->cfg->protocols.http;
+  char address[ADDRESS_CAP];
+  struct weir_tls_config tls;
+  struct weir_http_server_config cfg = { .size = sizeof cfg, .owner = r->host->stage_id(r->stage),
+    .endpoint = otlp_address(h->transport, h->endpoint, address, sizeof address) };
+  int code = h->tls ? tls_settings_fill(h->tls, cfg.owner, &tls, err) : 0;
+  if (h->tls) cfg.tls = &tls;
+  return code ? code : r->http->listen_check(r->stage, &cfg, err);
+}
+
 int otlp_http_start(struct otlp *r, struct weir_error *err) {
   const struct http_config *h = r->cfg->protocols.http;
   struct weir_http_keepalive keepalive = { .size = sizeof keepalive, .max_age_ns = h->max_connection_age };

@@ -282,6 +282,28 @@ static int open_gates(struct otlp *r, struct weir_error *err) {
   return code;
 }
 
+/* What is refused: the address, unless the error names another key of the protocol. */
+static void name_field(struct weir_error *err, const char *protocol) {
+  char field[sizeof err->field];
+  snprintf(field, sizeof field, "protocols.%s.%.80s", protocol, err->field[0] ? err->field : "endpoint");
+  memcpy(err->field, field, sizeof field);
+}
+
+/* Both protocols at once: often they have the same certificate. One lane is enough. */
+static int check_servers(const struct otlp *r, struct weir_error *err) {
+  struct weir_error http = { 0 };
+  char hint[sizeof err->hint];
+  if (r->host->stage_lane(r->stage) != 0) return 0;
+  int code = r->cfg->protocols.grpc ? otlp_grpc_check(r, err) : 0, other = r->cfg->protocols.http ? otlp_http_check(r, &http) : 0;
+  if (code) name_field(err, "grpc");
+  if (other) name_field(&http, "http");
+  if (!code && other) *err = http;
+  if (!code || !other) return code ? code : other;
+  memcpy(hint, err->hint, sizeof hint);
+  weir_hint(err, "%s%s%s, too: %s", hint, *hint ? "; " : "", http.field, http.msg);
+  return code;
+}
+
 static int otlp_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
   int code = check(config, err);
   if (code) return code;
@@ -299,7 +321,7 @@ static int otlp_open(const struct weir_host *host, struct weir_stage *stage, con
     otlp_close(r);
     return weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that the otlp receiver needs");
   }
-  if ((code = open_gates(r, err))) {
+  if ((code = check_servers(r, err)) || (code = open_gates(r, err))) {
     otlp_close(r);
     return code;
   }
@@ -307,13 +329,6 @@ static int otlp_open(const struct weir_host *host, struct weir_stage *stage, con
   make_cells(r);
   *ret_self = r;
   return 0;
-}
-
-/* What failed to start: the address, unless the error names another key of the protocol. */
-static void name_field(struct weir_error *err, const char *protocol) {
-  char field[sizeof err->field];
-  snprintf(field, sizeof field, "protocols.%s.%.80s", protocol, err->field[0] ? err->field : "endpoint");
-  memcpy(err->field, field, sizeof field);
 }
 
 static int otlp_start(void *self, struct weir_error *err) {

@@ -128,11 +128,13 @@ void otlp_tell_address(struct otlp *, const char *what, const char *address, int
 
 /* --- http.c --- */
 int otlp_http_start(struct otlp *, struct weir_error *);
+int otlp_http_check(const struct otlp *, struct weir_error *); /* the address and TLS, before the start */
 /* retry_after_ns < 0: no Retry-After. */
 void otlp_http_answer(struct otlp *, struct weir_http_exchange *, int json, uint32_t http_status, uint32_t code, const char *msg, int64_t retry_after_ns);
 void otlp_http_ok(struct otlp *, struct weir_http_exchange *, int json, uint32_t signal, uint64_t rejected, const char *msg);
 
 /* --- grpc.c --- */
 int otlp_grpc_start(struct otlp *, struct weir_error *);
+int otlp_grpc_check(const struct otlp *, struct weir_error *);
 
 #endif

@@ -301,6 +301,8 @@ static void settings_that_can_not_be(void **state) {
     { "{endpoint: 127.0.0.1:0, path: metrics}", "path: a path begins with /, got `metrics`" },
     { "{endpoint: 127.0.0.1:0, response_headers: {content-length: x}}", NULL },
     { "{endpoint: 127.0.0.1:0, cors: {allowed_origins: ['*a*']}}", NULL },
+    { "{endpoint: nonsense}", "endpoint: `nonsense` is no address to listen on; write host:port, such as 127.0.0.1:4317, [::1]:4317, :4317 for all addresses, or unix:///path" },
+    { "{endpoint: 127.0.0.1:0, tls: {cert_file: /nope.pem, key_file: /nope.key}}", "tls.cert_file: cert_file /nope.pem: No such file or directory" },
     { "{endpoint: 127.0.0.1:0, const_labels: {\"\": x}}", "const_labels: `` is no name for a label" },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

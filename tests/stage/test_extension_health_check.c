@@ -130,6 +130,8 @@ static void refusals(void **state) {
   harness_refuses(WEIR_EXTENSION, "health_check", 0, "path: health", "path: a path begins with /, got `health`");
   harness_refuses(WEIR_EXTENSION, "health_check", 0, "path: ''", "`path`");
   harness_refuses(WEIR_EXTENSION, "health_check", 0, "endpoint: ''", "`endpoint`");
+  harness_refuses(WEIR_EXTENSION, "health_check", 0, "endpoint: localhost", "endpoint: `localhost` is no address to listen on; write host:port");
+  harness_refuses(WEIR_EXTENSION, "health_check", 0, "tls: {cert_file: /nope.pem, key_file: /nope.key}", "tls.cert_file: cert_file /nope.pem: No such file or directory");
   harness_refuses(WEIR_EXTENSION, "health_check", 0, "response_body: {heathy: x}", "did you mean `healthy`?");
   harness_sink_init(&taken);
   assert_int_equal(listen(taken.fd, 1), 0);

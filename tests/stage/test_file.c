@@ -176,7 +176,7 @@ static void torn_line(void **state) {
 }
 
 static void refused(const char *text, const char *message) {
-  struct harness_setup s = { .role = WEIR_EXPORTER, .type = "file", .yaml = text };
+  struct harness_setup s = { .role = WEIR_EXPORTER, .type = "file", .yaml = text, .stopped = 1 };
   char *said = harness_refused(&s);
   if (!strstr(said, message)) fail_msg("`%s` instead of `%s`", said, message);
   free(said);
@@ -185,6 +185,8 @@ static void refused(const char *text, const char *message) {
 static void refusals(void **state) {
   (void)state;
   refused("path: /nowhere/x.json", "path: cannot open /nowhere/x.json: No such file or directory; its directory must be there and writable; create_directory: true makes it");
+  refused("path: /dev/null/x.json\ncreate_directory: true", "path: cannot open /dev/null/x.json: Not a directory; its directory must be there and writable");
+  refused("path: /tmp", "path: cannot open /tmp: Is a directory; write the name of a file in it");
   refused("path: x\nappend: true\nrotation:\n", "append: append and rotation enabled at the same time is not supported");
   refused("path: x\ncompression: zstd", "compression: zstd is not in this version yet");
   refused("path: x\nencoding: otlp_encoding", "encoding: encoding extensions are not in this version");

@@ -392,6 +392,28 @@ static void refusals(void **state) {
     harness_refuses(WEIR_RECEIVER, "otlp", WEIR_TRACES, cases[i].yaml, cases[i].text);
 }
 
+/* Without a start: as `weir validate` sees it. */
+static void what_can_be_known_before_the_start_is_refused_before_it(void **state) {
+  (void)state;
+  static const struct {
+    const char *yaml, *text;
+  } cases[] = {
+    { "protocols: {grpc: {endpoint: '127.0.0.1:99999'}}", "protocols.grpc.endpoint: `127.0.0.1:99999` is no address to listen on: the highest port is 65535; write host:port" },
+    { "protocols: {grpc: {}, http: {endpoint: nonsense}}", "protocols.http.endpoint: `nonsense` is no address to listen on" },
+    { "protocols: {http: {tls: {key_file: a}}}", "protocols.http.tls.key_file: a certificate and its key belong together" },
+    { "protocols: {http: {tls: {tpm: {enabled: true}}}}", "protocols.http.tls.tpm: keys in a TPM are not supported" },
+    { "protocols: {grpc: {tls: {cert_file: /nope.pem, key_file: /nope.key}}}", "protocols.grpc.tls.cert_file: cert_file /nope.pem: No such file or directory" },
+    { "protocols: {grpc: {tls: {}}, http: {endpoint: 'a:b:c'}}",
+      "protocols.grpc.tls.cert_file: a TLS server needs a certificate; set cert_file and key_file; protocols.http.endpoint, too: `a:b:c` is no address to listen on" },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct harness_setup s = { .role = WEIR_RECEIVER, .type = "otlp", .signal = WEIR_TRACES, .yaml = cases[i].yaml, .stopped = 1 };
+    char *why = harness_refused(&s);
+    if (!strstr(why, cases[i].text)) fail_msg("%s: %s", cases[i].yaml, why);
+    free(why);
+  }
+}
+
 static void an_address_that_is_taken_is_named(void **state) {
   (void)state;
   static const char *const protocols[] = { "grpc", "http" };
@@ -427,6 +449,7 @@ int main(void) {
     cmocka_unit_test(a_drain_waits_for_the_answer_and_takes_nobody_new),
     cmocka_unit_test(both_protocols_drain_before_it_says_so),
     cmocka_unit_test(refusals),
+    cmocka_unit_test(what_can_be_known_before_the_start_is_refused_before_it),
     cmocka_unit_test(an_address_that_is_taken_is_named),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,17 @@ static void without_a_file_there_is_no_arrow(void **state) {
   expect("error: no file\n  = use --config\n1 error\n");
 }
 
+static void what_was_shown_is_forgotten_and_files_stay(void **state) {
+  (void)state;
+  struct pos pos = { file("a: 1\n"), 1, 4, 1 };
+  diag_warn(&ds, pos, "old");
+  diags_forget(&ds);
+  diag_note(&ds, "of nothing");
+  expect("");
+  diag_error(&ds, pos, "new");
+  expect("error: new\n --> a.yaml:1:4\n  |\n1 | a: 1\n  |    ^\n1 error\n");
+}
+
 static void nothing_is_an_empty_text(void **state) {
   (void)state;
   expect("");
@@ -222,7 +233,7 @@ static void nearest_word(void **state) {
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
   const struct CMUnitTest tests[] = { T(shows_line_caret_and_notes), T(sorts_by_place_and_counts), T(says_a_repeated_mistake_once),
-    T(without_a_file_there_is_no_arrow), T(nothing_is_an_empty_text), T(columns_are_characters_below_a_line_with_utf8),
+    T(without_a_file_there_is_no_arrow), T(nothing_is_an_empty_text), T(what_was_shown_is_forgotten_and_files_stay), T(columns_are_characters_below_a_line_with_utf8),
     T(terminal_controls_do_not_pass), T(long_lines_are_cut_around_the_place), T(secrets_are_hidden_by_place_and_by_name), T(users_and_passwords_of_addresses_are_found), T(passwords_of_addresses_are_hidden),
     T(many_errors_are_counted_but_not_kept), T(a_place_outside_of_the_text_is_survived), T(nearest_word) };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -294,12 +294,31 @@ static void a_library_gets_no_address_that_is_held(void **state) {
   listeners_free(ls);
 }
 
+/* What `weir validate` can tell of an address: nothing is bound, and no name is looked up. */
+static void the_form_of_an_address_is_checked(void **state) {
+  (void)state;
+  static const struct {
+    const char *endpoint, *text;
+  } cases[] = { { "127.0.0.1:4317", NULL }, { ":4317", NULL }, { "[::1]:0", NULL }, { "localhost:1", NULL }, { "no.such.host.invalid:4317", NULL },
+    { "[fe80::1%nowhere]:4317", NULL }, { "unix:///nowhere/at/all.sock", NULL }, { "127.0.0.1:65535", NULL },
+    { "127.0.0.1:99999", "`127.0.0.1:99999` is no address to listen on: the highest port is 65535" }, { "127.0.0.1", "`127.0.0.1` is no address to listen on" },
+    { "127.0.0.1:http", "`127.0.0.1:http` is no address to listen on" }, { "300.0.0.1:4317", "`300.0.0.1` is no IP address" }, { "[a:b]:4317", "`a:b` is no IP address" },
+    { "::1:4317", "is no address to listen on" }, { "unix://run/x.sock", "`run/x.sock` is no path of a socket" },
+    { "unix:///0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901", "is longer than 107 bytes" } };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct weir_error err = { 0 };
+    int r = listener_check(cases[i].endpoint, &err);
+    if (!r != !cases[i].text || (r && !strstr(err.msg, cases[i].text))) fail_msg("%s: %s", cases[i].endpoint, err.msg);
+  }
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = { T(a_path_that_another_took_over_is_left_alone), T(a_path_that_is_taken_over_early_is_left_alone),
     T(a_stale_socket_is_replaced), T(a_living_owner_is_named), T(what_is_no_socket_stays),
     T(new_connections_go_to_the_newest_generation), T(when_the_newer_ones_give_up_the_older_go_on), T(another_owner_joins_only_what_yields),
-    T(protocols_of_one_owner_do_not_share), T(what_a_library_holds_needs_a_restart), T(a_library_gets_no_address_that_is_held) };
+    T(protocols_of_one_owner_do_not_share), T(what_a_library_holds_needs_a_restart), T(a_library_gets_no_address_that_is_held),
+     T(the_form_of_an_address_is_checked) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

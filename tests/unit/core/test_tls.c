@@ -345,6 +345,16 @@ static void damaged_records_end_the_connection(void **state) {
 
 /* --- files -------------------------------------------------------------------------------------------------- */
 
+static void good_settings_are_checked_and_nothing_is_kept(void **state) {
+  struct weir_tls_config s = tls_server("server.pem", "server.key");
+  struct weir_error err = { 0 };
+  (void)state;
+  fix_open_loop(0);
+  assert_int_equal(tls_check(1, &s, &err), 0);
+  assert_int_equal(tls_check(1, NULL, &err), 0);
+  assert_false(fix_metric("weir_tls_certificate_expiry_seconds"));
+}
+
 static void wrong_settings_have_sentences(void **state) {
   static const char *const bad_name[] = { "TLS_NO_SUCH" };
   const struct {
@@ -378,6 +388,10 @@ static void wrong_settings_have_sentences(void **state) {
     if (!strstr(err.msg, cases[i].want) || strcmp(err.field, cases[i].field) != 0) print_error("case %zu: %s: %s\n", i, err.field, err.msg);
     assert_string_equal(err.field, cases[i].field);
     assert_non_null(strstr(err.msg, cases[i].want));
+    struct weir_error before = { 0 };
+    assert_int_equal(tls_check(cases[i].server, &c, &before), WEIR_E_CONFIG);
+    assert_string_equal(before.field, err.field);
+    assert_string_equal(before.msg, err.msg);
   }
 }
 
@@ -513,6 +527,7 @@ int main(void) {
     TEST(a_server_says_close_notify),
     TEST(plaintext_on_a_tls_port_is_told),
     TEST(damaged_records_end_the_connection),
+    TEST(good_settings_are_checked_and_nothing_is_kept),
     TEST(wrong_settings_have_sentences),
     TEST(changed_files_serve_new_connections),
     TEST(a_changed_ca_counts_for_new_connections),

@@ -39,8 +39,15 @@ static int t_open(const struct weir_host *host, struct weir_stage *s, const void
   return 0;
 }
 
+static const char *no_start = ""; /* ids of stages that do not start */
+
 static int t_start(void *self, struct weir_error *err) {
-  (void)err;
+  const struct weir_stage *s = self;
+  if (strstr(no_start, s->id)) {
+    weir_fail_field(err, "endpoint", "%s is in use", s->id);
+    weir_hint(err, "choose another");
+    return WEIR_E_IO;
+  }
   note(self, "start");
   return 0;
 }
@@ -95,8 +102,8 @@ static const struct sender_config sender_defaults = { .queue = { .enabled = 1, .
 static const struct {
   const char *id;
   const struct stage_entry *entry;
-} known[] = { { "r", &receiver }, { "r2", &receiver }, { "p", &plain }, { "h", &holder }, { "e", &editor }, { "x", &queued },
-  { "y", &queued }, { "d", &direct }, { "one", &alone }, { "c", &forward }, { "c2", &forward }, { "z", &extension } };
+} known[] = { { "r", &receiver }, { "r2", &receiver }, { "r3", &receiver }, { "p", &plain }, { "h", &holder }, { "e", &editor }, { "x", &queued },
+  { "y", &queued }, { "d", &direct }, { "one", &alone }, { "c", &forward }, { "c2", &forward }, { "z", &extension }, { "z2", &extension } };
 
 static struct config_component *component(const char *id) {
   for (struct config_component *c = config.components; c; c = c->next)
@@ -158,6 +165,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
   (void)state;
+  no_start = "";
   if (graph) graph_close(graph);
   graph_free(graph);
   graph = NULL;
@@ -176,9 +184,8 @@ static void build(void) {
 }
 
 static void build_and_start(void) {
-  struct weir_error err = { 0 };
   build();
-  assert_int_equal(graph_start(graph, &err), 0);
+  assert_int_equal(graph_start(graph, &ds), 0);
 }
 
 static struct site *site(const char *id, uint32_t signal) {
@@ -374,11 +381,10 @@ static void on_drained(void *arg, struct site *s) {
 
 static void consumers_start_first_and_receivers_close_last(void **state) {
   (void)state;
-  struct weir_error err = { 0 };
   pipeline(WEIR_TRACES, "traces", "r", "p", "x");
   build();
   events[0] = 0;
-  assert_int_equal(graph_start(graph, &err), 0);
+  assert_int_equal(graph_start(graph, &ds), 0);
   assert_string_equal(events, "start:x0 start:x1 start:p0 start:p1 start:r0 start:r1 ");
   events[0] = 0;
   graph->on_drained = on_drained;
@@ -393,6 +399,51 @@ static void consumers_start_first_and_receivers_close_last(void **state) {
   events[0] = 0;
   graph_close(graph);
   assert_string_equal(events, "close:x0 close:x1 close:p0 close:p1 close:r0 close:r1 ");
+}
+
+/* As what open refuses: all of it, at its key, each component once. Who would feed it is not tried. */
+static void what_does_not_start_is_shown_at_its_key(void **state) {
+  (void)state;
+  struct yaml_node *root = yaml_parse(&config.arena, &ds, 0);
+  pipeline(WEIR_TRACES, "traces", "r", "p", "x");
+  pipeline(WEIR_LOGS, "logs", "r2", "", "x d");
+  pipeline(WEIR_METRICS, "metrics", "r3", "", "d one");
+  component("x")->body = yaml_get(yaml_get(root, "exporters"), "x");
+  build();
+  events[0] = 0;
+  no_start = "x one";
+  assert_int_equal(graph_start(graph, &ds), WEIR_E_IO);
+  assert_int_equal(ds.n_errors, 2);
+  const struct diag *x = strstr(ds.first->msg, "`x`") ? ds.first : ds.first->next, *one = x == ds.first ? x->next : ds.first;
+  assert_string_equal(x->msg, "exporter `x`: x is in use");
+  assert_string_equal(x->note, "choose another");
+  assert_int_equal(x->pos.line, 3);
+  assert_string_equal(one->msg, "exporter `one`: one is in use");
+  assert_int_equal(one->pos.line, 2); /* the component's, as it has no such key */
+  assert_null(strstr(events, "start:p"));
+  assert_null(strstr(events, "start:r"));
+  assert_non_null(strstr(events, "start:d0"));
+}
+
+static void a_receiver_that_does_not_start_leaves_the_others_to_say_so(void **state) {
+  (void)state;
+  pipeline(WEIR_TRACES, "traces", "r r2 r3", "", "d");
+  build();
+  no_start = "r2 r3";
+  assert_int_equal(graph_start(graph, &ds), WEIR_E_IO);
+  assert_int_equal(ds.n_errors, 3); /* "r" is in that text, too */
+}
+
+static void without_an_extension_nothing_else_starts(void **state) {
+  (void)state;
+  pipeline(WEIR_TRACES, "traces", "r", "", "d");
+  config.n_extensions = refs("z z2", &config.extensions);
+  build();
+  events[0] = 0;
+  no_start = "z2";
+  assert_int_equal(graph_start(graph, &ds), WEIR_E_IO);
+  assert_int_equal(ds.n_errors, 2);
+  assert_string_equal(events, "");
 }
 
 static void what_arrives_after_the_close_is_answered(void **state) {
@@ -417,6 +468,7 @@ int main(void) {
     T(a_one_lane_stage_gets_batches_of_all_lanes), T(nested_fan_outs_are_one_list), T(reservations_end_at_a_stage_that_holds),
     T(a_connector_stands_once_per_pair_of_signals), T(a_receiver_knows_what_stands_below_it_reads), T(each_pipeline_says_what_an_ack_means),
     T(who_waits_for_an_exporter_that_is_left_open_is_not_closed), T(a_cycle_is_told_as_the_collector_tells_it), T(what_a_stage_refuses_is_shown_at_its_key),
+    T(what_does_not_start_is_shown_at_its_key), T(a_receiver_that_does_not_start_leaves_the_others_to_say_so), T(without_an_extension_nothing_else_starts),
     T(consumers_start_first_and_receivers_close_last), T(what_arrives_after_the_close_is_answered) };
   return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

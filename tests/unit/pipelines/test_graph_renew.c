@@ -212,21 +212,19 @@ static int teardown(void **state) {
 }
 
 static void start(void) {
-  struct weir_error err = { 0 };
   graph = graph_new(before, &env, &control, lanes, LANES, &ds);
   assert_non_null(graph);
   assert_int_equal(graph_open(graph, &ds), 0);
-  assert_int_equal(graph_start(graph, &err), 0);
+  assert_int_equal(graph_start(graph, &ds), 0);
   events[0] = 0;
 }
 
 /* From graph to the one of `config`; what was replaced retires. */
 static void swap_to(struct config *config) {
-  struct weir_error err = { 0 };
   struct graph *next = graph_renew(graph, config, &ds), *old = graph;
   assert_non_null(next);
   assert_int_equal(graph_open(next, &ds), 0);
-  assert_int_equal(graph_start(next, &err), 0);
+  assert_int_equal(graph_start(next, &ds), 0);
   graph_swap(next, old);
   graph = next;
   retire_begin(&retirement, old, TIMEOUT_NS);

@@ -26,6 +26,7 @@ static int32_t answers; /* the exporter's verdict, or never */
 #define NEVER (-1)
 #define RETRY_ONCE (-2)
 static int tries;
+static uint32_t start_errors;
 
 /* --- a receiver that makes one batch when it starts, and an exporter that answers at once or only when it is closed ---- */
 
@@ -132,7 +133,9 @@ static int run_once(int64_t *ret_ns) {
   assert_non_null(run);
   if (!start_fails) pthread_create(&thread, NULL, send_term, NULL);
   int64_t before = clock_mono_ns();
-  code = run_until_stopped(run);
+  code = run_until_stopped(run, &ds);
+  start_errors = ds.n_errors;
+  if (start_fails) assert_string_equal(ds.first->msg, "receiver `r`: 127.0.0.1:4317 is in use");
   if (!start_fails) pthread_join(thread, NULL);
   if (run_close(run))
     _exit(waiter.heard == 1 && waiter.verdict.code == WEIR_RETRY && !closed_with_batch ? LEFT_OPEN
@@ -199,6 +202,7 @@ static void a_start_that_fails_is_exit_1(void **state) {
   start_fails = 1;
   assert_int_equal(run_once(&took), EXIT_FAILED);
   start_fails = 0;
+  assert_int_equal(start_errors, 1);
   assert_int_equal(drained_receivers, 0);
 }
 
