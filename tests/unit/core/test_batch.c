@@ -169,6 +169,26 @@ static void writing_to_a_shared_batch_leaves_the_other_alone(void **state) {
   batch_free(a);
 }
 
+/* A fan-out of an edited batch to three exporters: one copy of the data, encoded by the first that sends. */
+static void three_holders_share_the_data_and_one_encoding(void **state) {
+  (void)state;
+  struct weir_error err = { 0 };
+  struct weir_batch *held[3] = { flow_batch(&loop, WEIR_TRACES, 100), NULL, NULL };
+  const struct weir_iov *v[3];
+  size_t n[3], bytes[3];
+  struct weir_value one = { .kind = WEIR_V_INT, .u.i = 1 };
+  batch_attr_set(held[0], &first_span(batch_write(held[0], &err))->rec, weir_str_of("k"), one);
+  held[1] = batch_fork(held[0]);
+  held[2] = batch_fork(held[0]);
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(batch_encode(held[i], &v[i], &n[i], &bytes[i], &err), 0);
+    assert_ptr_equal(held[i]->parts[0], held[0]->parts[0]);
+    assert_int_equal(n[i], n[0]);
+    for (size_t k = 0; k < n[0]; k++) assert_ptr_equal(v[i][k].p, v[0][k].p);
+  }
+  for (int i = 0; i < 3; i++) batch_free(held[i]);
+}
+
 static void memory_made_before_the_edit_lives_with_the_data(void **state) {
   (void)state;
   struct weir_error err = { 0 };
@@ -201,7 +221,8 @@ static void a_batch_that_crossed_is_not_written_in_place(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = { T(a_merge_copies_nothing_and_is_one_message), T(a_split_keeps_order_and_shares_the_waiter),
     T(a_split_of_merged_batches_takes_their_waiters_along), T(merged_batches_are_told_apart_by_halving),
-    T(writing_to_a_shared_batch_leaves_the_other_alone), T(memory_made_before_the_edit_lives_with_the_data),
+    T(writing_to_a_shared_batch_leaves_the_other_alone), T(three_holders_share_the_data_and_one_encoding),
+    T(memory_made_before_the_edit_lives_with_the_data),
     T(a_batch_that_crossed_is_not_written_in_place) };
   return cmocka_run_group_tests_name("batch", tests, NULL, NULL);
 }
