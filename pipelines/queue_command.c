@@ -88,13 +88,19 @@ static int scan(struct queues *all, const char *directory, const char *wanted) {
   return 0;
 }
 
+static int is_storage(const struct config_component *c) { return c->role == WEIR_EXTENSION && strcmp(c->type, "file_storage") == 0; }
+
+static const char *directory_of(const struct config_component *c) {
+  const struct yaml_node *directory = c->body && c->body->kind == YAML_MAP ? yaml_get(c->body, "directory") : NULL;
+  return directory && directory->kind == YAML_SCALAR ? directory->text : DISK_DIRECTORY;
+}
+
 static int scan_config(struct queues *all, const struct config *config, const char *wanted) {
   int any = 0, bad = 0;
   for (const struct config_component *c = config->components; c; c = c->next) {
-    if (c->role != WEIR_EXTENSION || strcmp(c->type, "file_storage") != 0) continue;
-    const struct yaml_node *directory = c->body && c->body->kind == YAML_MAP ? yaml_get(c->body, "directory") : NULL;
+    if (!is_storage(c)) continue;
     any = 1;
-    bad |= scan(all, directory && directory->kind == YAML_SCALAR ? directory->text : DISK_DIRECTORY, wanted);
+    bad |= scan(all, directory_of(c), wanted);
   }
   if (!any) fprintf(stderr, "weir: the configuration has no file_storage extension\n");
   return any ? bad : -1;
@@ -299,23 +305,69 @@ static int ask_to_replay(const struct queue *q, const char *socket) {
   return control_ask(socket, line);
 }
 
-static int replay(const struct queues *all, const char *socket) {
+static int has_exporter(const struct config_pipeline *p, const struct config_component *c) {
+  for (size_t i = 0; i < p->n_exporters; i++)
+    if (p->exporters[i].component == c) return 1;
+  return 0;
+}
+
+/* Whether these are letters of this exporter, for a signal that it still sends. */
+static int is_of(const struct queue *q, const struct config *config, const struct config_component *c, uint32_t *ret_signal) {
+  int same = 0;
+  for (const struct config_pipeline *p = config->pipelines; p && !same; p = p->next) {
+    if (!has_exporter(p, c)) continue;
+    char *path = disk_path("", c->id, p->signal, 1);
+    same = strcmp(path + 1, q->name) == 0;
+    free(path);
+    *ret_signal = p->signal;
+  }
+  return same;
+}
+
+static const struct config_component *storage_of(const struct config *config, const struct config_component *exporter) {
+  const struct config_component *c = config->components;
+  while (c && !(is_storage(c) && strcmp(c->id, exporter->sender->queue.storage) == 0)) c = c->next;
+  return c;
+}
+
+/* Where the exporter that gave these letters up has its queue, so that whoever starts weir sends them. Malloc'ed; NULL: said why there is none. */
+static char *live_path(const struct queue *q, const struct config *config) {
+  uint32_t signal = 0;
+  const struct config_component *c = config->components;
+  while (c && !(c->role == WEIR_EXPORTER && c->sender && is_of(q, config, c, &signal))) c = c->next;
+  if (!c) {
+    fprintf(stderr, "weir: %s: no exporter of the configuration sends these\n  give an exporter the id that it had; or drop them\n", q->name);
+    return NULL;
+  }
+  const struct config_component *storage = c->sender->queue.enabled && c->sender->queue.storage ? storage_of(config, c) : NULL;
+  if (storage) return disk_path(directory_of(storage), c->id, signal, 0);
+  fprintf(stderr, "weir: %s: exporter `%s` has no queue on disk (sending_queue.storage), so nobody would read what is put there\n"
+                  "  start weir, and write --socket PATH: then the running weir queues them again\n", q->name, c->id);
+  return NULL;
+}
+
+static int replay_one(const struct queue *q, const struct config *config) {
+  uint64_t items;
+  char *live = live_path(q, config);
+  if (!live) return EXIT_FAILED;
+  int code = move_queue(q->path, live, &items);
+  printf("%s: %" PRIu64 " items are queued again\n", q->name, items);
+  free(live);
+  return code;
+}
+
+static int replay(const struct queues *all, const struct config *config, const char *socket) {
   int code = EXIT_OK, any = 0;
+  if (!config && !socket) {
+    fprintf(stderr, "weir: which queue sends dead letters again stands in the configuration\n"
+                    "  write --config FILE for the directory; or --socket PATH, and the running weir queues them again\n");
+    return EXIT_USAGE;
+  }
   for (size_t i = 0; i < all->n; i++) {
     const struct queue *q = &all->v[i];
-    uint64_t items;
     if (!is_dead(q)) continue;
     any = 1;
-    if (socket) {
-      if (ask_to_replay(q, socket)) code = EXIT_FAILED;
-      continue;
-    }
-    char *live = strdup(q->path);
-    WEIR_ASSERT(live != NULL);
-    live[strlen(live) - strlen(DEAD)] = 0;
-    if (move_queue(q->path, live, &items)) code = EXIT_FAILED;
-    printf("%s: %" PRIu64 " items are queued again\n", q->name, items);
-    free(live);
+    if (socket ? ask_to_replay(q, socket) : replay_one(q, config)) code = EXIT_FAILED;
   }
   if (any) return code;
   fprintf(stderr, "weir: no dead letters there\n");
@@ -354,7 +406,7 @@ int queue_command(const struct command *c, const struct config *config) {
   } else if (strcmp(c->action, "peek") == 0) {
     code = peek(&all, c->limit);
   } else if (strcmp(c->action, "replay") == 0) {
-    code = replay(&all, c->socket);
+    code = replay(&all, config, c->socket);
   } else {
     code = drop(&all, c);
   }
