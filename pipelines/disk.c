@@ -11,6 +11,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "pipelines/graph.h"
+#include "plugins/host.h"
 
 struct disks {
   struct metrics *metrics;
@@ -328,6 +329,7 @@ void disk_unref(struct disk *d) {
   struct disk **at = &d->all->first;
   while (*at != d) at = &(*at)->next;
   *at = d->next;
+  (void)disk_set_trouble(d, 0);
   if (d->spool) leave(d);
   spool_close(d->spool);
   release_cells(d);
@@ -379,6 +381,12 @@ void disk_count_out(struct disk *d, uint64_t items, uint64_t bytes) {
   atomic_fetch_sub(&d->used[0], 1);
   atomic_fetch_sub(&d->used[1], items);
   atomic_fetch_sub(&d->used[2], bytes);
+}
+
+int disk_set_trouble(struct disk *d, int in_trouble) {
+  if (atomic_load(&d->in_trouble) == in_trouble || atomic_exchange(&d->in_trouble, in_trouble) == in_trouble) return 0;
+  host_trouble(in_trouble);
+  return 1;
 }
 
 void disk_count_corrupt(struct disk *d) {

@@ -56,6 +56,7 @@ struct disk {
   _Atomic uint64_t used[DISK_UNITS];
   _Atomic uint64_t ops;       /* appends and reads under way */
   _Atomic int room_posted, shared; /* shared: by more than one sender */
+  _Atomic int in_trouble;          /* the last append failed, and the next one is tried again */
   pthread_mutex_t corrupt_lock;
   uint64_t corrupt_records, corrupt_items, corrupt_bytes; /* damage found while reading that was taken out of the law */
   struct spool_stats at_open;
@@ -89,6 +90,8 @@ void disk_count_in(struct disk *, int but, uint64_t items, uint64_t bytes);
 void disk_count_out(struct disk *, uint64_t items, uint64_t bytes);
 /* Wakes all users in a later step: there may be room. [any] */
 void disk_wake_all(struct disk *);
+/* What came of an append that was no matter of room. While in trouble the process is not ready. Returns whether that is news. [any] */
+int disk_set_trouble(struct disk *, int in_trouble);
 /* Takes records that reading found damaged out of the law. [any] */
 void disk_count_corrupt(struct disk *);
 

@@ -213,15 +213,25 @@ static void hand_on(struct sender_lane *l, struct disk_record *r) {
   loop_post(l->sender->home->loop, arrived, r);
 }
 
+/* A segment that could not be made, say, is tried again at the next append; what failed twice in a row is not. */
+static void tell_failure(const struct sender *s) {
+  struct spool_stats st;
+  spool_stats(s->disk->spool, &st);
+  if (st.failed) {
+    log_error(s->id, "the disk queue can not write: what comes is refused until weir is started anew");
+    host_set_health(WEIR_HEALTH_FAILED);
+    return;
+  }
+  log_error(s->id, "the disk queue could not write: what comes is refused, and tried again each time; see that %s can be written to", s->disk->path);
+  (void)disk_set_trouble(s->disk, 1);
+}
+
 static void not_written(struct sender_lane *l, struct disk_record *r, int error) {
   struct sender *s = l->sender;
   struct weir_batch *b = r->batch;
   int full = error == WEIR_E_LIMIT, reason = full ? REASON_QUEUE_FULL : REASON_STORAGE;
   struct weir_verdict v = verdict_retry(0, full ? s->disk_full_msg : s->disk_failed_msg);
-  if (!full) {
-    log_error(s->id, "the disk queue can not write: what comes is refused until weir is started anew");
-    host_set_health(WEIR_HEALTH_FAILED);
-  }
+  if (!full) tell_failure(s);
   disk_give_room(l, r->items, r->bytes);
   record_free(l, r);
   nothing_comes(l);
@@ -243,6 +253,7 @@ static void appended(struct spool_append *a) {
     not_written(l, r, a->op.error);
     return;
   }
+  if (disk_set_trouble(l->disk->disk, 0)) log_info(l->sender->id, "the disk queue can write again");
   forget_bytes(r);
   r->seq = a->seq;
   metric_add_own(l->cells.enqueued, (int64_t)r->items);

@@ -18,6 +18,7 @@
 /* --- health -------------------------------------------------------------------------------------------------- */
 
 static _Atomic int health;
+static _Atomic int troubles; /* that may pass */
 static _Atomic int64_t ready_since_ns;
 
 void host_set_health(int state) {
@@ -25,7 +26,13 @@ void host_set_health(int state) {
   atomic_store(&health, state);
 }
 
-int host_health(void) { return atomic_load(&health); }
+void host_trouble(int begins) { atomic_fetch_add(&troubles, begins ? 1 : -1); }
+
+int host_health(void) {
+  int state = atomic_load(&health);
+  return state == WEIR_HEALTH_READY && atomic_load(&troubles) ? WEIR_HEALTH_FAILED : state;
+}
+
 int64_t host_ready_since(void) { return atomic_load(&ready_since_ns); }
 
 /* --- counters -------------------------------------------------------------------------------------------------- */

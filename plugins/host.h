@@ -78,6 +78,8 @@ void stage_drain(struct weir_stage *); /* ops->drained comes, at once in a later
 void stage_close(struct weir_stage *);
 /* The process's health, shown by weir.health/1; set by pipelines/run. */
 void host_set_health(int state);
+/* One more thing (1), or one less (0), that keeps the process from being ready until it has passed. [any] */
+void host_trouble(int begins);
 int host_health(void);
 int64_t host_ready_since(void); /* Unix nanoseconds; 0 = not yet ready */
 

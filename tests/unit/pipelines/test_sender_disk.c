@@ -1,4 +1,5 @@
 /* The sender with its queue on disk. */
+#include <fcntl.h>
 #include <pthread.h>
 
 #include "disk_fixture.h"
@@ -285,6 +286,35 @@ static void a_disk_that_fails_refuses_what_comes_and_sends_what_it_has(void **st
   answer(verdict_delivered());
   assert_int_equal(LAW("sent_total"), 2);
   set_gate(1, 0);
+}
+
+static _Atomic int no_segments;
+
+static int refusing_openat(int dir, const char *name, int flags, mode_t mode) {
+  if (!(flags & O_CREAT) || !atomic_load(&no_segments)) return openat(dir, name, flags, mode);
+  errno = EACCES;
+  return -1;
+}
+
+static void a_segment_that_could_not_be_made_is_tried_again(void **state) {
+  (void)state;
+  host_set_health(WEIR_HEALTH_READY);
+  gated = spool_sys_default;
+  gated.openat = refusing_openat;
+  disks_set_sys(env.disks, &gated);
+  open_side(&one);
+  atomic_store(&no_segments, 1);
+  put(2, &waiters[0]);
+  WAIT(waiters[0].heard);
+  assert_int_equal(waiters[0].verdict.code, WEIR_RETRY);
+  assert_int_equal(host_health(), WEIR_HEALTH_FAILED);
+  atomic_store(&no_segments, 0);
+  put(3, &waiters[1]);
+  WAIT(waiters[1].heard);
+  assert_int_equal(waiters[1].verdict.code, WEIR_DELIVERED);
+  assert_int_equal(host_health(), WEIR_HEALTH_READY);
+  WAIT(one.exporter.n_got == 1);
+  answer(verdict_delivered());
 }
 
 static int written;
@@ -588,6 +618,7 @@ int main(void) {
     T(what_is_refused_or_tried_for_too_long_leaves_the_disk), T(merged_and_cut_requests_release_what_is_done), T(the_culprit_is_found),
     T(a_long_queue_waits_on_disk_and_keeps_its_order), T(a_full_queue_counts_what_is_on_disk), T(a_full_disk_refuses_and_takes_again),
     T(blocked_requests_go_on_when_there_is_room), T(best_effort_drops), T(a_disk_that_fails_refuses_what_comes_and_sends_what_it_has),
+    T(a_segment_that_could_not_be_made_is_tried_again),
     T(what_is_no_request_is_counted_and_skipped), T(a_record_that_is_damaged_later_leaves_the_law), T(a_drain_sends_and_leaves_what_fails_on_disk), T(a_drain_waits_for_what_is_on_disk_alone), T(a_late_answer_counts),
     T(a_successor_takes_over_what_is_queued), T(without_a_successor_all_is_sent), T(another_process_is_refused), T(the_context_is_kept),
     T(a_dead_letter_is_kept_with_its_reason), T(dead_letters_are_queued_again), T(old_dead_letters_make_room) };
