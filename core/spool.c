@@ -296,6 +296,16 @@ int spool_open(struct spool **ret, const struct spool_options *o, struct weir_er
   return r;
 }
 
+/* Taken for a moment, and shared: whoever opens the queue in this very moment is refused as by any other process. */
+int spool_is_locked(const char *directory) {
+  int dir = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int fd = dir < 0 ? -1 : openat(dir, LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+  int locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+  if (fd >= 0) close(fd);
+  if (dir >= 0) close(dir);
+  return locked;
+}
+
 int spool_peek_open(struct spool **ret, const char *directory, struct weir_error *err) {
   struct spool_options o = { .directory = directory };
   struct spool *s = new_spool(&o);

@@ -149,6 +149,8 @@ struct spool_view {
   const char *payload, *context; /* valid until the next call */
 };
 
+/* Whether a process has the queue open. [any] */
+int spool_is_locked(const char *directory);
 /* Reads a queue that this or another process may have open: nothing is locked or changed, so what is appended or removed meanwhile may be missed. [any] */
 int spool_peek_open(struct spool **ret, const char *directory, struct weir_error *);
 /* The next unreleased record; 1, or 0 at the end. Damaged ones are skipped and counted (spool_stats). */

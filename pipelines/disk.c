@@ -1,5 +1,6 @@
 #include "pipelines/disk.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +14,19 @@
 #include "pipelines/graph.h"
 #include "plugins/host.h"
 
+/* Records that no exporter sends. */
+struct orphan {
+  char *path;
+  struct weir_cell *items;
+  struct orphan *next;
+};
+
 struct disks {
   struct metrics *metrics;
   struct loop *control;
   const struct spool_sys *sys;
   struct disk *first;
+  struct orphan *orphans;
 };
 
 /* --- metrics -------------------------------------------------------------------------------------------------- */
@@ -109,6 +118,20 @@ static void on_scrape(void *arg) {
     if (d->spool) show(d);
 }
 
+static void orphan_done(struct disks *all, struct orphan **at) {
+  struct orphan *o = *at;
+  *at = o->next;
+  metrics_release(all->metrics, o->items);
+  free(o->path);
+  free(o);
+}
+
+static struct orphan **find_orphan(struct disks *all, const char *path) {
+  struct orphan **at = &all->orphans;
+  while (*at && strcmp((*at)->path, path) != 0) at = &(*at)->next;
+  return at;
+}
+
 /* --- all of them ------------------------------------------------------------------------------------------------ */
 
 struct disks *disks_new(struct metrics *m, struct loop *control) {
@@ -133,6 +156,7 @@ void disks_close(struct disks *all) {
 void disks_free(struct disks *all) {
   if (!all) return;
   WEIR_ASSERT(all->first == NULL);
+  while (all->orphans) orphan_done(all, &all->orphans);
   free(all);
 }
 
@@ -170,10 +194,17 @@ static char *escape(char *at, const char *id) {
   return at;
 }
 
+/* Without slashes at the end: paths are compared. */
+static size_t directory_size(const char *directory) {
+  size_t n = strlen(directory);
+  while (n && directory[n - 1] == '/') n--;
+  return n;
+}
+
 char *disk_path(const char *directory, const char *exporter, uint32_t signal, int dead) {
   char *path = malloc(strlen(directory) + 3 * strlen(exporter) + 32);
   WEIR_ASSERT(path != NULL);
-  char *at = path + sprintf(path, "%s/", directory);
+  char *at = path + sprintf(path, "%.*s/", (int)directory_size(directory), directory);
   at = escape(at, exporter);
   sprintf(at, "-%s%s", graph_signal_name(signal), dead ? ".dead" : "");
   return path;
@@ -311,8 +342,71 @@ int disk_open(struct disks *all, const struct weir_storage_settings *o, const ch
     put(d->cells.queued, d->at_open.items);
   }
   log_found(d);
+  struct orphan **known = find_orphan(all, path);
+  if (*known) orphan_done(all, known);
   *ret = d;
   return 0;
+}
+
+/* --- what nobody opened ------------------------------------------------------------------------------------------------ */
+
+int disk_is_queue_name(const char *name) {
+  static const uint32_t signals[] = { WEIR_TRACES, WEIR_METRICS, WEIR_LOGS };
+  size_t n = strlen(name);
+  for (size_t i = 0; i < 2 * sizeof signals / sizeof *signals; i++) {
+    char *end = disk_path("", "", signals[i / 2], i % 2);
+    size_t m = strlen(end + 1);
+    int same = n > m && strcmp(name + n - m, end + 1) == 0;
+    free(end);
+    if (same) return 1;
+  }
+  return 0;
+}
+
+/* The label is the whole path: queues of two directories may have the same name. */
+static void add_orphan(struct disks *all, const char *path, const struct spool_stats *s) {
+  char name[400], labels[440];
+  struct orphan *o = calloc(1, sizeof *o);
+  WEIR_ASSERT(o != NULL);
+  snprintf(labels, sizeof labels, "queue=\"%s\"", metrics_escape(path, name, sizeof name));
+  *o = (struct orphan){ strdup(path), metrics_cell(all->metrics, METRIC_GAUGE, "weir_queue_orphaned_items", labels,
+    "Items found in queues on disk that no exporter of the configuration has.", NULL, 0), all->orphans };
+  WEIR_ASSERT(o->path != NULL);
+  all->orphans = o;
+  put(o->items, s->items);
+  log_each(WEIR_LOG_WARN, "queue", "%s holds %llu records with %llu items, and no exporter of the configuration has it: nobody sends them; give an exporter the id and the "
+    "sending_queue that it had, or see `weir queue ls`, `peek`, `replay` and `drop`", path, (unsigned long long)s->records, (unsigned long long)s->items);
+}
+
+/* Without the lock, but not if another weir has it: two may share a directory. */
+static void look_at(struct disks *all, const char *path) {
+  struct weir_error err = { 0 };
+  struct spool_stats st;
+  struct spool *s;
+  if (spool_is_locked(path)) return;
+  if (spool_peek_open(&s, path, &err)) {
+    log_each(WEIR_LOG_WARN, "queue", "%s belongs to no exporter of the configuration, and can not be looked at: %s", path, err.msg);
+    return;
+  }
+  spool_stats(s, &st);
+  struct orphan **known = find_orphan(all, path);
+  if (*known && st.records) put((*known)->items, st.items);
+  else if (*known) orphan_done(all, known);
+  else if (st.records) add_orphan(all, path, &st);
+  spool_peek_close(s);
+}
+
+void disks_find_orphans(struct disks *all, const char *directory) {
+  DIR *d = opendir(directory);
+  uint32_t looked = 0;
+  for (struct dirent *e; d && (e = readdir(d)) && looked < DISK_ORPHANS_MAX;) {
+    char path[4096];
+    if (!disk_is_queue_name(e->d_name)) continue;
+    if (snprintf(path, sizeof path, "%.*s/%s", (int)directory_size(directory), directory, e->d_name) >= (int)sizeof path || find(all, path)) continue;
+    look_at(all, path);
+    looked++;
+  }
+  if (d) closedir(d);
 }
 
 /* Counters are kept; what is left belongs to whoever opens the queue next, where it is enqueued again. */

@@ -17,6 +17,7 @@
 #include "core/spool.h"
 
 #define DISK_DIRECTORY "/var/lib/otelcol/file_storage" /* the default of file_storage */
+#define DISK_ORPHANS_MAX 1000u /* queues without an exporter that are looked at: each costs what opening it costs */
 #define DISK_UNITS 3 /* SIZER_REQUESTS, SIZER_ITEMS, SIZER_BYTES (with headers, as they stand on disk) */
 
 struct disks;
@@ -75,6 +76,12 @@ int disks_items(const struct disks *, uint64_t *ret);
 /* Whether operations are under way in any. */
 int disks_busy(const struct disks *);
 
+/* Queues with records below this directory that neither this process has open nor another one: a metric (weir_queue_orphaned_items), and a
+ * warning for each that was not known. Opening one ends its metric. */
+void disks_find_orphans(struct disks *, const char *directory);
+
+/* Whether a directory's name is one that disk_path gives. */
+int disk_is_queue_name(const char *name);
 /* DIRECTORY/<exporter escaped>-<signal>, for dead letters with ".dead" behind it. Malloc'ed. */
 char *disk_path(const char *directory, const char *exporter, uint32_t signal, int dead);
 /* The disk of one queue, opened by the first who asks. Each success needs a disk_unref. */

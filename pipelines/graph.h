@@ -113,6 +113,8 @@ void graph_make_nodes(struct graph *, struct site *);
 void graph_make_edges(struct site *, struct diags *);
 /* graph_storage.c: whether the extensions that an exporter's queue names are there; opens what they offer. Nothing for other sites. */
 int graph_check_storage(struct site *, struct weir_error *);
+/* Warns of queues below the storage extensions' directories that no exporter has opened, and counts them. After graph_start. */
+void graph_find_orphans(const struct graph *);
 /* sender_replay of whichever sender has these dead letters. */
 int graph_replay(const struct graph *, const char *queue, uint64_t *ret_items);
 int graph_open_storage(struct site *, struct weir_error *);

@@ -39,6 +39,15 @@ int graph_open_storage(struct site *s, struct weir_error *err) {
   return sender_open_storage(s->sender, s->nodes[0].graph->env->disks, queue, dead, err);
 }
 
+void graph_find_orphans(const struct graph *g) {
+  for (size_t i = 0; i < g->n_sites && g->env->disks; i++) {
+    const struct site *s = g->sites[i];
+    const struct weir_stage *e = s->role == WEIR_EXTENSION ? &s->nodes[0].stage : NULL;
+    const struct weir_storage *storage = e && e->entry->type.offer ? e->entry->type.offer(e->self, WEIR_STORAGE_SERVICE) : NULL;
+    if (storage) disks_find_orphans(g->env->disks, storage->settings(e->self)->directory);
+  }
+}
+
 int graph_replay(const struct graph *g, const char *queue, uint64_t *ret_items) {
   for (size_t i = 0; i < g->n_sites; i++)
     if (g->sites[i]->sender && sender_replay(g->sites[i]->sender, queue, ret_items) == 0) return 0;

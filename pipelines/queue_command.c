@@ -41,16 +41,6 @@ static int ends_with(const char *s, const char *end) {
 
 static int is_dead(const struct queue *q) { return ends_with(q->name, DEAD); }
 
-static int is_queue_name(const char *name) {
-  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-    for (int dead = 0; dead < 2; dead++) {
-      char end[32];
-      snprintf(end, sizeof end, "-%s%s", graph_signal_name(signals[i]), dead ? DEAD : "");
-      if (ends_with(name, end)) return 1;
-    }
-  return 0;
-}
-
 /* Its directory's name, or the id of its exporter. */
 static int is_wanted(const char *name, const char *wanted) {
   if (!wanted || strcmp(name, wanted) == 0) return 1;
@@ -83,7 +73,7 @@ static int scan(struct queues *all, const char *directory, const char *wanted) {
     return -1;
   }
   for (struct dirent *e; (e = readdir(d));)
-    if (is_queue_name(e->d_name) && is_wanted(e->d_name, wanted)) add(all, directory, e->d_name);
+    if (disk_is_queue_name(e->d_name) && is_wanted(e->d_name, wanted)) add(all, directory, e->d_name);
   closedir(d);
   return 0;
 }

@@ -98,6 +98,7 @@ static void adopt(struct run *r, struct config *c, struct graph *g, struct repor
   r->graph = g;
   tell(t, WEIR_LOG_INFO, "done: %zu stages kept, %zu new, %zu closing", kept, all - kept, before->n_sites);
   retire_begin(&r->retirement, before, c->drain_timeout_ns);
+  graph_find_orphans(g);
   config_free(r->reloaded);
   r->config = r->reloaded = c;
   log_set_level(c->telemetry.log_level);

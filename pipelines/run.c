@@ -191,6 +191,7 @@ static int start(struct run *r, struct diags *ds) {
     log_start_error(&err);
     return EXIT_FAILED;
   }
+  graph_find_orphans(r->graph);
   return EXIT_OK;
 }
 

@@ -510,6 +510,35 @@ static const struct weir_context *make_context(const char *tenant) {
   return c;
 }
 
+/* Not while somebody has the queue, be it another process. */
+static void a_queue_that_nobody_opened_is_told(void **state) {
+  (void)state;
+  char *series = malloc(700), with_slash[80];
+  struct disks *others = disks_new(env.metrics, &loop);
+  open_side(&one);
+  put(7, &waiters[0]);
+  WAIT(waiters[0].heard);
+  snprintf(series, 700, "weir_queue_orphaned_items{queue=\"%s/otlp%%2F2-traces\"}", directory);
+  snprintf(with_slash, sizeof with_slash, "%s/", directory);
+  disks_find_orphans(env.disks, directory);
+  disks_find_orphans(others, directory);
+  assert_int_equal(value(series), -1);
+  close_side(&one);
+  disks_find_orphans(env.disks, with_slash);
+  disks_find_orphans(env.disks, directory);
+  assert_int_equal(value(series), 7);
+  storage.directory = with_slash;
+  open_side(&one);
+  assert_int_equal(value(series), -1);
+  WAIT(one.exporter.n_got == 1);
+  answer(verdict_delivered());
+  close_side(&one);
+  disks_find_orphans(env.disks, directory);
+  assert_int_equal(value(series), -1);
+  disks_free(others);
+  free(series);
+}
+
 static void the_context_is_kept(void **state) {
   (void)state;
   const struct weir_context *c = make_context("blue");
@@ -620,7 +649,7 @@ int main(void) {
     T(blocked_requests_go_on_when_there_is_room), T(best_effort_drops), T(a_disk_that_fails_refuses_what_comes_and_sends_what_it_has),
     T(a_segment_that_could_not_be_made_is_tried_again),
     T(what_is_no_request_is_counted_and_skipped), T(a_record_that_is_damaged_later_leaves_the_law), T(a_drain_sends_and_leaves_what_fails_on_disk), T(a_drain_waits_for_what_is_on_disk_alone), T(a_late_answer_counts),
-    T(a_successor_takes_over_what_is_queued), T(without_a_successor_all_is_sent), T(another_process_is_refused), T(the_context_is_kept),
+    T(a_successor_takes_over_what_is_queued), T(without_a_successor_all_is_sent), T(another_process_is_refused), T(a_queue_that_nobody_opened_is_told), T(the_context_is_kept),
     T(a_dead_letter_is_kept_with_its_reason), T(dead_letters_are_queued_again), T(old_dead_letters_make_room) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
