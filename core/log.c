@@ -43,8 +43,7 @@ void log_set_level(int level) { least = level; }
 
 int log_enabled(int level) { return level >= least; }
 
-/* Control characters never reach a terminal or forge a line. */
-static size_t put_escaped(char *out, size_t cap, const char *s, int json) {
+size_t log_escape(char *out, size_t cap, const char *s, int json) {
   size_t n = 0;
   for (; *s && n + 8 < cap; s++) {
     unsigned char c = (unsigned char)*s;
@@ -75,8 +74,8 @@ static void write_line(int level, const char *logger, const char *text) {
   gmtime_r(&s, &tm);
   size_t t = strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
   snprintf(stamp + t, sizeof stamp - t, ".%03dZ", (int)(now % NS_PER_S / NS_PER_MS));
-  put_escaped(esc, sizeof esc, text, config.json);
-  put_escaped(name, sizeof name, logger ? logger : "weir", config.json);
+  log_escape(esc, sizeof esc, text, config.json);
+  log_escape(name, sizeof name, logger ? logger : "weir", config.json);
   int n = config.json
     ? snprintf(line, sizeof line, "{\"ts\":\"%s\",\"level\":\"%s\",\"logger\":\"%s\",\"msg\":\"%s\"}\n", stamp, level_names[level], name, esc)
     : snprintf(line, sizeof line, "%s\t%s\t%s\t%s\n", stamp, level_names[level], name, esc);

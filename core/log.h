@@ -26,6 +26,8 @@ void log_write(int level, const char *logger, const char *fmt, ...) WEIR_PRINTF(
 /* One of a list of which none may be missing: repeats are written, too. */
 void log_each(int level, const char *logger, const char *fmt, ...) WEIR_PRINTF(3, 4);
 void log_vwrite(int level, const char *logger, const char *fmt, va_list ap);
+/* Control characters never reach a terminal or forge a line. What does not fit is left out; returns the length. [any] */
+size_t log_escape(char *out, size_t cap, const char *text, int json);
 /* Tells held-back repeats; called once a second by the control thread and at the end. */
 void log_flush(void);
 

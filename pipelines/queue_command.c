@@ -142,6 +142,14 @@ static int list(const struct queues *all) {
 
 /* --- peek ------------------------------------------------------------------------------------------------------------- */
 
+/* A back end wrote it: it may hold whatever moves a terminal. */
+static void put_foreign(const char *before, const struct weir_str *s) {
+  char text[1200], escaped[4 * sizeof text];
+  snprintf(text, sizeof text, "%.*s", (int)s->n, s->p);
+  log_escape(escaped, sizeof escaped, text, 0);
+  fprintf(stderr, "%s%s", before, escaped);
+}
+
 /* The request on one line of OTLP/JSON (stdout); about it on another (stderr). */
 static int show_record(struct pool *pool, const struct spool_view *v) {
   static struct disk_context c;
@@ -155,7 +163,8 @@ static int show_record(struct pool *pool, const struct spool_view *v) {
   arena_init(&arena, pool, 0);
   int r = disk_context_read(v->context, v->context_n, &c);
   fprintf(stderr, "#%" PRIu64 " %s, %u items, %s", v->seq, graph_signal_name(v->signal), v->items, time_text(v->enqueue_unix_ns, when, sizeof when));
-  if (!r && c.reason.p) fprintf(stderr, ", %.*s: %.*s", (int)c.reason.n, c.reason.p, (int)c.message.n, c.message.p);
+  if (!r && c.reason.p) put_foreign(", ", &c.reason);
+  if (!r && c.reason.p) put_foreign(": ", &c.message);
   fprintf(stderr, "\n");
   r = otlp_decode(v->signal, &arena, v->payload, v->payload_n, &limits, &data, &counts, &err);
   if (!r) r = otlp_json_encode(pool, &data, &body, &err);
