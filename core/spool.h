@@ -153,7 +153,7 @@ struct spool_view {
 int spool_is_locked(const char *directory);
 /* Reads a queue that this or another process may have open: nothing is locked or changed, so what is appended or removed meanwhile may be missed. [any] */
 int spool_peek_open(struct spool **ret, const char *directory, struct weir_error *);
-/* The next unreleased record; 1, or 0 at the end. Damaged ones are skipped and counted (spool_stats). */
+/* The next unreleased record; 1, or 0 at the end. Damaged ones are skipped and counted (spool_stats), but for the last of all while a process has the queue: it may be one that is being written. */
 int spool_peek_next(struct spool *, struct spool_view *ret);
 void spool_peek_close(struct spool *); /* NULL allowed */
 

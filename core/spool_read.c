@@ -140,6 +140,12 @@ void spool_peek_close(struct spool *s) {
   spool_close(s);
 }
 
+/* Whoever has the queue goes on meanwhile: it unlinks what was sent, and may be about to write the last record. Neither is damage. */
+static int is_in_motion(const struct spool *s, const struct segment *g, const struct entry *e, int is_gone) {
+  return is_gone || (g == s->segs[s->n_segs - 1] && e == &g->entries[g->n - 1] && spool_is_locked(s->directory));
+}
+
+/* 1; 0: it is damaged; -1: it is not there, or not yet. */
 static int view(struct spool *s, struct segment *g, struct entry *e, uint64_t seq, struct spool_view *v) {
   size_t n = RECORD_HEADER + (size_t)e->data_n, got = 0;
   struct weir_body body = { NULL, 0, n };
@@ -147,11 +153,11 @@ static int view(struct spool *s, struct segment *g, struct entry *e, uint64_t se
   free(s->peek_buf);
   s->peek_buf = malloc(n);
   WEIR_ASSERT(s->peek_buf != NULL);
-  int fd = open_for_reading(s, g);
+  int fd = open_for_reading(s, g), is_gone = fd < 0 && errno == ENOENT;
   if (fd >= 0 && spool_pread(s, fd, s->peek_buf, n, e->offset, &got)) s->read_errors++;
   body.p = s->peek_buf;
   body.n = got;
-  if (!is_right(s, &r, e->data_n)) return 0;
+  if (!is_right(s, &r, e->data_n)) return is_in_motion(s, g, e, is_gone) ? -1 : 0;
   *v = (struct spool_view){ seq, r.enqueue_unix_ns, r.items, r.payload_n, r.context_n, r.signal, r.flags, r.payload, r.context };
   return 1;
 }
@@ -164,8 +170,9 @@ int spool_peek_next(struct spool *s, struct spool_view *ret) {
       uint64_t seq = g->first_seq + s->peek_index++;
       if (e->state != ENTRY_UNREAD) continue;
       e->state = ENTRY_HELD;
-      if (view(s, g, e, seq, ret)) return 1;
-      lose(s, seq);
+      int r = view(s, g, e, seq, ret);
+      if (r > 0) return 1;
+      if (r == 0) lose(s, seq);
     }
   }
   return 0;

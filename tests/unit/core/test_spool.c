@@ -352,6 +352,46 @@ static void a_peek_sees_what_is_queued_and_changes_nothing(void **state) {
   assert_int_equal(spool_peek_open(&peek, "/nowhere/at/all", &err), WEIR_E_IO);
 }
 
+/* Its segment goes away, and the last record is not all there yet. */
+static void a_peek_at_a_queue_that_moves_tells_no_damage(void **state) {
+  (void)state;
+  struct spool_view v;
+  struct spool_stats st;
+  struct spool *peek;
+  struct weir_error err = { 0 };
+  char command[700];
+  start_queue();
+  for (uint64_t i = 0; i < 3; i++) assert_int_equal(add(i), 0);
+  restart_queue();
+  for (uint64_t i = 3; i < 6; i++) assert_int_equal(add(i), 0); /* in a segment of their own */
+  assert_int_equal(spool_peek_open(&peek, options.directory, &err), 0);
+  assert_int_equal(spool_peek_next(peek, &v), 1);
+  struct segment *first = peek->segs[0], *last = peek->segs[peek->n_segs - 1];
+  assert_true(first != last);
+  snprintf(command, sizeof command, "%s/%s", options.directory, last->name);
+  int fd = open(command, O_RDWR);
+  char zero = 0x55;
+  assert_int_equal(pwrite(fd, &zero, 1, (off_t)(last->entries[last->n - 1].offset + RECORD_HEADER)), 1);
+  close(fd);
+  assert_int_equal(spool_peek_next(peek, &v), 1);
+  assert_int_equal(spool_peek_next(peek, &v), 1);
+  assert_int_equal(spool_peek_next(peek, &v), 1);
+  assert_int_equal(spool_peek_next(peek, &v), 1);
+  assert_int_equal(spool_peek_next(peek, &v), 0);
+  spool_stats(peek, &st);
+  assert_int_equal(st.corrupt_records, 0);
+  spool_peek_close(peek);
+  assert_int_equal(spool_peek_open(&peek, options.directory, &err), 0);
+  for (size_t i = 0; i < peek->n_segs; i++) {
+    snprintf(command, sizeof command, "%s/%s", options.directory, peek->segs[i]->name);
+    assert_int_equal(unlink(command), 0);
+  }
+  assert_int_equal(spool_peek_next(peek, &v), 0);
+  spool_stats(peek, &st);
+  assert_int_equal(st.corrupt_records, 0);
+  spool_peek_close(peek);
+}
+
 /* --- several lanes --------------------------------------------------------------------------------------------- */
 
 enum { LANES = 3, PER_LANE = 400 };
@@ -472,6 +512,7 @@ int main(void) {
     CASE(one_owner),
     CASE(directories_that_can_not_be),
     CASE(a_peek_sees_what_is_queued_and_changes_nothing),
+    CASE(a_peek_at_a_queue_that_moves_tells_no_damage),
     CASE(lanes_append_and_read_at_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
