@@ -153,6 +153,18 @@ static void take_queue(struct config_loader *l, const struct config_component *c
   memcpy(&sender->queue.queue_size, (const char *)config + size.offset, sizeof sender->queue.queue_size);
 }
 
+static void warn_of(struct config_loader *l, const struct config_component *c, const char *what, const char *field, const char *why) {
+  diag_warn(l->ds, schema_find(c->body, c->pos, field), "`%s` of %s without a queue (sending_queue.enabled: false)", field, what);
+  diag_caret(l->ds, "%s", why);
+}
+
+static void warn_without_queue(struct config_loader *l, const struct config_component *c, const char *what) {
+  if (c->sender->queue.enabled) return;
+  if (c->sender->queue.storage) warn_of(l, c, what, "sending_queue.storage", "it has no effect: nothing is kept on disk");
+  if (c->sender->queue.dead_letter)
+    warn_of(l, c, what, "sending_queue.dead_letter", "whoever waits hears of a refusal: only what nobody waits for is kept");
+}
+
 static void bind(struct config_loader *l, struct config_component *c) {
   struct arena *a = &l->config->arena;
   const struct weir_stage_type *t = &c->entry->type;
@@ -172,6 +184,7 @@ static void bind(struct config_loader *l, struct config_component *c) {
   if (has_field(own, "timeout", &timeout) && timeout.type == WEIR_T_DURATION)
     memcpy(&sender->timeout_ns, (char *)config + timeout.offset, sizeof sender->timeout_ns);
   take_queue(l, c, own, config, sender, what);
+  warn_without_queue(l, c, what);
   struct weir_error err = { 0 };
   if (!sender_fields_check(sender, &err)) return;
   diag_error(l->ds, schema_find(c->body, c->pos, err.field), "`%s` of %s: %s", err.field, what, err.msg);
