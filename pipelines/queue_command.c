@@ -346,11 +346,11 @@ static char *live_path(const struct queue *q, const struct config *config) {
 }
 
 static int replay_one(const struct queue *q, const struct config *config) {
-  uint64_t items;
+  uint64_t items = 0;
   char *live = live_path(q, config);
   if (!live) return EXIT_FAILED;
   int code = move_queue(q->path, live, &items);
-  printf("%s: %" PRIu64 " items are queued again\n", q->name, items);
+  if (!code || items) printf("%s: %" PRIu64 " items are queued again\n", q->name, items);
   free(live);
   return code;
 }
@@ -374,7 +374,7 @@ static int replay(const struct queues *all, const struct config *config, const c
 }
 
 static int drop(const struct queues *all, const struct command *c) {
-  uint64_t items;
+  uint64_t items = 0;
   if (all->n != 1 || strcmp(all->v[0].name, c->queue) != 0) {
     fprintf(stderr, "weir: which queue?\n  write its whole name, as `weir queue ls` shows it\n");
     return EXIT_USAGE;
@@ -385,7 +385,7 @@ static int drop(const struct queues *all, const struct command *c) {
     return EXIT_USAGE;
   }
   int code = move_queue(all->v[0].path, NULL, &items);
-  printf("%s: %" PRIu64 " items dropped\n", all->v[0].name, items);
+  if (!code || items) printf("%s: %" PRIu64 " items dropped\n", all->v[0].name, items);
   return code;
 }
 
