@@ -137,7 +137,19 @@ void dead_put(struct sender_lane *l, struct weir_batch *b, int reason, const str
 
 static void replay_next(struct sender_lane *l);
 
+/* It stays: a person may look at it, or drop it. */
+static void skip(struct sender_lane *l, const struct spool_read *r) {
+  struct sender_dead *d = l->dead;
+  d->unreadable = realloc(d->unreadable, (d->n_unreadable + 1) * sizeof *d->unreadable);
+  WEIR_ASSERT(d->unreadable != NULL);
+  d->unreadable[d->n_unreadable++] = r->seq;
+  metric_add_own(d->skipped, (int64_t)r->items);
+  log_warn(l->sender->id, "a dead letter of %u %s is no request: it stays where it is", r->items, l->sender->items_name);
+}
+
 static void end_replay(struct sender_lane *l, const char *why) {
+  for (size_t i = 0; i < l->dead->n_unreadable; i++) spool_return(l->dead->disk->spool, l->dead->unreadable[i]);
+  l->dead->n_unreadable = 0;
   l->dead->replaying = 0;
   if (why) log_warn(l->sender->id, "dead letters: %s; the rest stays where it is", why);
 }
@@ -157,13 +169,17 @@ static void on_replayed(void *arg, const struct weir_verdict *v) {
 
 static void read_back(struct spool_read *r) {
   struct sender_lane *l = r->arg;
-  struct weir_batch *b;
+  struct weir_batch *b = NULL;
   op_ended(l);
+  int e = r->body ? disk_batch_of(l, r, &b) : 0;
   if (!r->body) {
     end_replay(l, r->op.error ? "the disk can not be read" : NULL);
-  } else if (disk_batch_of(l, r, &b)) {
+  } else if (e == WEIR_E_INVALID) {
+    skip(l, r);
+    replay_next(l);
+  } else if (e) {
     spool_return(l->dead->disk->spool, r->seq);
-    end_replay(l, "one can not be read");
+    end_replay(l, "there is no memory to read one");
   } else {
     op_begins(l->dead);
     batch_on_verdict(b, on_replayed, l);
@@ -209,13 +225,14 @@ static struct weir_cell *counter(struct sender_lane *l, const char *outcome) {
   metrics_escape(l->sender->id, id, sizeof id);
   snprintf(labels, sizeof labels, "exporter=\"%s\",outcome=\"%s\",signal=\"%s\"", id, outcome, graph_signal_name(l->sender->signal));
   return metrics_cell(l->sender->metrics, METRIC_COUNTER, "weir_dead_letter_items_total", labels,
-    "Items that were given up for good: stored as dead letters, dropped from there as the oldest, or failed to be stored.", NULL, 0);
+    "Items that were given up for good: stored as dead letters, dropped from there as the oldest, failed to be stored, or skipped by a replay as they can not be read.", NULL, 0);
 }
 
 void dead_open_cells(struct sender_lane *l) {
   l->dead->stored = counter(l, "stored");
   l->dead->dropped = counter(l, "dropped");
   l->dead->failed = counter(l, "failed");
+  l->dead->skipped = counter(l, "skipped");
 }
 
 void dead_lane_done(struct sender_lane *l) {
@@ -225,6 +242,8 @@ void dead_lane_done(struct sender_lane *l) {
   metrics_release(l->sender->metrics, d->stored);
   metrics_release(l->sender->metrics, d->dropped);
   metrics_release(l->sender->metrics, d->failed);
+  metrics_release(l->sender->metrics, d->skipped);
+  free(d->unreadable);
   free(d);
   l->dead = NULL;
 }

@@ -112,8 +112,10 @@ struct sender_dead {
   struct spool_read replay; /* sender_replay: one after the other */
   uint64_t to_replay;
   int replaying;
+  uint64_t *unreadable; /* seqs of letters that are no request: held until the replay ends, so that it goes on behind them */
+  size_t n_unreadable;
   uint32_t n_ops;
-  struct weir_cell *stored, *dropped, *failed;
+  struct weir_cell *stored, *dropped, *failed, *skipped;
 };
 
 struct sender_lane {

@@ -176,4 +176,20 @@ static inline struct spool_stats stats(void) {
   return s;
 }
 
+static int written;
+
+static inline void on_written(struct spool_append *a) {
+  (void)a;
+  written = 1;
+}
+
+static inline const struct weir_context *make_context(const char *tenant) {
+  struct weir_pair pairs[] = { { { "x-tenant", 8, 0 }, { tenant, (uint32_t)strlen(tenant), 0 } } };
+  struct weir_context what = { .size = sizeof what, .n_metadata = 1, .metadata = pairs, .peer = { "10.0.0.1:99", 11, 0 } };
+  const struct weir_context *c;
+  struct weir_error err = { 0 };
+  assert_int_equal(context_new(loop.pool, &what, &c, &err), 0);
+  return c;
+}
+
 #endif

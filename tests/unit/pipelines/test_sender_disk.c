@@ -317,13 +317,6 @@ static void a_segment_that_could_not_be_made_is_tried_again(void **state) {
   answer(verdict_delivered());
 }
 
-static int written;
-
-static void on_written(struct spool_append *a) {
-  (void)a;
-  written = 1;
-}
-
 /* Its checksum is right, so whoever wrote it meant it. */
 static void what_is_no_request_is_counted_and_skipped(void **state) {
   (void)state;
@@ -501,15 +494,6 @@ static void another_process_is_refused(void **state) {
 
 /* --- context, dead letters ------------------------------------------------------------------------------------------------ */
 
-static const struct weir_context *make_context(const char *tenant) {
-  struct weir_pair pairs[] = { { { "x-tenant", 8, 0 }, { tenant, (uint32_t)strlen(tenant), 0 } } };
-  struct weir_context what = { .size = sizeof what, .n_metadata = 1, .metadata = pairs, .peer = { "10.0.0.1:99", 11, 0 } };
-  const struct weir_context *c;
-  struct weir_error err = { 0 };
-  assert_int_equal(context_new(loop.pool, &what, &c, &err), 0);
-  return c;
-}
-
 /* Not while somebody has the queue, be it another process. */
 static void a_queue_that_nobody_opened_is_told(void **state) {
   (void)state;
@@ -556,91 +540,6 @@ static void the_context_is_kept(void **state) {
   answer(verdict_delivered());
 }
 
-static void a_dead_letter_is_kept_with_its_reason(void **state) {
-  (void)state;
-  const struct weir_context *c = make_context("blue");
-  with_dead = 1;
-  open_side(&one);
-  struct weir_batch *b = flow_batch(&loop, WEIR_TRACES, 3);
-  batch_set_context(b, c);
-  sender_put(one.lane, b);
-  WAIT(one.exporter.n_got == 1);
-  answer(verdict_rejected(0, "bad tenant"));
-  WAIT(stats().records == 0);
-  assert_int_equal(DEAD("stored"), 3);
-  assert_int_equal(sender_items_lost(one.sender), 0);
-  struct spool *p;
-  struct spool_view v;
-  struct weir_error err = { 0 };
-  struct disk_context dc;
-  char *path = disk_path(directory, "otlp/2", WEIR_TRACES, 1);
-  assert_int_equal(spool_peek_open(&p, path, &err), 0);
-  assert_int_equal(spool_peek_next(p, &v), 1);
-  assert_int_equal(v.items, 3);
-  assert_int_equal(disk_context_read(v.context, v.context_n, &dc), 0);
-  assert_memory_equal(dc.reason.p, "permanent", dc.reason.n);
-  assert_memory_equal(dc.message.p, "bad tenant", dc.message.n);
-  assert_true(context_equal(dc.context, c) || dc.context->n_metadata == 1);
-  assert_int_equal(spool_peek_next(p, &v), 0);
-  spool_peek_close(p);
-  free(path);
-  context_unref(c);
-}
-
-/* In their order, each once, with the context; what is refused again is a new letter. */
-static void dead_letters_are_queued_again(void **state) {
-  (void)state;
-  uint64_t items = 0;
-  const struct weir_context *c = make_context("blue");
-  with_dead = 1;
-  open_side(&one);
-  for (uint32_t i = 0; i < 4; i++) {
-    struct weir_batch *b = flow_batch(&loop, WEIR_TRACES, i + 1);
-    batch_set_context(b, c);
-    sender_put(one.lane, b);
-    WAIT(one.exporter.n_got == 1);
-    answer(verdict_rejected(0, "no"));
-    settle();
-  }
-  assert_int_equal(sender_replay(one.sender, "otlp-traces.dead", &items), WEIR_E_STATE);
-  assert_int_equal(sender_replay(one.sender, "otlp%2F2-traces.dead", &items), 0);
-  assert_int_equal(items, 10);
-  WAIT(one.exporter.n_got == 4);
-  assert_true(context_equal(one.exporter.got[3]->context, c));
-  context_unref(c);
-  for (uint32_t i = 0; i < 4; i++) {
-    assert_int_equal(one.exporter.got[0]->items, i + 1);
-    answer(i == 1 ? verdict_rejected(0, "no") : verdict_delivered());
-  }
-  settle();
-  assert_int_equal(LAW("sent_total"), 8);
-  assert_int_equal(DEAD("stored"), 12);
-  assert_int_equal(value("weir_queue_items{exporter=\"otlp/2\",queue=\"dead_letter\",signal=\"traces\"}"), 2);
-  config.queue.queue_size = 0; /* full */
-  assert_int_equal(sender_replay(one.sender, "otlp%2F2-traces.dead", &items), 0);
-  settle();
-  assert_int_equal(value("weir_queue_items{exporter=\"otlp/2\",queue=\"dead_letter\",signal=\"traces\"}"), 2);
-  config.queue.queue_size = 1000;
-}
-
-static void old_dead_letters_make_room(void **state) {
-  (void)state;
-  with_dead = 1;
-  storage.max_bytes = 1u << 20;
-  storage.segment_bytes = 64u << 10;
-  open_side(&one);
-  for (int i = 0; i < 60; i++) {
-    put(20000, NULL); /* 40 KB */
-    WAIT(one.exporter.n_got == 1);
-    answer(verdict_rejected(0, "no"));
-    WAIT(stats().records == 0);
-  }
-  settle();
-  assert_int_equal(DEAD("failed"), 0);
-  assert_int_equal(DEAD("stored"), 60 * 20000);
-  assert_true(DEAD("dropped") >= 30 * 20000);
-}
-
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = { T(it_is_acknowledged_when_the_disk_has_it), T(what_is_not_delivered_comes_again_in_its_order),
@@ -649,7 +548,6 @@ int main(void) {
     T(blocked_requests_go_on_when_there_is_room), T(best_effort_drops), T(a_disk_that_fails_refuses_what_comes_and_sends_what_it_has),
     T(a_segment_that_could_not_be_made_is_tried_again),
     T(what_is_no_request_is_counted_and_skipped), T(a_record_that_is_damaged_later_leaves_the_law), T(a_drain_sends_and_leaves_what_fails_on_disk), T(a_drain_waits_for_what_is_on_disk_alone), T(a_late_answer_counts),
-    T(a_successor_takes_over_what_is_queued), T(without_a_successor_all_is_sent), T(another_process_is_refused), T(a_queue_that_nobody_opened_is_told), T(the_context_is_kept),
-    T(a_dead_letter_is_kept_with_its_reason), T(dead_letters_are_queued_again), T(old_dead_letters_make_room) };
+    T(a_successor_takes_over_what_is_queued), T(without_a_successor_all_is_sent), T(another_process_is_refused), T(a_queue_that_nobody_opened_is_told), T(the_context_is_kept) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
