@@ -159,6 +159,81 @@ static void a_name_of_two_types(void **state) {
   prom_close(&f);
 }
 
+#define GAUGE(name) "{'name':'" name "','gauge':{'dataPoints':[{'asInt':'1'}]}}"
+#define TOTAL(name) "{'name':'" name "','sum':{'aggregationTemporality':2,'isMonotonic':true,'dataPoints':[{'asInt':'1'}]}}"
+#define HISTOGRAM(name) "{'name':'" name "','histogram':{'aggregationTemporality':2,'dataPoints':[{'count':'1','sum':1}]}}"
+#define SUMMARY(name) "{'name':'" name "','summary':{'dataPoints':[{'count':'1','sum':1}]}}"
+#define EXPONENTIAL(name) "{'name':'" name "','exponentialHistogram':{'aggregationTemporality':2,'dataPoints':[{'count':'1','sum':1,'zeroCount':'1'}]}}"
+
+/* What the second metric loses beside the first. */
+static void a_part_of_another(void **state) {
+  (void)state;
+  static const struct {
+    const char *first, *second;
+    int text, openmetrics;
+  } t[] = {
+    { HISTOGRAM("h"), GAUGE("h_count"), 1, 1 },
+    { HISTOGRAM("h"), GAUGE("h_sum"), 1, 1 },
+    { HISTOGRAM("h"), GAUGE("h_bucket"), 1, 1 },
+    { HISTOGRAM("h"), HISTOGRAM("h_count"), 1, 1 },
+    { HISTOGRAM("h"), GAUGE("h_created"), 0, 1 },
+    { GAUGE("h_count"), HISTOGRAM("h"), 1, 1 },
+    { GAUGE("h_bucket"), HISTOGRAM("h"), 1, 1 },
+    { GAUGE("h_created"), HISTOGRAM("h"), 0, 1 },
+    { EXPONENTIAL("h"), GAUGE("h_bucket"), 1, 1 },
+    { GAUGE("h_count"), EXPONENTIAL("h"), 1, 1 },
+    { SUMMARY("s"), GAUGE("s_sum"), 1, 1 },
+    { GAUGE("s_count"), SUMMARY("s"), 1, 1 },
+    { SUMMARY("s"), GAUGE("s_bucket"), 0, 0 },
+    { SUMMARY("s"), GAUGE("s_created"), 0, 1 },
+    { GAUGE("g"), GAUGE("g_count"), 0, 0 },
+    { HISTOGRAM("h"), GAUGE("h_counts"), 0, 0 },
+    { HISTOGRAM("h"), GAUGE("_count"), 0, 0 },
+    { HISTOGRAM("h"), TOTAL("h_count"), 0, 0 }, /* h_count_total */
+  };
+  for (size_t i = 0; i < 2 * sizeof t / sizeof *t; i++) {
+    struct prom_fixture f;
+    int openmetrics = i % 2;
+    prom_open(&f, openmetrics ? "enable_open_metrics: true" : "");
+    prom_metrics(&f, "%s,%s", t[i / 2].first, t[i / 2].second);
+    dropped(&f, "type_conflict", openmetrics ? t[i / 2].openmetrics : t[i / 2].text);
+    prom_close(&f);
+  }
+}
+
+static void a_part_of_another_until_that_has_gone(void **state) {
+  (void)state;
+  struct prom_fixture f;
+  prom_open(&f, "metric_expiration: 10s");
+  prom_metrics(&f, HISTOGRAM("h") "," GAUGE("h_count"));
+  assert_non_null(strstr(f.waiter.verdict.msg, "type_conflict"));
+  prom_page(&f, "", "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n");
+  harness_advance(f.h, 60 * NS_PER_S);
+  prom_metrics(&f, GAUGE("h_count") "," HISTOGRAM("h"));
+  prom_page(&f, "", "# TYPE h_count gauge\nh_count 1\n");
+  dropped(&f, "type_conflict", 2);
+  prom_close(&f);
+}
+
+/* In OpenMetrics a counter x_total is named x, and x_created is its too. */
+static void short_names_that_are_taken(void **state) {
+  (void)state;
+  static const char *const t[][2] = {
+    { HISTOGRAM("h") "," TOTAL("h_count"), "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1.0\nh_count 1\n# TYPE h_count_total unknown\nh_count_total 1.0\n# EOF\n" },
+    { TOTAL("x") "," GAUGE("x_created"), "# TYPE x_created gauge\nx_created 1.0\n# TYPE x_total unknown\nx_total 1.0\n# EOF\n" },
+    { TOTAL("x") "," TOTAL("x_created"), "# TYPE x_created_total unknown\nx_created_total 1.0\n# TYPE x counter\nx_total 1.0\n# EOF\n" },
+    { TOTAL("x") "," GAUGE("x"), "# TYPE x gauge\nx 1.0\n# TYPE x_total unknown\nx_total 1.0\n# EOF\n" },
+  };
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    struct prom_fixture f;
+    prom_open(&f, "enable_open_metrics: true");
+    prom_metrics(&f, "%s", t[i][0]);
+    prom_page(&f, OPENMETRICS, t[i][1]);
+    dropped(&f, "type_conflict", 0);
+    prom_close(&f);
+  }
+}
+
 #define RESOURCE(rest) "{'resource':{'attributes':[{'key':'service.name','value':{'stringValue':'s'}},{'key':'service.instance.id','value':{'stringValue':'i'}}" rest "]},'scopeMetrics':[{'metrics':[{'name':'g','gauge':{'dataPoints':[{'timeUnixNano':'1','asInt':'1'}]}}]}]}"
 
 static void one_target_info_per_target(void **state) {
@@ -284,6 +359,9 @@ int main(void) {
     cmocka_unit_test(a_point_without_recorded_value_ends_its_series),
     cmocka_unit_test(series_expire),
     cmocka_unit_test(a_name_of_two_types),
+    cmocka_unit_test(a_part_of_another),
+    cmocka_unit_test(a_part_of_another_until_that_has_gone),
+    cmocka_unit_test(short_names_that_are_taken),
     cmocka_unit_test(one_target_info_per_target),
     cmocka_unit_test(resources_as_labels),
     cmocka_unit_test(timestamps_of_points),
