@@ -1,4 +1,6 @@
 /* What a data point does to its series: the newest wins, deltas add up. Source: metrics data model, "Temporality", "Resets and Gaps", "Overlap". */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "prometheus.h"
@@ -59,18 +61,47 @@ static int take_exponential(struct exporter *e, struct series *s, const struct w
   return 1;
 }
 
+/* By quantile, those of one quantile as they came. NaN is the last, and one. */
+static int by_quantile(const void *a, const void *b) {
+  const struct weir_quantile *p = *(const struct weir_quantile *const *)a, *q = *(const struct weir_quantile *const *)b;
+  if (p->quantile < q->quantile || p->quantile > q->quantile) return p->quantile < q->quantile ? -1 : 1;
+  if (isnan(p->quantile) != isnan(q->quantile)) return isnan(p->quantile) ? 1 : -1;
+  return p < q ? -1 : 1;
+}
+
+static int is_ascending(const struct weir_summary_point *p) {
+  for (uint32_t i = 1; i < p->n_quantiles; i++)
+    if (!(p->quantiles[i].quantile > p->quantiles[i - 1].quantile)) return 0;
+  return 1;
+}
+
+/* Each quantile once, the first of its points: two would be one series twice, and Prometheus refuses such a page. The number of them; ret has room for all. 0 without memory. */
+static uint32_t quantiles_once(const struct weir_summary_point *p, struct weir_quantile *ret) {
+  const struct weir_quantile **v = malloc(p->n_quantiles * sizeof *v);
+  uint32_t n = 0;
+  if (!v) return 0;
+  for (uint32_t i = 0; i < p->n_quantiles; i++) v[i] = &p->quantiles[i];
+  qsort(v, p->n_quantiles, sizeof *v, by_quantile);
+  for (uint32_t i = 0; i < p->n_quantiles; i++)
+    if (!n || !(ret[n - 1].quantile == v[i]->quantile || (isnan(ret[n - 1].quantile) && isnan(v[i]->quantile)))) ret[n++] = *v[i];
+  free(v);
+  return n;
+}
+
 static int take_summary(struct exporter *e, struct series *s, const struct weir_summary_point *p) {
   struct summary *v = s->v.summary;
-  if (!v || v->n != p->n_quantiles) {
+  if (!v || v->cap != p->n_quantiles) {
     table_clear_value(&e->table, s);
     v = s->v.summary = table_alloc(&e->table, s, sizeof *v + p->n_quantiles * sizeof *v->v);
     if (!v) return 0;
-    v->n = p->n_quantiles;
+    v->cap = p->n_quantiles;
   }
   v->sum = p->sum;
   v->count = p->count;
-  if (v->n) memcpy(v->v, p->quantiles, v->n * sizeof *v->v);
-  return 1;
+  v->n = p->n_quantiles;
+  if (!is_ascending(p)) v->n = quantiles_once(p, v->v);
+  else if (v->n) memcpy(v->v, p->quantiles, v->n * sizeof *v->v);
+  return v->n || !p->n_quantiles;
 }
 
 /* --- order -------------------------------------------------------------------------------------------------------------------------------- */

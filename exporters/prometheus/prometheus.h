@@ -64,8 +64,8 @@ struct histogram {
 struct summary {
   double sum;
   uint64_t count;
-  uint32_t n, reserved;
-  struct weir_quantile v[];
+  uint32_t n, cap;
+  struct weir_quantile v[]; /* each quantile once; room for cap */
 };
 
 /* What stands behind ` # `. at: the value, which tells the bucket. */

@@ -364,7 +364,7 @@ void table_clear_value(struct table *t, struct series *s) {
     table_bounds_put(t, h->bounds);
     table_release(t, s, h, sizeof *h + n * sizeof *h->counts);
   } else if (type == PROM_SUMMARY && s->v.summary) {
-    table_release(t, s, s->v.summary, sizeof *s->v.summary + s->v.summary->n * sizeof *s->v.summary->v);
+    table_release(t, s, s->v.summary, sizeof *s->v.summary + s->v.summary->cap * sizeof *s->v.summary->v);
   }
   memset(&s->v, 0, sizeof s->v);
 }

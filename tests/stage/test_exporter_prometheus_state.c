@@ -336,6 +336,19 @@ static void a_hostile_histogram(void **state) {
   prom_close(&f);
 }
 
+static void quantiles_that_stand_twice(void **state) {
+  (void)state;
+  struct prom_fixture f;
+  prom_open(&f, "");
+  prom_metrics(&f, "{'name':'s','summary':{'dataPoints':[{'count':'1','quantileValues':[{'quantile':0.9,'value':1},{'quantile':'NaN','value':2},{'quantile':0.5,'value':3},{'quantile':0.9,'value':4},{'quantile':'NaN','value':5},{'quantile':0.5,'value':6}]}]}}");
+  prom_page(&f, "", "# TYPE s summary\ns{quantile=\"0.5\"} 3\ns{quantile=\"0.9\"} 1\ns{quantile=\"NaN\"} 2\ns_sum 0\ns_count 1\n");
+  prom_metrics(&f, "{'name':'s','summary':{'dataPoints':[{'count':'2','quantileValues':[{'quantile':0.1,'value':1},{'quantile':0.2,'value':2},{'quantile':0.3,'value':3},{'quantile':0.4,'value':4},{'quantile':0.5,'value':5},{'quantile':0.6,'value':6}]}]}}");
+  prom_page(&f, "", "# TYPE s summary\ns{quantile=\"0.1\"} 1\ns{quantile=\"0.2\"} 2\ns{quantile=\"0.3\"} 3\ns{quantile=\"0.4\"} 4\ns{quantile=\"0.5\"} 5\ns{quantile=\"0.6\"} 6\ns_sum 0\ns_count 2\n");
+  prom_metrics(&f, "{'name':'s','summary':{'dataPoints':[{'count':'3'}]}}");
+  prom_page(&f, "", "# TYPE s summary\ns_sum 0\ns_count 3\n");
+  prom_close(&f);
+}
+
 /* Counters of the stage: in = out + dropped, which harness_free checks; what is dropped is the sum over the reasons. */
 static void reasons_add_up(void **state) {
   (void)state;
@@ -369,6 +382,7 @@ int main(void) {
     cmocka_unit_test(memory_over_the_limit),
     cmocka_unit_test(hostile_labels),
     cmocka_unit_test(a_hostile_histogram),
+    cmocka_unit_test(quantiles_that_stand_twice),
     cmocka_unit_test(reasons_add_up),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
