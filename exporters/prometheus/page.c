@@ -223,17 +223,17 @@ static void histogram(struct page *p, const struct series *s) {
   uint64_t count = 0;
   double above = -INFINITY;
   uint32_t n = h->bounds ? h->bounds->n : 0;
+  int shows_sum = h->has_sum && !(is_openmetrics(p) && n && h->bounds->v[0] < 0); /* OpenMetrics: none where buckets may be negative, as it could fall */
   for (uint32_t i = 0; i < n; i++) {
     double upto = h->bounds->v[i];
-    count += h->counts[i];
+    count = count_add(count, h->counts[i]);
     if (isinf(upto) && upto > 0) break;
     bucket_sample(p, s, above, upto, count);
     above = upto;
   }
   bucket_sample(p, s, above, INFINITY, h->count);
-  /* OpenMetrics: no sum where buckets may be negative, as it could fall */
-  if (h->has_sum && !(is_openmetrics(p) && n && h->bounds->v[0] < 0)) sum_sample(p, s, h->sum);
-  count_sample(p, s, h->count);
+  if (shows_sum) sum_sample(p, s, h->sum);
+  if (shows_sum || !is_openmetrics(p)) count_sample(p, s, h->count); /* OpenMetrics 1.0, "Histogram": _count if and only if there is a _sum */
 }
 
 static void summary(struct page *p, const struct series *s) {

@@ -21,6 +21,13 @@ static int same_bounds(const struct histogram *h, const struct weir_histogram_po
   return n == p->n_explicit_bounds && (!n || memcmp(h->bounds->v, p->explicit_bounds, n * sizeof(double)) == 0);
 }
 
+/* The count, which metrics.proto wants to be the sum of the buckets. Where it is less the buckets are believed: +Inf may not be below them. */
+static uint64_t count_of(const struct weir_histogram_point *p) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < p->n_bucket_counts; i++) sum = count_add(sum, p->bucket_counts[i]);
+  return p->count > sum ? p->count : sum;
+}
+
 /* 0 without memory. A point with other bounds begins anew. */
 static int take_histogram(struct exporter *e, struct series *s, const struct weir_histogram_point *p, int adds) {
   struct histogram *h = s->v.histogram;
@@ -44,8 +51,8 @@ static int take_histogram(struct exporter *e, struct series *s, const struct wei
     h->count = 0;
     h->has_sum = 1;
   }
-  for (uint32_t i = 0; i < n; i++) h->counts[i] += p->bucket_counts[i];
-  h->count += p->count;
+  for (uint32_t i = 0; i < n; i++) h->counts[i] = count_add(h->counts[i], p->bucket_counts[i]);
+  h->count = count_add(h->count, count_of(p));
   h->sum += p->sum;
   h->has_sum = h->has_sum && (p->has & WEIR_HAS_SUM);
   return 1;

@@ -145,6 +145,9 @@ void table_bounds_put(struct table *, struct bounds *); /* NULL is allowed */
 void table_clear_value(struct table *, struct series *);
 void table_clear_exemplars(struct table *, struct series *);
 
+/* Counts of hostile points end at the largest; cumulated they must not fall. */
+static inline uint64_t count_add(uint64_t a, uint64_t b) { return a + b < a ? UINT64_MAX : a + b; }
+
 /* --- points.c: what a data point does to a series ---------------------------------------------------------------------------------- */
 
 struct exporter;

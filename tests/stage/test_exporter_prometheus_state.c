@@ -336,6 +336,30 @@ static void a_hostile_histogram(void **state) {
   prom_close(&f);
 }
 
+/* OpenMetrics 1.0, "Histogram": _count if and only if there is a _sum. */
+static void a_histogram_without_sum(void **state) {
+  (void)state;
+  struct prom_fixture f;
+  prom_open(&f, "enable_open_metrics: true");
+  prom_metrics(&f, "{'name':'h','histogram':{'aggregationTemporality':2,'dataPoints':[{'count':'3','bucketCounts':['1','2'],'explicitBounds':[1]}]}},"
+                   "{'name':'n','histogram':{'aggregationTemporality':2,'dataPoints':[{'count':'3','sum':1,'bucketCounts':['1','2'],'explicitBounds':[-1]}]}},"
+                   "{'name':'x','exponentialHistogram':{'aggregationTemporality':2,'dataPoints':[{'count':'3','zeroCount':'3'}]}}");
+  prom_page(&f, OPENMETRICS, "# TYPE h histogram\nh_bucket{le=\"1.0\"} 1\nh_bucket{le=\"+Inf\"} 3\n# TYPE n histogram\nn_bucket{le=\"-1.0\"} 1\nn_bucket{le=\"+Inf\"} 3\n# TYPE x histogram\nx_bucket{le=\"+Inf\"} 3\n# EOF\n");
+  prom_page(&f, "", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n# TYPE n histogram\nn_bucket{le=\"-1\"} 1\nn_bucket{le=\"+Inf\"} 3\nn_sum 1\nn_count 3\n# TYPE x histogram\nx_bucket{le=\"+Inf\"} 3\nx_count 3\n");
+  prom_close(&f);
+}
+
+static void a_count_below_the_buckets(void **state) {
+  (void)state;
+  struct prom_fixture f;
+  prom_open(&f, "");
+  prom_metrics(&f, "{'name':'d','histogram':{'aggregationTemporality':1,'dataPoints':[{'count':'2','sum':1,'bucketCounts':['1','2'],'explicitBounds':[1]},{'count':'4','sum':1,'bucketCounts':['1','2'],'explicitBounds':[1]}]}},"
+                   "{'name':'m','histogram':{'aggregationTemporality':2,'dataPoints':[{'count':'2','sum':1,'bucketCounts':['18446744073709551615','2','1'],'explicitBounds':[1,2]}]}}");
+  prom_page(&f, "", "# TYPE d histogram\nd_bucket{le=\"1\"} 2\nd_bucket{le=\"+Inf\"} 7\nd_sum 2\nd_count 7\n# TYPE m histogram\nm_bucket{le=\"1\"} 1.8446744073709552e+19\nm_bucket{le=\"2\"} 1.8446744073709552e+19\n"
+                    "m_bucket{le=\"+Inf\"} 1.8446744073709552e+19\nm_sum 1\nm_count 1.8446744073709552e+19\n");
+  prom_close(&f);
+}
+
 static void quantiles_that_stand_twice(void **state) {
   (void)state;
   struct prom_fixture f;
@@ -382,6 +406,8 @@ int main(void) {
     cmocka_unit_test(memory_over_the_limit),
     cmocka_unit_test(hostile_labels),
     cmocka_unit_test(a_hostile_histogram),
+    cmocka_unit_test(a_histogram_without_sum),
+    cmocka_unit_test(a_count_below_the_buckets),
     cmocka_unit_test(quantiles_that_stand_twice),
     cmocka_unit_test(reasons_add_up),
   };
