@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "plugins/kit/http_export.h"
+#include "plugins/kit/otlp_export.h"
 #include "plugins/kit/otlp_http.h"
 #include "plugins/kit/tenant.h"
 
@@ -55,7 +56,7 @@ static const struct weir_field label_fields[] = {
 
 static const struct weir_field fields[] = {
   { "endpoint", WEIR_T_STRING, WEIR_REQUIRED | WEIR_NONEMPTY, AT(endpoint), NULL, NULL, NULL, NULL, NULL,
-    "Loki's URL, http:// or https://, without a path: /otlp/v1/logs or /loki/api/v1/push is added. With a path: otlp adds /v1/logs to it, push takes it as it is. Or unix:///path.", NULL, 0 },
+    "Loki's URL, http:// or https://, without a path: /otlp/v1/logs or /loki/api/v1/push is added. With a path: otlp adds /v1/logs to it (and refuses one that ends so, or with /loki/api/v1/push), push takes it as it is. Or unix:///path.", NULL, 0 },
   { "protocol", WEIR_T_ENUM, 0, AT(protocol), "otlp", NULL, NULL, "otlp|push", NULL,
     "otlp needs Loki 3 with its default allow_structured_metadata, and Loki decides about labels. push is Loki's own API, and `labels` decides.", NULL, 0 },
   { "encoding", WEIR_T_ENUM, 0, AT(encoding), "protobuf", NULL, NULL, "protobuf|json", NULL,
@@ -147,6 +148,29 @@ static const char *path_of(const char *url) {
   return path && path[1] ? path : "";
 }
 
+/* The URL's length without this end (and slashes behind it); 0: it has no such end. */
+static size_t length_before(const char *url, const char *end) {
+  size_t n = strlen(url), n_end = strlen(end);
+  while (n && url[n - 1] == '/') n--;
+  return n > n_end && strncmp(url + n - n_end, end, n_end) == 0 ? n - n_end : 0;
+}
+
+/* /v1/logs goes behind the URL's path, and Loki answers 404 to all that makes no sense then: the push API's URL, as files of old Collectors have it, or OTLP's whole. */
+static int check_otlp_url(const char *url, struct weir_error *err) {
+  size_t n = length_before(url, "/loki/api/v1/push"), n_whole = length_before(url, "/v1/logs");
+  if (!n && !n_whole) return 0;
+  int r = otlp_refuse_userinfo(url, "endpoint", err);
+  if (r) return r;
+  if (n) {
+    weir_fail_field(err, "endpoint", "this is the URL of Loki's push API, and `protocol` is otlp");
+    weir_hint(err, "write `protocol: push`, or for OTLP `endpoint: %.*s/otlp`", (int)n, url);
+  } else {
+    weir_fail_field(err, "endpoint", "/v1/logs is added to this URL, which ends with it");
+    weir_hint(err, "write `endpoint: %.*s`", (int)n_whole, url);
+  }
+  return WEIR_E_CONFIG;
+}
+
 static int check(const struct loki_config *cfg, struct weir_error *err) {
   if (cfg->protocol != PUSH && cfg->labels) {
     weir_fail_field(err, "labels", "with OTLP, Loki decides what becomes a label");
@@ -158,6 +182,7 @@ static int check(const struct loki_config *cfg, struct weir_error *err) {
     weir_hint(err, "write gzip or none");
     return WEIR_E_CONFIG;
   }
+  if (cfg->protocol != PUSH) return check_otlp_url(cfg->endpoint, err);
   return cfg->labels ? loki_labels_check(cfg->labels, err) : 0;
 }
 

@@ -44,13 +44,24 @@ static int ends_with(const struct family *f, const char *end) {
   return f->n_name > n && memcmp(f->text + f->n_name - n, end, n) == 0;
 }
 
+/* Whether the name without its end (n bytes) is free in OpenMetrics, where x stands for x, x_total and x_created of a counter, x and x_info of an info. */
+static int is_short_free(const struct page *p, const struct family *f, size_t n) {
+  static const char created[] = "_created";
+  const size_t n_created = sizeof created - 1;
+  const struct family *counter = f->type == PROM_INFO ? table_held(p->table, f->text, n, "_total") : NULL;
+  if (!counter && n > n_created && memcmp(f->text + n - n_created, created, n_created) == 0) counter = table_held(p->table, f->text, n - n_created, "_total");
+  if (counter && counter->type == PROM_COUNTER) return 0;
+  if (f->type == PROM_COUNTER && table_held(p->table, f->text, n, created)) return 0;
+  return !table_held(p->table, f->text, n, "") && !table_whole(p->table, f->text, n, 1);
+}
+
 /* What TYPE says, and how much of the name's end it leaves out. OpenMetrics names a counter without its _total, an info without _info; one that has no
- * such end is none there, nor one whose short name is another family's. */
+ * such end is none there, nor one whose short name is taken. */
 static const char *type_in(const struct page *p, const struct family *f, uint32_t *ret_end) {
   uint32_t end = f->type == PROM_INFO && ends_with(f, "_info") ? 5 : f->type == PROM_COUNTER && ends_with(f, "_total") ? 6 : 0;
   *ret_end = 0;
   if (!is_openmetrics(p)) return f->type == PROM_UNKNOWN ? "untyped" : f->type == PROM_INFO || f->type == PROM_STATESET ? "gauge" : prom_type_name(f->type);
-  if (end && table_has(p->table, f->text, f->n_name - end)) end = 0;
+  if (end && !is_short_free(p, f, f->n_name - end)) end = 0;
   if (f->type == PROM_STATESET || (f->type == PROM_INFO && !end)) return "gauge";
   if (f->type == PROM_COUNTER && !end) return "unknown";
   *ret_end = end;
@@ -212,17 +223,17 @@ static void histogram(struct page *p, const struct series *s) {
   uint64_t count = 0;
   double above = -INFINITY;
   uint32_t n = h->bounds ? h->bounds->n : 0;
+  int shows_sum = h->has_sum && !(is_openmetrics(p) && n && h->bounds->v[0] < 0); /* OpenMetrics: none where buckets may be negative, as it could fall */
   for (uint32_t i = 0; i < n; i++) {
     double upto = h->bounds->v[i];
-    count += h->counts[i];
+    count = count_add(count, h->counts[i]);
     if (isinf(upto) && upto > 0) break;
     bucket_sample(p, s, above, upto, count);
     above = upto;
   }
   bucket_sample(p, s, above, INFINITY, h->count);
-  /* OpenMetrics: no sum where buckets may be negative, as it could fall */
-  if (h->has_sum && !(is_openmetrics(p) && n && h->bounds->v[0] < 0)) sum_sample(p, s, h->sum);
-  count_sample(p, s, h->count);
+  if (shows_sum) sum_sample(p, s, h->sum);
+  if (shows_sum || !is_openmetrics(p)) count_sample(p, s, h->count); /* OpenMetrics 1.0, "Histogram": _count if and only if there is a _sum */
 }
 
 static void summary(struct page *p, const struct series *s) {

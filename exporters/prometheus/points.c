@@ -1,4 +1,6 @@
 /* What a data point does to its series: the newest wins, deltas add up. Source: metrics data model, "Temporality", "Resets and Gaps", "Overlap". */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "prometheus.h"
@@ -17,6 +19,13 @@ static void take_number(struct series *s, const struct weir_number_point *p, int
 static int same_bounds(const struct histogram *h, const struct weir_histogram_point *p) {
   uint32_t n = h->bounds ? h->bounds->n : 0;
   return n == p->n_explicit_bounds && (!n || memcmp(h->bounds->v, p->explicit_bounds, n * sizeof(double)) == 0);
+}
+
+/* The count, which metrics.proto wants to be the sum of the buckets. Where it is less the buckets are believed: +Inf may not be below them. */
+static uint64_t count_of(const struct weir_histogram_point *p) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < p->n_bucket_counts; i++) sum = count_add(sum, p->bucket_counts[i]);
+  return p->count > sum ? p->count : sum;
 }
 
 /* 0 without memory. A point with other bounds begins anew. */
@@ -42,8 +51,8 @@ static int take_histogram(struct exporter *e, struct series *s, const struct wei
     h->count = 0;
     h->has_sum = 1;
   }
-  for (uint32_t i = 0; i < n; i++) h->counts[i] += p->bucket_counts[i];
-  h->count += p->count;
+  for (uint32_t i = 0; i < n; i++) h->counts[i] = count_add(h->counts[i], p->bucket_counts[i]);
+  h->count = count_add(h->count, count_of(p));
   h->sum += p->sum;
   h->has_sum = h->has_sum && (p->has & WEIR_HAS_SUM);
   return 1;
@@ -59,18 +68,47 @@ static int take_exponential(struct exporter *e, struct series *s, const struct w
   return 1;
 }
 
+/* By quantile, those of one quantile as they came. NaN is the last, and one. */
+static int by_quantile(const void *a, const void *b) {
+  const struct weir_quantile *p = *(const struct weir_quantile *const *)a, *q = *(const struct weir_quantile *const *)b;
+  if (p->quantile < q->quantile || p->quantile > q->quantile) return p->quantile < q->quantile ? -1 : 1;
+  if (isnan(p->quantile) != isnan(q->quantile)) return isnan(p->quantile) ? 1 : -1;
+  return p < q ? -1 : 1;
+}
+
+static int is_ascending(const struct weir_summary_point *p) {
+  for (uint32_t i = 1; i < p->n_quantiles; i++)
+    if (!(p->quantiles[i].quantile > p->quantiles[i - 1].quantile)) return 0;
+  return 1;
+}
+
+/* Each quantile once, the first of its points: two would be one series twice, and Prometheus refuses such a page. The number of them; ret has room for all. 0 without memory. */
+static uint32_t quantiles_once(const struct weir_summary_point *p, struct weir_quantile *ret) {
+  const struct weir_quantile **v = malloc(p->n_quantiles * sizeof *v);
+  uint32_t n = 0;
+  if (!v) return 0;
+  for (uint32_t i = 0; i < p->n_quantiles; i++) v[i] = &p->quantiles[i];
+  qsort(v, p->n_quantiles, sizeof *v, by_quantile);
+  for (uint32_t i = 0; i < p->n_quantiles; i++)
+    if (!n || !(ret[n - 1].quantile == v[i]->quantile || (isnan(ret[n - 1].quantile) && isnan(v[i]->quantile)))) ret[n++] = *v[i];
+  free(v);
+  return n;
+}
+
 static int take_summary(struct exporter *e, struct series *s, const struct weir_summary_point *p) {
   struct summary *v = s->v.summary;
-  if (!v || v->n != p->n_quantiles) {
+  if (!v || v->cap != p->n_quantiles) {
     table_clear_value(&e->table, s);
     v = s->v.summary = table_alloc(&e->table, s, sizeof *v + p->n_quantiles * sizeof *v->v);
     if (!v) return 0;
-    v->n = p->n_quantiles;
+    v->cap = p->n_quantiles;
   }
   v->sum = p->sum;
   v->count = p->count;
-  if (v->n) memcpy(v->v, p->quantiles, v->n * sizeof *v->v);
-  return 1;
+  v->n = p->n_quantiles;
+  if (!is_ascending(p)) v->n = quantiles_once(p, v->v);
+  else if (v->n) memcpy(v->v, p->quantiles, v->n * sizeof *v->v);
+  return v->n || !p->n_quantiles;
 }
 
 /* --- order -------------------------------------------------------------------------------------------------------------------------------- */

@@ -133,15 +133,29 @@ static const char *take(struct exporter *e, struct family *f, const struct prom_
   return NULL;
 }
 
+/* Said of each point; the log limits itself. */
+static void log_conflict(struct exporter *e, const struct prom_family *came, const struct family *held) {
+  int n = (int)(came->name.n < 100 ? came->name.n : 100), n_held = (int)(held->n_name < 100 ? held->n_name : 100);
+  if (held->type != came->type && held->n_name == came->name.n)
+    e->host->log(e->stage, WEIR_LOG_WARN, "`%.*s` came as %s and is held as %s: its points are dropped", n, came->name.p, prom_type_name(came->type), prom_type_name(held->type));
+  else
+    e->host->log(e->stage, WEIR_LOG_WARN, "`%.*s` (%s) and `%.*s` (%s), which is held, would mix on the page: its points are dropped", n, came->name.p, prom_type_name(came->type), n_held,
+      held->text, prom_type_name(held->type));
+}
+
+/* The family that is held in this one's place, or NULL. One that has series has had its place since the first. */
+static const struct family *conflict(const struct exporter *e, const struct family *f, int type) {
+  if (f->type != type) return f;
+  return f->first ? NULL : table_clash(&e->table, f, e->cfg->enable_open_metrics);
+}
+
 static void on_point(void *arg, const struct prom_family *family, const struct prom_label *labels, size_t n, const struct weir_metric *m, const struct weir_point *pt) {
   struct exporter *e = arg;
   struct family *f = family_of(e, family);
-  const char *why = !f ? "memory" : f->type != family->type ? "type_conflict" : take(e, f, labels, n, m, pt);
-  if (!why) return;
-  drop(e, 1, why);
-  if (f && f->type != family->type)
-    e->host->log(e->stage, WEIR_LOG_WARN, "`%.*s` came as %s and is held as %s: its points are dropped", (int)(family->name.n < 100 ? family->name.n : 100), family->name.p,
-      prom_type_name(family->type), prom_type_name(f->type));
+  const struct family *held = f ? conflict(e, f, family->type) : NULL;
+  const char *why = !f ? "memory" : held ? "type_conflict" : take(e, f, labels, n, m, pt);
+  if (why) drop(e, 1, why);
+  if (held) log_conflict(e, family, held);
 }
 
 /* One target_info for each job and instance, with the attributes that came last. As the Collector, only where both are known. */

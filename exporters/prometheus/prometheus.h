@@ -64,8 +64,8 @@ struct histogram {
 struct summary {
   double sum;
   uint64_t count;
-  uint32_t n, reserved;
-  struct weir_quantile v[];
+  uint32_t n, cap;
+  struct weir_quantile v[]; /* each quantile once; room for cap */
 };
 
 /* What stands behind ` # `. at: the value, which tells the bucket. */
@@ -119,8 +119,12 @@ int table_init(struct table *, uint64_t seed);
 void table_done(struct table *);
 /* The family of this name, made if need be. NULL: no memory. An empty one takes the type that comes. */
 struct family *table_family(struct table *, const struct prom_family *);
-/* Whether a family of this name has series. */
-int table_has(const struct table *, const char *name, size_t n);
+/* The family of this name and end, if it has series. */
+const struct family *table_held(const struct table *, const char *name, size_t n, const char *end);
+/* The histogram or summary with series whose samples have this name: h for h_count. openmetrics: h_created is its too. */
+const struct family *table_whole(const struct table *, const char *name, size_t n, int openmetrics);
+/* The family with series whose samples this one, which has none, would mix with: one is part of the other. */
+const struct family *table_clash(const struct table *, const struct family *, int openmetrics);
 /* The series with these labels, or NULL; hash is for table_add. */
 struct series *table_find(struct table *, struct family *, const struct prom_label *, size_t n, uint64_t *ret_hash);
 /* The series of which these labels are the key, whatever else it has (target_info: one for each job and instance). */
@@ -140,6 +144,9 @@ struct bounds *table_bounds(struct table *, struct family *, const double *v, ui
 void table_bounds_put(struct table *, struct bounds *); /* NULL is allowed */
 void table_clear_value(struct table *, struct series *);
 void table_clear_exemplars(struct table *, struct series *);
+
+/* Counts of hostile points end at the largest; cumulated they must not fall. */
+static inline uint64_t count_add(uint64_t a, uint64_t b) { return a + b < a ? UINT64_MAX : a + b; }
 
 /* --- points.c: what a data point does to a series ---------------------------------------------------------------------------------- */
 

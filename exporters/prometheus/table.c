@@ -5,6 +5,7 @@
 #include "prometheus.h"
 
 #define FIRST_CAP 1024u
+#define NAME_CAP 8192u /* of a family's name; the mapping gives 2 KiB and the namespace. A longer one is not looked for */
 #define MALLOC_COST 8u /* what an allocation takes beside its bytes, about */
 
 /* --- tables of chains ----------------------------------------------------------------------------------------------------------------- */
@@ -139,10 +140,44 @@ static struct family *family_find(const struct table *t, struct weir_str name, u
   return f;
 }
 
-int table_has(const struct table *t, const char *name, size_t n) {
-  struct weir_str s = { name, (uint32_t)n, 0 };
+const struct family *table_held(const struct table *t, const char *name, size_t n, const char *end) {
+  char text[NAME_CAP];
+  size_t n_end = strlen(end);
+  if (n + n_end > sizeof text) return NULL;
+  memcpy(text, name, n);
+  memcpy(text + n, end, n_end);
+  struct weir_str s = { text, (uint32_t)(n + n_end), 0 };
   const struct family *f = family_find(t, s, prom_hash(t->seed, s, NULL, 0));
-  return f && f->first;
+  return f && f->first ? f : NULL;
+}
+
+/* What stands behind the name in a histogram's or summary's samples. _created is written by nobody here, but OpenMetrics keeps the name for them. */
+static const char *const parts[] = { "_count", "_sum", "_bucket", "_created" };
+#define N_PARTS (sizeof parts / sizeof *parts)
+#define BUCKET 2
+#define CREATED 3
+
+static int has_part(int type, size_t part, int openmetrics) {
+  int is_histogram = type == PROM_HISTOGRAM || type == PROM_NATIVE_HISTOGRAM;
+  if (!is_histogram && type != PROM_SUMMARY) return 0;
+  return part == CREATED ? openmetrics : part == BUCKET ? is_histogram : 1;
+}
+
+const struct family *table_whole(const struct table *t, const char *name, size_t n, int openmetrics) {
+  for (size_t i = 0; i < N_PARTS; i++) {
+    size_t n_part = strlen(parts[i]);
+    if (n <= n_part || memcmp(name + n - n_part, parts[i], n_part) != 0) continue;
+    const struct family *f = table_held(t, name, n - n_part, "");
+    return f && has_part(f->type, i, openmetrics) ? f : NULL; /* no part ends with another */
+  }
+  return NULL;
+}
+
+const struct family *table_clash(const struct table *t, const struct family *f, int openmetrics) {
+  const struct family *other = table_whole(t, f->text, f->n_name, openmetrics);
+  for (size_t i = 0; i < N_PARTS && !other; i++)
+    if (has_part(f->type, i, openmetrics)) other = table_held(t, f->text, f->n_name, parts[i]);
+  return other;
 }
 
 struct family *table_family(struct table *t, const struct prom_family *want) {
@@ -329,7 +364,7 @@ void table_clear_value(struct table *t, struct series *s) {
     table_bounds_put(t, h->bounds);
     table_release(t, s, h, sizeof *h + n * sizeof *h->counts);
   } else if (type == PROM_SUMMARY && s->v.summary) {
-    table_release(t, s, s->v.summary, sizeof *s->v.summary + s->v.summary->n * sizeof *s->v.summary->v);
+    table_release(t, s, s->v.summary, sizeof *s->v.summary + s->v.summary->cap * sizeof *s->v.summary->v);
   }
   memset(&s->v, 0, sizeof s->v);
 }

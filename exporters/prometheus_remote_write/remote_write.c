@@ -49,7 +49,7 @@ struct wal_config {
 };
 
 #define AT(member) offsetof(struct remote_write_config, member)
-#define ENDPOINT_DOC "The URL to write to, such as http://prometheus:9090/api/v1/write. https:// is TLS, http:// is plaintext."
+#define ENDPOINT_DOC "The URL to write to, with its path, as none is added: http://prometheus:9090/api/v1/write, http://mimir:8080/api/v1/push. https:// is TLS, http:// is plaintext."
 #define SNAPPY_DOC "Snappy blocks are what the protocol prescribes."
 
 static const struct weir_field http_fields[] = {
@@ -233,6 +233,15 @@ static void init_sender(struct exporter *e) {
   rw_sender_init(&e->sender, labels);
 }
 
+/* Nothing is added to the URL, as in the Collector: without a path all is posted to /, where Prometheus answers 404 or 405. */
+static void warn_without_path(const struct exporter *e, const char *url, const char *field) {
+  const char *host = strstr(url, "://");
+  size_t n = host ? strcspn(host + 3, "/?#") : 0;
+  if (!host || (host[3 + n] == '/' && host[4 + n]) || host[3 + n] == '?' || e->host->stage_lane(e->sender.stage) != 0) return;
+  e->host->log(e->sender.stage, WEIR_LOG_WARN,
+    "`%s: %.200s` has no path, and none is added: requests go to /. Prometheus and VictoriaMetrics take them at /api/v1/write, Mimir at /api/v1/push, Thanos at /api/v1/receive", field, url);
+}
+
 static int open_client(struct exporter *e, struct weir_error *err) {
   const struct client_config *c = e->cfg->http ? e->cfg->http : &e->cfg->top;
   const char *field = e->cfg->http ? "http.endpoint" : "endpoint";
@@ -243,7 +252,9 @@ static int open_client(struct exporter *e, struct weir_error *err) {
   }
   struct http_export_setup setup = { .host = e->host, .stage = e->sender.stage, .config = &c->http, .url = c->endpoint, .field = field, .content_type = "application/x-protobuf",
     .coding = "snappy", .self = &e->sender, .on_verdict = rw_on_verdict, .success = rw_on_success, .refusal = rw_on_refusal };
-  return http_export_open(&setup, &e->sender.client, err);
+  int r = http_export_open(&setup, &e->sender.client, err);
+  if (!r) warn_without_path(e, c->endpoint, field);
+  return r;
 }
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */

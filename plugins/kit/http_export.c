@@ -102,6 +102,22 @@ static void message_of(const struct weir_http_response *r, char *text, size_t ca
   if (body_n && n > 0) snprintf(text + n, cap - (size_t)n, ": %.*s", (int)body_n, r->body->p);
 }
 
+/* 3xx with Location: where the endpoint should point. What may be secret in it is left out: user and password, rather too much than too little, and the query. */
+static void redirect_of(const struct http_export *e, const struct weir_http_response *r, char *text, size_t cap) {
+  struct weir_str at = weir_http_find(r->headers, r->n_headers, "location");
+  char shown[256];
+  size_t n = 0, from = 0, to = 0;
+  while (n < at.n && n < sizeof shown - 4 && at.p[n] != '?' && at.p[n] != '#') n++;
+  for (size_t i = 0; i + 1 < n && !from; i++)
+    if (at.p[i] == '/' && at.p[i + 1] == '/') from = i + 2;
+  for (size_t i = from; from && i < at.n; i++)
+    if (at.p[i] == '@') to = i;
+  snprintf(shown, sizeof shown, "%.*s%s%.*s", (int)(to ? from : n), at.p, to ? "***" : "", (int)(to && to < n ? n - to : 0), at.p + to);
+  for (char *c = shown; *c; c++)
+    if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+  snprintf(text, cap, "HTTP %u: redirects are not followed; this one leads to `%s`: set `%s` so that requests go there", r->status, shown, e->setup.field);
+}
+
 /* The Collector's reading of HTTP statuses. */
 static uint32_t status_of(uint32_t http) {
   switch (http) {
@@ -115,7 +131,8 @@ static uint32_t status_of(uint32_t http) {
 
 static void verdict_of_refusal(struct attempt *a, const struct weir_http_response *r, struct weir_verdict *v, char *text, size_t cap) {
   struct http_export *e = a->e;
-  message_of(r, text, cap);
+  if (r->status >= 300 && r->status < 400 && weir_http_find(r->headers, r->n_headers, "location").n) redirect_of(e, r, text, cap);
+  else message_of(r, text, cap);
   v->msg = text;
   v->code = r->status == 429 || r->status == 502 || r->status == 503 || r->status == 504 ? WEIR_RETRY : WEIR_REJECTED;
   v->too_large = r->status == 413;

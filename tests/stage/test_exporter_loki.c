@@ -68,6 +68,7 @@ static void each_protocol_has_its_path(void **state) {
     { "", "encoding: json", "/otlp/v1/logs", "application/json", "gzip" },
     { "", PUSH, "/loki/api/v1/push", "application/x-protobuf", "snappy" },
     { "/", PUSH ", compression: none", "/loki/api/v1/push", "application/x-protobuf", "snappy" },
+    { "/loki/api/v1/push", PUSH, "/loki/api/v1/push", "application/x-protobuf", "snappy" },
     { "/proxy/push", PUSH, "/proxy/push", "application/x-protobuf", "snappy" },
     { "", PUSH_JSON, "/loki/api/v1/push", "application/json", NULL },
     { "", "protocol: push, encoding: json", "/loki/api/v1/push", "application/json", "gzip" },
@@ -329,6 +330,10 @@ static void refusals(void **state) {
   } cases[] = {
     { "{}", "endpoint" },
     { "{endpoint: 'loki:3100'}", "`loki:3100` is no URL" },
+    { "{endpoint: 'http://l:1/loki/api/v1/push'}", "endpoint: this is the URL of Loki's push API, and `protocol` is otlp" },
+    { "{endpoint: 'http://l:1/x/loki/api/v1/push//', protocol: otlp}", "endpoint: this is the URL of Loki's push API, and `protocol` is otlp" },
+    { "{endpoint: 'http://u:p@l:1/loki/api/v1/push'}", "endpoint: user and password in an endpoint are not supported" },
+    { "{endpoint: 'http://l:1/otlp/v1/logs'}", "endpoint: /v1/logs is added to this URL, which ends with it" },
     { "{endpoint: 'http://l:1', labels: {}}", "labels: with OTLP, Loki decides what becomes a label" },
     { "{endpoint: 'http://l:1', protocol: push, encoding: json, compression: zstd}", "compression: Loki's push API does not take zstd" },
     { "{endpoint: 'http://l:1', protocol: push, labels: {static: {'a.b': x}}}", "labels.static: `a.b` is no label name" },

@@ -404,6 +404,33 @@ static void an_answer_that_is_longer_than_we_read_is_an_answer(void **state) {
   tear_down(&f);
 }
 
+/* What may be secret in the Location is not shown. */
+static void a_redirect_says_where_it_leads(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t status;
+    const char *location, *msg;
+  } t[] = {
+    { 308, "https://b:4318/v1/traces", "HTTP 308: redirects are not followed; this one leads to `https://b:4318/v1/traces`: set `endpoint` so that requests go there" },
+    { 307, "https://u:p@b/v1/traces?token=hunter2#x", "leads to `https://***@b/v1/traces`:" },
+    { 302, "https://u:p/@hunter2@b/login", "leads to `https://***@b/login`:" },
+    { 301, "//u:p?@b/", "leads to `//***`:" },
+    { 307, "/else/where@home", "leads to `/else/where@home`:" },
+    { 304, NULL, "HTTP 304" },
+  };
+  struct fixture f;
+  set_up(&f, "");
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    struct weir_http_header location = { weir_str_of("location"), weir_str_of(t[i].location ? t[i].location : "") };
+    f.sink.status = t[i].status;
+    f.sink.more = &location;
+    f.sink.n_more = t[i].location ? 1 : 0;
+    send_three(&f);
+    harness_done_is(f.h, WEIR_REJECTED, t[i].msg);
+  }
+  tear_down(&f);
+}
+
 static void rubbish_and_a_hang_up_are_tried_again(void **state) {
   (void)state;
   static const char *const rubbish[] = { "", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf" };
@@ -543,6 +570,7 @@ int main(void) {
     cmocka_unit_test(json_is_sent_and_answered),
     cmocka_unit_test(success_with_a_body_that_is_no_answer_is_delivered),
     cmocka_unit_test(an_answer_that_is_longer_than_we_read_is_an_answer),
+    cmocka_unit_test(a_redirect_says_where_it_leads),
     cmocka_unit_test(rubbish_and_a_hang_up_are_tried_again),
     cmocka_unit_test(a_back_end_that_is_down_is_tried_again_and_found_when_it_is_up),
     cmocka_unit_test(no_answer_before_the_deadline_is_tried_again),

@@ -51,7 +51,7 @@ static void openmetrics_with_exemplars(void **state) {
     "# TYPE g gauge\ng{instance=\"i\",job=\"s\"} 1.0\n"
     "# TYPE lat histogram\nlat_bucket{instance=\"i\",job=\"s\",le=\"0.5\"} 1 # " IDS " 0.5 1.5\nlat_bucket{instance=\"i\",job=\"s\",le=\"10.0\"} 3\n"
     "lat_bucket{instance=\"i\",job=\"s\",le=\"+Inf\"} 1000000 # " IDS " 99.0 1.5\nlat_sum{instance=\"i\",job=\"s\"} 7.0\nlat_count{instance=\"i\",job=\"s\"} 1000000\n"
-    "# TYPE neg histogram\nneg_bucket{instance=\"i\",job=\"s\",le=\"-1.0\"} 1\nneg_bucket{instance=\"i\",job=\"s\",le=\"+Inf\"} 3\nneg_count{instance=\"i\",job=\"s\"} 3\n"
+    "# TYPE neg histogram\nneg_bucket{instance=\"i\",job=\"s\",le=\"-1.0\"} 1\nneg_bucket{instance=\"i\",job=\"s\",le=\"+Inf\"} 3\n"
     "# HELP req_bytes a \\\"q\\\"\n# TYPE req_bytes counter\n# UNIT req_bytes bytes\nreq_bytes_total{instance=\"i\",job=\"s\"} 3.0 # " IDS " 2.0 1.5\n"
     "# HELP target Target metadata\n# TYPE target info\ntarget_info{instance=\"i\",job=\"s\",os=\"x\"} 1.0\n# EOF\n");
   prom_close(&f);

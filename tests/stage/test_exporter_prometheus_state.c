@@ -159,6 +159,81 @@ static void a_name_of_two_types(void **state) {
   prom_close(&f);
 }
 
+#define GAUGE(name) "{'name':'" name "','gauge':{'dataPoints':[{'asInt':'1'}]}}"
+#define TOTAL(name) "{'name':'" name "','sum':{'aggregationTemporality':2,'isMonotonic':true,'dataPoints':[{'asInt':'1'}]}}"
+#define HISTOGRAM(name) "{'name':'" name "','histogram':{'aggregationTemporality':2,'dataPoints':[{'count':'1','sum':1}]}}"
+#define SUMMARY(name) "{'name':'" name "','summary':{'dataPoints':[{'count':'1','sum':1}]}}"
+#define EXPONENTIAL(name) "{'name':'" name "','exponentialHistogram':{'aggregationTemporality':2,'dataPoints':[{'count':'1','sum':1,'zeroCount':'1'}]}}"
+
+/* What the second metric loses beside the first. */
+static void a_part_of_another(void **state) {
+  (void)state;
+  static const struct {
+    const char *first, *second;
+    int text, openmetrics;
+  } t[] = {
+    { HISTOGRAM("h"), GAUGE("h_count"), 1, 1 },
+    { HISTOGRAM("h"), GAUGE("h_sum"), 1, 1 },
+    { HISTOGRAM("h"), GAUGE("h_bucket"), 1, 1 },
+    { HISTOGRAM("h"), HISTOGRAM("h_count"), 1, 1 },
+    { HISTOGRAM("h"), GAUGE("h_created"), 0, 1 },
+    { GAUGE("h_count"), HISTOGRAM("h"), 1, 1 },
+    { GAUGE("h_bucket"), HISTOGRAM("h"), 1, 1 },
+    { GAUGE("h_created"), HISTOGRAM("h"), 0, 1 },
+    { EXPONENTIAL("h"), GAUGE("h_bucket"), 1, 1 },
+    { GAUGE("h_count"), EXPONENTIAL("h"), 1, 1 },
+    { SUMMARY("s"), GAUGE("s_sum"), 1, 1 },
+    { GAUGE("s_count"), SUMMARY("s"), 1, 1 },
+    { SUMMARY("s"), GAUGE("s_bucket"), 0, 0 },
+    { SUMMARY("s"), GAUGE("s_created"), 0, 1 },
+    { GAUGE("g"), GAUGE("g_count"), 0, 0 },
+    { HISTOGRAM("h"), GAUGE("h_counts"), 0, 0 },
+    { HISTOGRAM("h"), GAUGE("_count"), 0, 0 },
+    { HISTOGRAM("h"), TOTAL("h_count"), 0, 0 }, /* h_count_total */
+  };
+  for (size_t i = 0; i < 2 * sizeof t / sizeof *t; i++) {
+    struct prom_fixture f;
+    int openmetrics = i % 2;
+    prom_open(&f, openmetrics ? "enable_open_metrics: true" : "");
+    prom_metrics(&f, "%s,%s", t[i / 2].first, t[i / 2].second);
+    dropped(&f, "type_conflict", openmetrics ? t[i / 2].openmetrics : t[i / 2].text);
+    prom_close(&f);
+  }
+}
+
+static void a_part_of_another_until_that_has_gone(void **state) {
+  (void)state;
+  struct prom_fixture f;
+  prom_open(&f, "metric_expiration: 10s");
+  prom_metrics(&f, HISTOGRAM("h") "," GAUGE("h_count"));
+  assert_non_null(strstr(f.waiter.verdict.msg, "type_conflict"));
+  prom_page(&f, "", "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n");
+  harness_advance(f.h, 60 * NS_PER_S);
+  prom_metrics(&f, GAUGE("h_count") "," HISTOGRAM("h"));
+  prom_page(&f, "", "# TYPE h_count gauge\nh_count 1\n");
+  dropped(&f, "type_conflict", 2);
+  prom_close(&f);
+}
+
+/* In OpenMetrics a counter x_total is named x, and x_created is its too. */
+static void short_names_that_are_taken(void **state) {
+  (void)state;
+  static const char *const t[][2] = {
+    { HISTOGRAM("h") "," TOTAL("h_count"), "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1.0\nh_count 1\n# TYPE h_count_total unknown\nh_count_total 1.0\n# EOF\n" },
+    { TOTAL("x") "," GAUGE("x_created"), "# TYPE x_created gauge\nx_created 1.0\n# TYPE x_total unknown\nx_total 1.0\n# EOF\n" },
+    { TOTAL("x") "," TOTAL("x_created"), "# TYPE x_created_total unknown\nx_created_total 1.0\n# TYPE x counter\nx_total 1.0\n# EOF\n" },
+    { TOTAL("x") "," GAUGE("x"), "# TYPE x gauge\nx 1.0\n# TYPE x_total unknown\nx_total 1.0\n# EOF\n" },
+  };
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    struct prom_fixture f;
+    prom_open(&f, "enable_open_metrics: true");
+    prom_metrics(&f, "%s", t[i][0]);
+    prom_page(&f, OPENMETRICS, t[i][1]);
+    dropped(&f, "type_conflict", 0);
+    prom_close(&f);
+  }
+}
+
 #define RESOURCE(rest) "{'resource':{'attributes':[{'key':'service.name','value':{'stringValue':'s'}},{'key':'service.instance.id','value':{'stringValue':'i'}}" rest "]},'scopeMetrics':[{'metrics':[{'name':'g','gauge':{'dataPoints':[{'timeUnixNano':'1','asInt':'1'}]}}]}]}"
 
 static void one_target_info_per_target(void **state) {
@@ -261,6 +336,43 @@ static void a_hostile_histogram(void **state) {
   prom_close(&f);
 }
 
+/* OpenMetrics 1.0, "Histogram": _count if and only if there is a _sum. */
+static void a_histogram_without_sum(void **state) {
+  (void)state;
+  struct prom_fixture f;
+  prom_open(&f, "enable_open_metrics: true");
+  prom_metrics(&f, "{'name':'h','histogram':{'aggregationTemporality':2,'dataPoints':[{'count':'3','bucketCounts':['1','2'],'explicitBounds':[1]}]}},"
+                   "{'name':'n','histogram':{'aggregationTemporality':2,'dataPoints':[{'count':'3','sum':1,'bucketCounts':['1','2'],'explicitBounds':[-1]}]}},"
+                   "{'name':'x','exponentialHistogram':{'aggregationTemporality':2,'dataPoints':[{'count':'3','zeroCount':'3'}]}}");
+  prom_page(&f, OPENMETRICS, "# TYPE h histogram\nh_bucket{le=\"1.0\"} 1\nh_bucket{le=\"+Inf\"} 3\n# TYPE n histogram\nn_bucket{le=\"-1.0\"} 1\nn_bucket{le=\"+Inf\"} 3\n# TYPE x histogram\nx_bucket{le=\"+Inf\"} 3\n# EOF\n");
+  prom_page(&f, "", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n# TYPE n histogram\nn_bucket{le=\"-1\"} 1\nn_bucket{le=\"+Inf\"} 3\nn_sum 1\nn_count 3\n# TYPE x histogram\nx_bucket{le=\"+Inf\"} 3\nx_count 3\n");
+  prom_close(&f);
+}
+
+static void a_count_below_the_buckets(void **state) {
+  (void)state;
+  struct prom_fixture f;
+  prom_open(&f, "");
+  prom_metrics(&f, "{'name':'d','histogram':{'aggregationTemporality':1,'dataPoints':[{'count':'2','sum':1,'bucketCounts':['1','2'],'explicitBounds':[1]},{'count':'4','sum':1,'bucketCounts':['1','2'],'explicitBounds':[1]}]}},"
+                   "{'name':'m','histogram':{'aggregationTemporality':2,'dataPoints':[{'count':'2','sum':1,'bucketCounts':['18446744073709551615','2','1'],'explicitBounds':[1,2]}]}}");
+  prom_page(&f, "", "# TYPE d histogram\nd_bucket{le=\"1\"} 2\nd_bucket{le=\"+Inf\"} 7\nd_sum 2\nd_count 7\n# TYPE m histogram\nm_bucket{le=\"1\"} 1.8446744073709552e+19\nm_bucket{le=\"2\"} 1.8446744073709552e+19\n"
+                    "m_bucket{le=\"+Inf\"} 1.8446744073709552e+19\nm_sum 1\nm_count 1.8446744073709552e+19\n");
+  prom_close(&f);
+}
+
+static void quantiles_that_stand_twice(void **state) {
+  (void)state;
+  struct prom_fixture f;
+  prom_open(&f, "");
+  prom_metrics(&f, "{'name':'s','summary':{'dataPoints':[{'count':'1','quantileValues':[{'quantile':0.9,'value':1},{'quantile':'NaN','value':2},{'quantile':0.5,'value':3},{'quantile':0.9,'value':4},{'quantile':'NaN','value':5},{'quantile':0.5,'value':6}]}]}}");
+  prom_page(&f, "", "# TYPE s summary\ns{quantile=\"0.5\"} 3\ns{quantile=\"0.9\"} 1\ns{quantile=\"NaN\"} 2\ns_sum 0\ns_count 1\n");
+  prom_metrics(&f, "{'name':'s','summary':{'dataPoints':[{'count':'2','quantileValues':[{'quantile':0.1,'value':1},{'quantile':0.2,'value':2},{'quantile':0.3,'value':3},{'quantile':0.4,'value':4},{'quantile':0.5,'value':5},{'quantile':0.6,'value':6}]}]}}");
+  prom_page(&f, "", "# TYPE s summary\ns{quantile=\"0.1\"} 1\ns{quantile=\"0.2\"} 2\ns{quantile=\"0.3\"} 3\ns{quantile=\"0.4\"} 4\ns{quantile=\"0.5\"} 5\ns{quantile=\"0.6\"} 6\ns_sum 0\ns_count 2\n");
+  prom_metrics(&f, "{'name':'s','summary':{'dataPoints':[{'count':'3'}]}}");
+  prom_page(&f, "", "# TYPE s summary\ns_sum 0\ns_count 3\n");
+  prom_close(&f);
+}
+
 /* Counters of the stage: in = out + dropped, which harness_free checks; what is dropped is the sum over the reasons. */
 static void reasons_add_up(void **state) {
   (void)state;
@@ -284,6 +396,9 @@ int main(void) {
     cmocka_unit_test(a_point_without_recorded_value_ends_its_series),
     cmocka_unit_test(series_expire),
     cmocka_unit_test(a_name_of_two_types),
+    cmocka_unit_test(a_part_of_another),
+    cmocka_unit_test(a_part_of_another_until_that_has_gone),
+    cmocka_unit_test(short_names_that_are_taken),
     cmocka_unit_test(one_target_info_per_target),
     cmocka_unit_test(resources_as_labels),
     cmocka_unit_test(timestamps_of_points),
@@ -291,6 +406,9 @@ int main(void) {
     cmocka_unit_test(memory_over_the_limit),
     cmocka_unit_test(hostile_labels),
     cmocka_unit_test(a_hostile_histogram),
+    cmocka_unit_test(a_histogram_without_sum),
+    cmocka_unit_test(a_count_below_the_buckets),
+    cmocka_unit_test(quantiles_that_stand_twice),
     cmocka_unit_test(reasons_add_up),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
