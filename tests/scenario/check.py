@@ -240,6 +240,13 @@ def expect_process(scenario, wanted):
     return f"/proc/PID/status: expected {wanted}, got {wrong}" if wrong else None
 
 
+def expect_proxy(scenario, wanted):
+    """Of the proxy on `port`: connections, cuts, frozen, swallowed (bytes that came on frozen connections)."""
+    counts = scenario.proxies[int(wanted["port"])].counts
+    wrong = [k for k, v in wanted.items() if k != "port" and not compare(counts[k], v)]
+    return f"proxy: expected {wanted}, got {counts}" if wrong else None
+
+
 def expect_running(scenario, wanted):
     return None if scenario.weir("").running() == wanted else f"expected running: {wanted}"
 
@@ -249,7 +256,7 @@ CHECKS = {
     "metrics": expect_metrics, "stderr": expect_stderr, "stdout": expect_stdout,
     "output": expect_output, "quiet": expect_quiet, "memory": expect_memory, "mapped": expect_mapped, "answers": expect_answers,
     "made": expect_made, "running": expect_running, "ended": expect_ended, "lines": expect_lines, "file": expect_file,
-    "process": expect_process,
+    "process": expect_process, "proxy": expect_proxy,
 }
 
 # total, and what it is the sum of

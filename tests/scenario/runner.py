@@ -47,7 +47,7 @@ def choose(patterns):
     return [p for p in every if any(p == os.path.abspath(want) or want in os.path.relpath(p, folder) for want in patterns)]
 
 
-def has_ipv6():
+def has_ipv6(_):
     try:
         with socket.socket(socket.AF_INET6) as s:
             s.bind(("::1", 0))
@@ -56,19 +56,25 @@ def has_ipv6():
         return False
 
 
-def has_namespaces():
+def has_namespaces(_):
     as_root = [] if os.getuid() == 0 else ["-r"]
     return subprocess.run(["unshare", "-m", *as_root, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-NEEDS = {"ipv6": (has_ipv6, "IPv6 loopback address (::1)"), "namespaces": (has_namespaces, "mount namespaces (unshare -m)")}
+def has_faketime(build):
+    """A sanitizer's runtime wants to be the first library, so it has none."""
+    return slow_factor(build) == 1 and bool(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1"))
 
 
-def lacks_of(path):
-    """`needs: [ipv6]`: what of it this machine has not, in words."""
+NEEDS = {"ipv6": (has_ipv6, "IPv6 loopback address (::1)"), "namespaces": (has_namespaces, "mount namespaces (unshare -m)"),
+         "faketime": (has_faketime, "libfaketime, or it does not go with this build")}
+
+
+def lacks_of(path, build):
+    """`needs: [ipv6]`: what of it this machine or build has not, in words."""
     with open(path, encoding="utf-8") as f:
         found = re.search(r"^needs: \[(.*)\]$", f.read(), re.MULTILINE)
-    return next((words for has, words in (NEEDS[n.strip()] for n in found.group(1).split(",")) if not has()), None) if found else None
+    return next((words for has, words in (NEEDS[n.strip()] for n in found.group(1).split(",")) if not has(build)), None) if found else None
 
 
 def main():
@@ -79,9 +85,9 @@ def main():
         for path in [p for p in paths if "\nnot_under_thread: " in open(p, encoding="utf-8").read()]:
             print(f"skipped under ThreadSanitizer: {os.path.relpath(path, HERE)} (its not_under_thread says why)")
             paths.remove(path)
-    for path, lacks in [(p, lacks_of(p)) for p in paths]:
+    for path, lacks in [(p, lacks_of(p, build)) for p in paths]:
         if lacks:
-            print(f"skipped, as this machine has no {lacks}: {os.path.relpath(path, HERE)}")
+            print(f"skipped, as there is no {lacks}: {os.path.relpath(path, HERE)}")
             paths.remove(path)
     if not paths:
         sys.exit("no such scenario")

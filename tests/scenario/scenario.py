@@ -22,6 +22,7 @@ import yaml
 
 import check
 import drive
+import faults
 import grafana
 import h2spec
 import hostile
@@ -67,7 +68,7 @@ class Scenario:
         self.ledger, self.made, self.compare, self.programs = drive.Ledger(), None, check.compare, {}
         with open(path, encoding="utf-8") as f:
             self.spec = yaml.safe_load(self.fill(f.read()))
-        self.open_sinks, self.names, self.hosts = {}, None, {}
+        self.open_sinks, self.names, self.hosts, self.proxies = {}, None, {}, {}
         self.verbose = bool(os.environ.get("VERBOSE"))
         self.open_names(self.spec.get("names", {}))
 
@@ -182,9 +183,9 @@ class Scenario:
             w.start()
 
     def step_names(self, spec):
-        """{NAME: [SINK, ...]}: what the name stands for from now on; also addresses where nobody is."""
+        """{NAME: [SINK, ...]}: what the name stands for from now on; also addresses where nobody is. null: there is no such name."""
         for name, sinks in spec.items():
-            self.names.answers[f"{name}.test"] = [self.hosts.get(s, s) for s in sinks]
+            self.names.answers[f"{name}.test"] = None if sinks is None else [self.hosts.get(s, s) for s in sinks]
 
     def step_sink(self, spec):
         """{up|down: true} or a fault; `name` of a further sink."""
@@ -250,6 +251,12 @@ class Scenario:
 
     def step_h2spec(self, spec):
         h2spec.run(self, spec)
+
+    def step_damage(self, spec):
+        faults.damage(self, spec)
+
+    def step_proxy(self, spec):
+        faults.proxy(self, spec)
 
     def step_hostile(self, spec):
         hostile.run(self, spec)
@@ -331,6 +338,8 @@ class Scenario:
         for s in self.open_sinks.values():
             if s.servers:
                 s.down()
+        for p in self.proxies.values():
+            p.close()
         if self.names:
             self.names.close()
         shutil.rmtree(self.folder, ignore_errors=True)

