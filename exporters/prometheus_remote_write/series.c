@@ -9,9 +9,9 @@
 int rw_writer_init(struct rw_writer *w, uint64_t key) { return rw_symbols_init(&w->symbols, key); }
 
 void rw_writer_done(struct rw_writer *w) {
-  rw_buf_done(&w->out);
-  rw_buf_done(&w->labels);
-  rw_buf_done(&w->name);
+  kit_bytes_free(&w->out);
+  kit_bytes_free(&w->labels);
+  kit_bytes_free(&w->name);
   rw_symbols_done(&w->symbols);
 }
 
@@ -47,22 +47,22 @@ static uint32_t symbol_near(struct rw_symbols *t, struct weir_str s, uint32_t *h
 }
 
 /* 1.0: TimeSeries.labels {name, value}; 2.0: two references. */
-static void put_label(struct rw_writer *w, struct rw_buf *b, struct weir_str name, struct weir_str value) {
-  if (rw_need(b, 40 + (size_t)name.n + value.n)) return;
+static void put_label(struct rw_writer *w, struct kit_bytes *b, struct weir_str name, struct weir_str value) {
+  if (!kit_bytes_room(b, 40 + (size_t)name.n + value.n)) return;
   char *o = b->p + b->n;
   if (w->v2) {
     uint32_t *hint = w->hints[w->at_hint++ % RW_HINTS];
-    o = rw_put_varint(o, symbol_near(&w->symbols, name, &hint[0]));
-    o = rw_put_varint(o, symbol_near(&w->symbols, value, &hint[1]));
+    o = kit_varint_at(o, symbol_near(&w->symbols, name, &hint[0]));
+    o = kit_varint_at(o, symbol_near(&w->symbols, value, &hint[1]));
   } else {
     *o++ = (char)RW_FIELD(1, RW_LEN);
-    o = rw_put_varint(o, 2 + rw_varint_size(name.n) + name.n + rw_varint_size(value.n) + value.n);
+    o = kit_varint_at(o, 2 + kit_varint_size(name.n) + name.n + kit_varint_size(value.n) + value.n);
     *o++ = (char)RW_FIELD(1, RW_LEN);
-    o = rw_put_varint(o, name.n);
+    o = kit_varint_at(o, name.n);
     memcpy(o, name.p, name.n);
     o += name.n;
     *o++ = (char)RW_FIELD(2, RW_LEN);
-    o = rw_put_varint(o, value.n);
+    o = kit_varint_at(o, value.n);
     memcpy(o, value.p, value.n);
     o += value.n;
   }
@@ -104,16 +104,14 @@ static struct weir_str joined(struct rw_writer *w, struct weir_str name, const c
   size_t n = strlen(suffix);
   if (!n) return name;
   w->name.n = 0;
-  if (rw_need(&w->name, name.n + n)) return name;
+  if (!kit_bytes_room(&w->name, name.n + n)) return name;
   memcpy(w->name.p, name.p, name.n);
   memcpy(w->name.p + name.n, suffix, n);
   return (struct weir_str){ w->name.p, (uint32_t)(name.n + n), 0 };
 }
 
-static void put_run(struct rw_buf *b, const struct rw_buf *from, size_t begin, size_t end) {
-  if (begin == end || from->failed || rw_need(b, end - begin)) return;
-  memcpy(b->p + b->n, from->p + begin, end - begin);
-  b->n += end - begin;
+static void put_run(struct kit_bytes *b, const struct kit_bytes *from, size_t begin, size_t end) {
+  if (begin < end && !from->failed) kit_put(b, from->p + begin, end - begin);
 }
 
 static void put_labels(struct rw_writer *w, struct weir_str name, const struct prom_label *extra) {
@@ -139,7 +137,7 @@ void rw_begin(struct rw_writer *w, struct weir_str name, const char *suffix, con
   rw_close(&w->out, refs, 1);
 }
 
-static void put_time(struct rw_buf *b, uint32_t field, int64_t ms) {
+static void put_time(struct kit_bytes *b, uint32_t field, int64_t ms) {
   if (ms) rw_number(b, field, (uint64_t)ms);
 }
 
@@ -176,18 +174,18 @@ void rw_end(struct rw_writer *w) {
 
 /* --- histograms --------------------------------------------------------------------------------------------- */
 
-static void put_span(struct rw_buf *b, uint32_t field, int32_t offset, uint32_t length) {
+static void put_span(struct kit_bytes *b, uint32_t field, int32_t offset, uint32_t length) {
   size_t begin = rw_open(b, field, 1);
   if (offset) rw_number(b, 1, rw_zigzag(offset));
   if (length) rw_number(b, 2, length);
   rw_close(b, begin, 1);
 }
 
-static void put_buckets(struct rw_buf *b, uint32_t field, const struct prom_buckets *v) {
+static void put_buckets(struct kit_bytes *b, uint32_t field, const struct prom_buckets *v) {
   for (size_t i = 0; i < v->n_spans; i++) put_span(b, field, v->spans[i].offset, v->spans[i].length);
   if (!v->n_deltas) return;
   size_t begin = rw_open(b, field + 1, 1);
-  for (size_t i = 0; i < v->n_deltas; i++) rw_varint(b, rw_zigzag(v->deltas[i]));
+  for (size_t i = 0; i < v->n_deltas; i++) kit_put_varint(b, rw_zigzag(v->deltas[i]));
   rw_close(b, begin, 1);
 }
 
@@ -201,7 +199,7 @@ static void close_histogram(struct rw_writer *w, size_t begin, int64_t start_ms)
 
 /* reset_hint stays 0, "unknown": a wrong "no" would be believed. */
 void rw_histogram(struct rw_writer *w, const struct prom_native *h, int64_t time_ms, int64_t start_ms) {
-  struct rw_buf *b = &w->out;
+  struct kit_bytes *b = &w->out;
   size_t begin = open_histogram(w);
   rw_number(b, 1, h->count); /* members of a oneof are written also when 0 */
   rw_double(b, 3, h->sum);
@@ -214,20 +212,20 @@ void rw_histogram(struct rw_writer *w, const struct prom_native *h, int64_t time
   close_histogram(w, begin, start_ms);
 }
 
-static void put_custom_buckets(struct rw_buf *b, const struct weir_histogram_point *h) {
+static void put_custom_buckets(struct kit_bytes *b, const struct weir_histogram_point *h) {
   int64_t before = 0;
   put_span(b, 11, 0, h->n_bucket_counts);
   size_t begin = rw_open(b, 12, 1);
   for (uint32_t i = 0; i < h->n_bucket_counts; i++) {
     int64_t now = (int64_t)h->bucket_counts[i];
-    rw_varint(b, rw_zigzag((int64_t)((uint64_t)now - (uint64_t)before)));
+    kit_put_varint(b, rw_zigzag((int64_t)((uint64_t)now - (uint64_t)before)));
     before = now;
   }
   rw_close(b, begin, 1);
 }
 
 void rw_custom_histogram(struct rw_writer *w, const struct weir_histogram_point *h, double sum, int64_t time_ms, int64_t start_ms) {
-  struct rw_buf *b = &w->out;
+  struct kit_bytes *b = &w->out;
   int stale = prom_is_stale(&h->pt);
   size_t begin = open_histogram(w);
   rw_number(b, 1, stale ? 0 : h->count);

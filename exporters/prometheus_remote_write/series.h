@@ -23,11 +23,11 @@ struct rw_counts {
 
 struct rw_writer {
   int v2; /* changed by rw_reset only */
-  struct rw_buf out;          /* encoded TimeSeries, and MetricMetadata of 1.0 */
+  struct kit_bytes out;          /* encoded TimeSeries, and MetricMetadata of 1.0 */
   struct rw_symbols symbols;  /* 2.0 */
-  struct rw_buf labels;       /* of the current point, without __name__ and extra */
+  struct kit_bytes labels;       /* of the current point, without __name__ and extra */
   size_t at_name, at_extra;   /* where those belong */
-  struct rw_buf name;         /* name and suffix joined */
+  struct kit_bytes name;         /* name and suffix joined */
   uint32_t hints[RW_HINTS][2], at_hint; /* references that stood at these places in the point before: most of them are the same again */
   int type;                   /* metadata of the current point's family, 2.0 */
   uint32_t help, unit;

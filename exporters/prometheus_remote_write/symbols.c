@@ -41,7 +41,7 @@ int rw_symbols_init(struct rw_symbols *t, uint64_t key) {
 }
 
 void rw_symbols_done(struct rw_symbols *t) {
-  rw_buf_done(&t->wire);
+  kit_bytes_free(&t->wire);
   free(t->v);
   free(t->slots);
   memset(t, 0, sizeof *t);

@@ -18,7 +18,7 @@ struct rw_slot {
 };
 
 struct rw_symbols {
-  struct rw_buf wire;
+  struct kit_bytes wire;
   struct rw_symbol *v;
   struct rw_slot *slots;
   uint32_t n, cap, mask, generation;

@@ -9,7 +9,6 @@
 #include "core/otlp.h"
 #include "core/part.h"
 #include "core/wire.h"
-#include "exporters/prometheus_remote_write/buffer.c"
 #include "exporters/prometheus_remote_write/request.c"
 #include "exporters/prometheus_remote_write/series.c"
 #include "exporters/prometheus_remote_write/symbols.c"

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "exporters/prometheus_remote_write/buffer.c"
 #include "exporters/prometheus_remote_write/series.c"
 #include "exporters/prometheus_remote_write/symbols.c"
+#include "plugins/kit/bytes.c"
 #include "remote_write.pb-c.h"
 #include "tests/unit/support/otlp_gen.h"
 
