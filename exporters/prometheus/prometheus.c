@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "plugins/kit/hash.h"
 #include "prometheus.h"
 
 #define EXPIRE_AT_ONCE 10000u /* series that one step removes */
@@ -298,7 +298,7 @@ static int check(const struct prometheus_config *cfg, struct weir_error *err) {
 
 static int prometheus_open(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_self, struct weir_error *err) {
   const struct prometheus_config *cfg = config;
-  uint64_t seed = 0;
+  struct kit_hash_key key;
   int r = check(cfg, err);
   if (r) return r;
   struct exporter *e = calloc(1, sizeof *e);
@@ -311,8 +311,8 @@ static int prometheus_open(const struct weir_host *host, struct weir_stage *stag
   e->timers = host->service(stage, WEIR_TIMER_SERVICE);
   r = e->http && e->metrics && e->timers ? 0 : weir_fail(err, WEIR_E_UNSUPPORTED, "this host lacks a service that the prometheus exporter needs");
   if (!r) r = scrape_check(e, err);
-  if (!r && getrandom(&seed, sizeof seed, 0) < 0) seed = (uint64_t)host->now_unix_ns();
-  if (!r && table_init(&e->table, seed)) r = weir_fail(err, WEIR_E_NOMEM, "no memory");
+  kit_hash_key_draw(&key);
+  if (!r && table_init(&e->table, key.k[0])) r = weir_fail(err, WEIR_E_NOMEM, "no memory");
   if (!r) r = make_prom(e, err);
   if (!r) r = kit_gate_open(&e->gate, host, stage, cfg->auth, 0, "auth", "http", err);
   if (r) {

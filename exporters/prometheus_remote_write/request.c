@@ -1,7 +1,8 @@
 #include "request.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
+
+#include "plugins/kit/hash.h"
 
 #define NS_PER_MS 1000000u
 #define FIRST_GUESS 300.0 /* bytes of a data point, until the first batch has shown */
@@ -365,7 +366,9 @@ int rw_encoder_new(const struct rw_encoder_config *cfg, struct rw_encoder **ret,
   if (!e) return weir_fail(err, WEIR_E_NOMEM, "no memory");
   e->cfg = *cfg;
   e->bytes_per_item = e->latest_bytes_per_item = FIRST_GUESS;
-  if (getrandom(&e->key, sizeof e->key, 0) != (ssize_t)sizeof e->key) e->key = (uint64_t)cfg->host->now_unix_ns() ^ (uint64_t)(uintptr_t)e;
+  struct kit_hash_key key;
+  kit_hash_key_draw(&key);
+  e->key = key.k[0];
   *ret = e;
   return 0;
 }
