@@ -11,6 +11,7 @@
 #include "exporters/loki/push.c"
 #include "plugins/kit/base64.c"
 #include "plugins/kit/bytes.c"
+#include "plugins/kit/decimal.c"
 #include "plugins/kit/value_text.c"
 
 #define ROUNDS 7

@@ -1,11 +1,9 @@
 /* Text: numbers, attribute values as strings, UTF-8, escaping; the scratch arena; hashing. */
-#include <float.h>
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/kit/decimal.h"
 #include "plugins/kit/hash.h"
 #include "plugins/kit/prom_internal.h"
 #include "plugins/kit/value_text.h"
@@ -54,73 +52,6 @@ void scratch_done(struct scratch *s) {
 
 /* --- numbers: Go's strconv.FormatFloat(v, 'g', -1, 64), which is what Prometheus' own pages have ---------------------------------------- */
 
-/* The digits of the shortest decimal that reads back, without leading or trailing zeros, and where the point stands (v = 0.DIGITS * 10^point). */
-struct decimal {
-  char digits[24];
-  int n, point;
-};
-
-static void digits_of(uint64_t n, int shift, struct decimal *ret) {
-  char buf[24];
-  int len = snprintf(buf, sizeof buf, "%" PRIu64, n);
-  ret->point = len - shift;
-  while (len > 1 && buf[len - 1] == '0') len--;
-  memcpy(ret->digits, buf, (size_t)len);
-  ret->n = len;
-}
-
-/* Most values are whole or have a few decimals: n / 10^k is rounded once, so if it is v and n has at most 15 digits, no shorter text is nearer. */
-static int decimal_simple(double v, struct decimal *ret) {
-  static const double p10[] = { 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9 };
-  for (int k = 0; k < 10; k++) {
-    double scaled = v * p10[k];
-    if (!(scaled < 1e15)) return 0;
-    uint64_t n = (uint64_t)(scaled + 0.5);
-    if (n && (double)n / p10[k] == v) {
-      digits_of(n, k, ret);
-      return 1;
-    }
-  }
-  return 0;
-}
-
-static void decimal_of(double v, struct decimal *ret) {
-  char buf[40];
-  if (decimal_simple(v, ret)) return;
-  for (int prec = v < DBL_MIN ? 0 : 14; prec <= 16; prec++) { /* 15 digits name every normal double that has a text of 15 */
-    snprintf(buf, sizeof buf, "%.*e", prec, v);
-    if (strtod(buf, NULL) == v) break;
-  }
-  char *e = strchr(buf, 'e');
-  ret->n = 0;
-  for (char *c = buf; c < e; c++)
-    if (*c >= '0' && *c <= '9') ret->digits[ret->n++] = *c;
-  while (ret->n > 1 && ret->digits[ret->n - 1] == '0') ret->n--;
-  ret->point = (int)strtol(e + 1, NULL, 10) + 1;
-}
-
-static size_t put_exponent(char *to, const struct decimal *d) {
-  size_t n = 0;
-  to[n++] = d->digits[0];
-  if (d->n > 1) to[n++] = '.';
-  for (int i = 1; i < d->n; i++) to[n++] = d->digits[i];
-  return n + (size_t)snprintf(to + n, 8, "e%c%02d", d->point > 0 ? '+' : '-', abs(d->point - 1));
-}
-
-static size_t put_plain(char *to, const struct decimal *d) {
-  size_t n = 0;
-  if (d->point <= 0) {
-    to[n++] = '0';
-    to[n++] = '.';
-    for (int i = d->point; i < 0; i++) to[n++] = '0';
-  }
-  for (int i = 0; i < d->n || i < d->point; i++) {
-    if (i && i == d->point) to[n++] = '.';
-    to[n++] = i < d->n ? d->digits[i] : '0';
-  }
-  return n;
-}
-
 static size_t put_special(double v, char *to) {
   const char *text = isnan(v) ? "NaN" : v > 0 ? "+Inf" : "-Inf";
   memcpy(to, text, strlen(text));
@@ -128,19 +59,19 @@ static size_t put_special(double v, char *to) {
 }
 
 size_t prom_number(double v, int form, char buf[PROM_NUM_CAP]) {
-  struct decimal d = { "0", 1, 1 };
+  struct kit_decimal d = { "0", 1, 1 };
   size_t n = 0;
   if (!isfinite(v)) return put_special(v, buf);
   if (signbit(v)) buf[n++] = '-';
-  if (v != 0) decimal_of(fabs(v), &d);
+  if (v != 0) kit_decimal_of(fabs(v), &d);
   int exponent = d.point - 1, plain = form == PROM_NUM_PLAIN || (exponent >= -4 && exponent < 6);
   if (plain || v == 0) {
     int whole = d.n <= d.point;
-    n += put_plain(buf + n, &d);
+    n += kit_decimal_plain(&d, buf + n);
     if (form == PROM_NUM_OPENMETRICS && whole) memcpy(buf + n, ".0", 2), n += 2;
     return n;
   }
-  return n + put_exponent(buf + n, &d);
+  return n + kit_decimal_exponent(&d, 2, buf + n);
 }
 
 /* --- UTF-8 ------------------------------------------------------------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "plugins/kit/base64.h"
+#include "plugins/kit/decimal.h"
 
 #define DEPTH_MAX 100 /* as the decoder's */
 
@@ -31,37 +32,8 @@ void kit_put_hex(struct kit_bytes *b, struct weir_str s) {
 
 /* --- doubles ------------------------------------------------------------------------------------------------------------ */
 
-/* The fewest digits that read back as d (> 0): "ddd" without a point, and the power of ten of the first. */
-static int shortest(double d, char ret[24], int *ret_power) {
-  char text[40];
-  for (int n = d < 1e-300 ? 0 : 14; n <= 16; n++) { /* the smallest have few digits that mean anything */
-    snprintf(text, sizeof text, "%.*e", n, d);
-    if (strtod(text, NULL) == d) break;
-  }
-  int n = 0;
-  for (const char *p = text; *p && *p != 'e'; p++)
-    if (*p != '.') ret[n++] = *p;
-  while (n > 1 && ret[n - 1] == '0') n--;
-  *ret_power = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
-  return n;
-}
-
-static void put_plain(struct kit_bytes *b, const char *text, int n, int power) {
-  if (power < 0) {
-    kit_put_text(b, "0.");
-    for (int i = -1; i > power; i--) kit_put_char(b, '0');
-    kit_put(b, text, (size_t)n);
-    return;
-  }
-  for (int i = 0; i < n || i <= power; i++) {
-    if (i == power + 1) kit_put_char(b, '.');
-    kit_put_char(b, i < n ? text[i] : '0');
-  }
-}
-
 void kit_put_double(struct kit_bytes *b, double d) {
-  char text[24], tail[16];
-  int power, n;
+  struct kit_decimal dec;
   if (isnan(d)) {
     kit_put_text(b, "NaN");
     return;
@@ -71,17 +43,10 @@ void kit_put_double(struct kit_bytes *b, double d) {
     kit_put_text(b, d == 0 ? "0" : "Infinity");
     return;
   }
+  if (!kit_bytes_room(b, KIT_DECIMAL_CAP)) return;
   d = fabs(d);
-  n = shortest(d, text, &power);
-  if (d >= 1e-6 && d < 1e21) {
-    put_plain(b, text, n, power);
-    return;
-  }
-  kit_put_char(b, text[0]);
-  if (n > 1) kit_put_char(b, '.');
-  kit_put(b, text + 1, (size_t)n - 1);
-  snprintf(tail, sizeof tail, "e%c%d", power < 0 ? '-' : '+', abs(power));
-  kit_put_text(b, tail);
+  kit_decimal_of(d, &dec);
+  b->n += d >= 1e-6 && d < 1e21 ? kit_decimal_plain(&dec, b->p + b->n) : kit_decimal_exponent(&dec, 1, b->p + b->n);
 }
 
 /* --- text ----------------------------------------------------------------------------------------------------------------- */

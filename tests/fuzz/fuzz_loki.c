@@ -13,6 +13,7 @@
 #include "exporters/loki/push.c"
 #include "plugins/kit/base64.c"
 #include "plugins/kit/bytes.c"
+#include "plugins/kit/decimal.c"
 #include "plugins/kit/value_text.c"
 
 #define MUST(cond) do { if (!(cond)) abort(); } while (0)

@@ -13,6 +13,7 @@
 #include "loki.pb-c.h"
 #include "plugins/kit/base64.c"
 #include "plugins/kit/bytes.c"
+#include "plugins/kit/decimal.c"
 #include "plugins/kit/value_text.c"
 
 #define LIMIT (16u << 20)

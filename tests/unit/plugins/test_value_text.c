@@ -9,6 +9,7 @@
 
 #include "plugins/kit/base64.c"
 #include "plugins/kit/bytes.c"
+#include "plugins/kit/decimal.c"
 #include "plugins/kit/value_text.c"
 
 static struct kit_bytes out;
