@@ -4,6 +4,7 @@
  */
 #include "cert_fixture.h"
 #include "grpc_fixture.h"
+#include "tests/unit/support/metric.h"
 
 #include <signal.h>
 
@@ -279,14 +280,7 @@ static void unusable_files_have_the_same_sentences(void **state) {
 
 /* --- renewal --------------------------------------------------------------------------------------------------- */
 
-static int metric(const char *line) {
-  size_t n;
-  char *page = metrics_render(env.metrics, &n, 0);
-  int found = strstr(page, line) != NULL;
-  if (!found) print_error("no `%s` in:\n%s", line, page);
-  free(page);
-  return found;
-}
+static int metric(const char *line) { return metric_shown(env.metrics, line); }
 
 /* Whose certificate the server shows to a new connection. */
 static int trusted_by(const char *ca) {

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "../support/flow.h"
+#include "../support/metric.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/spool_internal.h"
@@ -72,16 +73,7 @@ static inline void settle(void) {
   for (int i = 0; i < 4; i++) loop_run_once(&loop);
 }
 
-static inline int64_t value(const char *series) {
-  size_t n;
-  char *page = metrics_render(env.metrics, &n, 0), want[300];
-  snprintf(want, sizeof want, "\n%s ", series);
-  const char *at = strstr(page, want);
-  long long v = -1;
-  if (at) sscanf(at + strlen(want), "%lld", &v);
-  free(page);
-  return v;
-}
+static inline int64_t value(const char *series) { return metric_value(env.metrics, series); }
 
 #define LAW(name) value("weir_sender_items_" name "{exporter=\"otlp/2\",signal=\"traces\"}")
 #define REJECTED(reason) value("weir_sender_items_rejected_total{exporter=\"otlp/2\",signal=\"traces\",reason=\"" reason "\"}")
