@@ -64,6 +64,7 @@ KIT_SRC := $(wildcard plugins/kit/*.c)
 KIT_OBJ := $(KIT_SRC:%.c=$(BUILD)/obj/%.pic.o)
 KIT_LIB := $(BUILD)/libkit.a # a stage takes from it only what it uses
 STAGE_NAMES := $(foreach r,receiver processor exporter connector extension,$(patsubst $(r)s/%,$(r)_%,$(basename $(wildcard $(r)s/*.c)) $(patsubst %/,%,$(wildcard $(r)s/*/))))
+STAGE_NAMES := $(filter-out $(if $(wildcard processors/tail_sampling/tail_sampling.c),,processor_tail_sampling),$(STAGE_NAMES))
 STAGE_SO := $(STAGE_NAMES:%=$(BUILD)/stages/%.so)
 .PHONY: stages
 stages: $(STAGE_SO)
@@ -77,6 +78,7 @@ $(BUILD)/obj/%.pic.o: %.c
 
 LIBS_extension_basicauth := -lcrypt -lmd # loaded with the stage only
 LIBS_exporter_prometheus := -lz -lm
+LIBS_processor_tail_sampling := -lzstd -lm
 
 # $(call stage_rule,role,type)
 define stage_rule

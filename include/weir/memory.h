@@ -18,6 +18,11 @@ struct weir_memory_service {
   uint64_t (*used_bytes)(struct weir_stage *);
   /* What the process may take: the least of its cgroup's limit (v1 or v2) and the machine's memory. [any] */
   uint64_t (*total_bytes)(void);
+  /* Charges memory that a stage keeps data in to the process's byte budget (service.memory_limit). 0, or WEIR_E_NOMEM with nothing charged. [lane] */
+  int (*take)(struct weir_stage *, uint64_t n);
+  void (*give)(struct weir_stage *, uint64_t n); /* gives it back. [lane or control] */
+  /* The limit of that budget; 0 = none. [any] */
+  uint64_t (*limit_bytes)(void);
 };
 
 #ifdef __cplusplus

@@ -46,6 +46,7 @@ extern "C" {
 #define WEIR_ONE_LANE 2u /* one instance in the process, on one lane; batches are posted to it. Default: one per lane */
 #define WEIR_QUEUED 4u   /* exporters: the host puts a sender (sending_queue, retry_on_failure, timeout) in front */
 #define WEIR_HOLDS 8u    /* processors: keeps records past consume; under `ack: queued` it settles them at once */
+#define WEIR_BY_KEY 32u /* processors and exporters: one instance per lane, and each record goes to the lane that its `key` names; records of equal keys meet */
 #define WEIR_IN_ORDER 16u /* exporters with WEIR_QUEUED: the sender has one consumer, so that no batch overtakes another, also not while one waits for its next try */
 
 /* What an instance reads of the batches it gets; the receiver's work is the maximum of what stands below it. */
@@ -139,6 +140,14 @@ struct weir_host {
   /* The table of a service that the extension with this id offers (weir/auth.h), and the `self` to call it with. Both live longer than this instance. NULL and
    * err: the id is not configured, not listed in service.extensions, or offers no such thing. Ask in open. [control or lane] */
   const void *(*extension)(struct weir_stage *, const char *id, const char *service, void **ret_self, struct weir_error *);
+
+  /* What the type's prepare made for this component and place; NULL when it has none. [any] */
+  void *(*shared)(struct weir_stage *);
+  /* WEIR_HOLDS processors that copy what they keep: answers whoever waits for the batch (delivered) and frees it. Its items stay counted as held by this stage
+   * until they leave by emit, in a batch of their own, or by dropped. Takes it. Not under `ack: delivered`, which the type must refuse in open. [lane] */
+  void (*absorb)(struct weir_stage *, struct weir_batch *);
+  /* Counts n items that were absorbed as dropped for `reason` (a literal). [lane] */
+  void (*dropped)(struct weir_stage *, uint64_t n, const char *reason);
 };
 
 #define WEIR_HAS(host, slot) \
@@ -161,6 +170,26 @@ typedef int weir_need_f(void *self);
  * the table is constant and is called with `self`, from any lane (weir/auth.h says how). [control or lane] */
 typedef const void *weir_offer_f(void *self, const char *id);
 
+/* What is common to all instances of one component at one place (a processor in one pipeline): tables, compiled expressions, limits that the lanes draw on
+ * together. Before their open; err as in open. An instance reaches it by host->shared. [control] */
+typedef int weir_prepare_f(const struct weir_host *, struct weir_stage *, const void *config, void **ret_shared, struct weir_error *);
+/* Frees it, after the last instance was closed. [control] */
+typedef void weir_release_f(void *shared);
+/* WEIR_BY_KEY: what has to meet on one instance, as a hash of the record (span, metric or log record) that no peer can foresee (a keyed hash, the key drawn once
+ * per process). Pure. [any lane] */
+typedef uint64_t weir_key_f(const struct weir_resource *, const struct weir_scope *, const struct weir_rec *);
+/* A reload changed the settings, but neither the component's name nor its place: moves the state of `from`, the instance that ran until now on this lane, to
+ * `self`, which was opened and started with the new settings. Comes between two consumes, before the first of `self`; `from` is drained and closed after
+ * that, and gets no batch any more. What `from` held is held by `self` then, for the counters too. [lane] */
+typedef void weir_adopt_f(void *self, void *from);
+/* Answers a question about the state. `question` is one line of words: a name and key=value pairs ("why trace_id=4bf9...", "decisions policy=errors").
+ * Writes lines by answer->put, each beginning with what lines of several instances are sorted by, and returns 1; 0: not a question for this stage. [lane] */
+struct weir_answer {
+  uint32_t size, reserved;
+  void (*put)(struct weir_answer *, const char *p, size_t n); /* at most 1 MiB in all; what is beyond is left out */
+};
+typedef int weir_inspect_f(void *self, const char *question, struct weir_answer *);
+
 /* One kind of stage. Append only. */
 struct weir_stage_type {
   uint32_t size, role, signals, flags; /* signals: WEIR_TRACES|...; for connectors see out_signals */
@@ -179,6 +208,11 @@ struct weir_stage_type {
   weir_close_f *close;
   weir_need_f *need;       /* optional */
   weir_offer_f *offer;     /* extensions, optional */
+  weir_prepare_f *prepare; /* optional */
+  weir_release_f *release; /* with prepare */
+  weir_key_f *key;         /* with WEIR_BY_KEY */
+  weir_adopt_f *adopt;     /* optional: state outlives a change of settings */
+  weir_inspect_f *inspect; /* optional */
 };
 
 /* Plugin flags: sanitizers that are built in. A host of another build refuses, as mixing them crashes. */

@@ -1,0 +1,49 @@
+/*
+ * processors/tail_sampling/journal.h - a record of each decision in a ring of fixed size, per lane, and what people ask of it.
+ *
+ * Records are 80 bytes; the newest overwrites the oldest. Texts (policies, predicates) are kept once, for as long as the journal lives, so that they outlast the
+ * policies of a reload. Answers are lines: text for people or JSON, each beginning with the time, so that lines of several lanes can be sorted.
+ * Threads: [lane].
+ */
+#ifndef TAIL_SAMPLING_JOURNAL_H
+#define TAIL_SAMPLING_JOURNAL_H
+
+#include <weir/stage.h>
+
+struct ts_journal;
+
+/* Why a trace was decided then. */
+#define TS_WHEN_WAIT 0      /* decision_wait was over */
+#define TS_WHEN_ROOT 1      /* decision_wait_after_root_received was over */
+#define TS_WHEN_EARLY 2     /* what was there settled it */
+#define TS_WHEN_NUM_TRACES 3 /* the oldest of num_traces made room */
+#define TS_WHEN_TOO_LARGE 4 /* maximum_trace_size_bytes */
+#define TS_WHEN_SHED 5      /* over the budget: new traces were thinned out, by the threshold in the record */
+#define TS_WHEN_SHUTDOWN 6
+#define TS_WHEN_LATE 7      /* a span of a trace that was decided before; one record per batch and trace */
+
+struct ts_record {
+  uint8_t id[16];
+  int64_t time_unix_ns;
+  int64_t age_ns;           /* from its first span to the decision */
+  uint64_t span;            /* the span that made the predicate true, its id as 8 bytes; 0 = none */
+  uint64_t threshold;       /* of what was kept or shed */
+  uint64_t bytes;
+  uint32_t spans, missing_parents;
+  uint16_t policy, predicate; /* texts: ts_journal_text; 0 = none */
+  uint8_t outcome, when;      /* TS_KEEP ... (policy.h), TS_WHEN_* */
+  uint8_t roots, flags;
+};
+
+struct ts_journal *ts_journal_new(uint64_t bytes); /* NULL: no memory; 0 bytes: nothing is recorded */
+void ts_journal_free(struct ts_journal *);
+/* A number for a text, the same for the same text. At most 65535; then 0. */
+uint16_t ts_journal_text(struct ts_journal *, const char *);
+void ts_journal_add(struct ts_journal *, const struct ts_record *);
+/* All records of `from` into `to`, in order of time; from is empty then. */
+void ts_journal_move(struct ts_journal *to, struct ts_journal *from);
+/* "why trace_id=HEX [format=json]", "decisions [outcome=kept|dropped] [policy=NAME] [since_unix_ns=N] [limit=N] [format=json]". 1 when the question is one of these. */
+int ts_journal_inspect(const struct ts_journal *, const char *question, struct weir_answer *);
+uint64_t ts_journal_bytes(const struct ts_journal *);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * processors/tail_sampling/table.h - the undecided traces of one lane: found by id, and in the order of their arrival and of their roots' arrival.
+ *
+ * Entries keep their address from add to remove. The index grows a piece at a time, so that no single call takes longer than a rehash of TS_TABLE_PIECE entries.
+ * The hash is keyed, as peers choose ids. Threads: [lane] of the owner.
+ */
+#ifndef TAIL_SAMPLING_TABLE_H
+#define TAIL_SAMPLING_TABLE_H
+
+#include "plugins/kit/hash.h"
+#include "processors/tail_sampling/policy.h"
+#include "processors/tail_sampling/store.h"
+
+#define TS_TABLE_PIECE 4096u
+
+struct ts_table;
+
+/* One undecided trace. `facts` is last: its bits follow. */
+struct ts_trace {
+  struct ts_trace *older, *newer;           /* by arrival; the table's */
+  struct ts_trace *root_older, *root_newer; /* by arrival of the root, when in_roots; the table's */
+  uint64_t hash;
+  ts_ref newest;
+  int64_t first_ns, deadline_ns; /* monotonic */
+  uint64_t first_span, why_span; /* ids of the first span, and of the one that set why_leaf */
+  uint16_t why_leaf;             /* of the leaves that are set, the first in the order of policies */
+  uint8_t in_roots, state;       /* state: the owner's */
+  uint32_t reserved;
+  struct ts_facts facts;
+};
+
+struct ts_table *ts_table_new(uint32_t bit_words); /* NULL: no memory */
+void ts_table_free(struct ts_table *);
+uint64_t ts_table_hash(const struct ts_table *, const uint8_t id[16]);
+struct ts_trace *ts_table_find(const struct ts_table *, const uint8_t id[16], uint64_t hash);
+/* A new one at the end of the order of arrival, zeroed but for hash, id and bits (zeroed too). NULL: no memory. */
+struct ts_trace *ts_table_add(struct ts_table *, const uint8_t id[16], uint64_t hash);
+void ts_table_remove(struct ts_table *, struct ts_trace *);
+/* Puts it at the end of the order of roots, once. */
+void ts_table_root(struct ts_table *, struct ts_trace *);
+struct ts_trace *ts_table_oldest(const struct ts_table *);      /* by arrival; NULL when empty */
+struct ts_trace *ts_table_oldest_root(const struct ts_table *); /* NULL when empty */
+uint64_t ts_table_count(const struct ts_table *);
+uint64_t ts_table_bytes(const struct ts_table *);
+
+#endif
