@@ -162,6 +162,19 @@ static void host_drop(struct weir_stage *s, struct weir_batch *b, const char *re
   s->ops->drop(s, b, reason);
 }
 
+static void host_absorb(struct weir_stage *s, struct weir_batch *b) {
+  CHECK_MAGIC(s, STAGE_MAGIC);
+  struct weir_verdict v = verdict_delivered();
+  batch_settle(b, &v);
+}
+
+static void host_dropped(struct weir_stage *s, uint64_t n, const char *reason) {
+  CHECK_MAGIC(s, STAGE_MAGIC);
+  count_dropped(s, reason, n);
+}
+
+static void *host_shared(struct weir_stage *s) { return s->shared; }
+
 static void host_drained(struct weir_stage *s) { loop_defer(s->loop, &s->drained_step); }
 
 /* Who hears a verdict, and that this instance still has one to hear. */
@@ -301,6 +314,9 @@ static const struct weir_host table = {
   .batch_context = host_batch_context,
   .batch_set_context = batch_set_context,
   .extension = host_extension,
+  .shared = host_shared,
+  .absorb = host_absorb,
+  .dropped = host_dropped,
 };
 
 const struct weir_host *host_table(void) { return &table; }

@@ -53,6 +53,7 @@ struct weir_stage {
   void *owner;           /* the graph's node or the harness */
   struct stage_counts counts;
   const void *config;
+  void *shared;          /* what its type's prepare made for all instances at this place */
   struct otlp_limits limits;
   struct stage_drop *drops;
   struct weir_cell **cells; /* what it registered through weir.metrics/1 */

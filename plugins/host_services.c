@@ -271,7 +271,11 @@ static const struct weir_health_service health_table = { sizeof health_table, 0,
 
 static uint64_t memory_used(struct weir_stage *s) { return atomic_load_explicit(&s->loop->env->budget.used, memory_order_relaxed); }
 
-static const struct weir_memory_service memory_table = { sizeof memory_table, 0, memory_used, budget_total };
+static int memory_take(struct weir_stage *s, uint64_t n) { return budget_take(&s->loop->env->budget, n) ? 0 : WEIR_E_NOMEM; }
+static void memory_give(struct weir_stage *s, uint64_t n) { budget_give(&s->loop->env->budget, n); }
+static uint64_t memory_limit(struct weir_stage *s) { return s->loop->env->budget.limit; }
+
+static const struct weir_memory_service memory_table = { sizeof memory_table, 0, memory_used, budget_total, memory_take, memory_give, memory_limit };
 
 const void *host_service(struct weir_stage *s, const char *id) {
   static const struct {

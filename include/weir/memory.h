@@ -22,7 +22,7 @@ struct weir_memory_service {
   int (*take)(struct weir_stage *, uint64_t n);
   void (*give)(struct weir_stage *, uint64_t n); /* gives it back. [lane or control] */
   /* The limit of that budget; 0 = none. [any] */
-  uint64_t (*limit_bytes)(void);
+  uint64_t (*limit_bytes)(struct weir_stage *);
 };
 
 #ifdef __cplusplus

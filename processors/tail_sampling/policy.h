@@ -30,7 +30,7 @@ struct ts_facts {
   uint16_t flags;              /* TS_F_* */
   uint64_t randomness;         /* R: tracestate rv if a span has it, else the low 56 bits of the id */
   uint64_t th;                 /* the highest th that a span came with */
-  uint64_t bits[];             /* ts_program_words */
+  uint64_t *bits;              /* ts_program_words, the owner's memory */
 };
 
 #define TS_F_RV 1u             /* randomness is from rv */

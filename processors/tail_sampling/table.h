@@ -15,7 +15,7 @@
 
 struct ts_table;
 
-/* One undecided trace. `facts` is last: its bits follow. */
+/* One undecided trace; its bits stand behind it. */
 struct ts_trace {
   struct ts_trace *older, *newer;           /* by arrival; the table's */
   struct ts_trace *root_older, *root_newer; /* by arrival of the root, when in_roots; the table's */
