@@ -13,7 +13,7 @@
 
 #include <weir/stage.h>
 
-#include "processors/tail_sampling/config.h"
+#include "config.h"
 
 #define TS_LEAF_NONE UINT16_MAX
 #define TS_R_ALWAYS (1ull << 56) /* thresholds and randomness are 56 bits (W3C tracestate ot=th, ot=rv); a threshold of 0 keeps everything */

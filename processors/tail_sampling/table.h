@@ -8,8 +8,8 @@
 #define TAIL_SAMPLING_TABLE_H
 
 #include "plugins/kit/hash.h"
-#include "processors/tail_sampling/policy.h"
-#include "processors/tail_sampling/store.h"
+#include "policy.h"
+#include "store.h"
 
 #define TS_TABLE_PIECE 4096u
 
