@@ -38,6 +38,11 @@ PROMETHEUS_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard exporters/prome
 $(BUILD)/tests/unit/exporters/test_prometheus_scrape: $(PROMETHEUS_OBJ) $(KIT_LIB)
 $(BUILD)/tests/unit/exporters/test_prometheus_scrape: HOST_LIBS := $(PROMETHEUS_OBJ) $(KIT_LIB) $(HOST_LIBS) -lz
 
+TAIL_POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,processors/tail_sampling/config.c $(wildcard processors/tail_sampling/policy*.c))
+TAIL_POLICY_BIN := $(filter $(BUILD)/tests/unit/processors/test_tail_policy%,$(UNIT_BIN))
+$(TAIL_POLICY_BIN): $(TAIL_POLICY_OBJ) $(KIT_LIB)
+$(TAIL_POLICY_BIN): HOST_LIBS := $(TAIL_POLICY_OBJ) $(KIT_LIB) $(HOST_LIBS)
+
 check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
 	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)
 
