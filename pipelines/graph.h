@@ -65,6 +65,7 @@ struct site {
   struct config *bound;              /* the nodes' settings are in it: it lives as long as they do */
   struct site *kept;                 /* until the swap: the site of the graph before whose nodes these are */
   struct edge (*edges)[GRAPH_SIGNALS]; /* kept nodes': to be theirs at the swap */
+  struct site *adopts;               /* until the swap: the site of the graph before whose state these nodes take over, as only its settings changed */
   int mark;
   int failed; /* it did not start, or what it feeds did not */
   uint32_t drain_left;

@@ -38,6 +38,10 @@ PROMETHEUS_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard exporters/prome
 $(BUILD)/tests/unit/exporters/test_prometheus_scrape: $(PROMETHEUS_OBJ) $(KIT_LIB)
 $(BUILD)/tests/unit/exporters/test_prometheus_scrape: HOST_LIBS := $(PROMETHEUS_OBJ) $(KIT_LIB) $(HOST_LIBS) -lz
 
+JOURNAL_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard processors/tail_sampling/journal*.c))
+$(BUILD)/tests/unit/processors/test_tail_journal: $(JOURNAL_OBJ) $(KIT_LIB)
+$(BUILD)/tests/unit/processors/test_tail_journal: HOST_LIBS := $(JOURNAL_OBJ) $(KIT_LIB) $(HOST_LIBS)
+
 check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
 	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)
 
