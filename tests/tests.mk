@@ -71,8 +71,8 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(wildcard t
 	@mkdir -p $(@D)
 	$(CC) $(HOST_CFLAGS) -MMD -MP -MT $@ -MF $(BUILD)/obj/fuzz_$*.d -o $@ tests/fuzz/replay.c $< $(BUILD)/libweir.a $(HOST_LIBS)
 
-$(BUILD)/tests/fuzz/fuzz_prom $(BUILD)/tests/fuzz/fuzz_remote_write: $(KIT_LIB)
-$(BUILD)/tests/fuzz/fuzz_prom $(BUILD)/tests/fuzz/fuzz_remote_write: HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
+$(BUILD)/tests/fuzz/fuzz_prom $(BUILD)/tests/fuzz/fuzz_remote_write $(BUILD)/tests/fuzz/fuzz_tracestate: $(KIT_LIB)
+$(BUILD)/tests/fuzz/fuzz_prom $(BUILD)/tests/fuzz/fuzz_remote_write $(BUILD)/tests/fuzz/fuzz_tracestate: HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
 
 .PHONY: check-fuzz
 check-fuzz: all $(FUZZ_RUN) ## replay the fuzz corpora
