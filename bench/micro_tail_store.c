@@ -4,7 +4,8 @@
  *
  * Usage: micro_tail_store [traces, default 100000] [traces per batch, default 100]. A trace is 10 spans of about 440 bytes of 10 services, ids and times at random. Shapes: `spread` (a batch is one span of each
  * of so many traces, so a trace is in ten batches, as SDKs send) and `whole` (a trace's spans in a row, two to a service, as a balancer in front sends). All are held before the first is written
- * (every 20th) and all are released. Each shape runs twice: timed by the batch, then call by call for the longest.
+ * (every 20th) and all are released: find-add and put are with memory that is new to the process. Each shape runs twice: timed by the batch, then call by call for the longest. `steady` is as production runs:
+ * with each group that comes the oldest goes, at a tenth of the traces held.
  */
 #include <time.h>
 #include <unistd.h>
@@ -138,25 +139,6 @@ static void take_batch(struct ts_store *s, struct ts_table *t, struct made *m, i
   if (!each_call) add(&put, began, m->n);
 }
 
-static void fill(struct ts_store *s, struct ts_table *t, int whole) {
-  uint64_t cap = per_batch > SPANS ? per_batch : SPANS;
-  struct made m = { .ends = calloc(cap, sizeof(size_t)), .numbers = calloc(cap, 8), .traces = calloc(cap, sizeof(void *)) };
-  for (uint64_t from = 0; from < n_traces; from += per_batch) {
-    for (uint64_t i = 0; i < (whole ? per_batch : SPANS); i++) {
-      m.n = m.bytes.n = 0;
-      if (whole)
-        for (uint64_t k = 0; k < SPANS; k++) make_span(&m, from + i, k);
-      else
-        for (uint64_t k = 0; k < per_batch; k++) make_span(&m, from + k, i);
-      take_batch(s, t, &m, whole, (int)i % SERVICES);
-    }
-  }
-  free(m.ends);
-  free(m.numbers);
-  free((void *)m.traces);
-  free(m.bytes.p);
-}
-
 static void write_some(struct ts_store *s, const struct ts_table *t, struct cost *c) {
   struct kit_bytes b = { 0 };
   uint64_t k = 0;
@@ -170,8 +152,8 @@ static void write_some(struct ts_store *s, const struct ts_table *t, struct cost
   kit_bytes_free(&b);
 }
 
-static void release_all(struct ts_store *s, struct ts_table *t) {
-  for (struct ts_trace *e; (e = ts_table_oldest(t)) != NULL;) {
+static void release(struct ts_store *s, struct ts_table *t, uint64_t hold) {
+  for (struct ts_trace *e; ts_table_count(t) > hold && (e = ts_table_oldest(t)) != NULL;) {
     double began = cpu_ns();
     uint64_t n = 0;
     for (struct ts_trace *x = e; x && n < (each_call ? 1 : 100); x = x->newer, n++) ts_store_release(s, x->newest);
@@ -180,6 +162,27 @@ static void release_all(struct ts_store *s, struct ts_table *t) {
     for (uint64_t i = 0; i < n; i++) ts_table_remove(t, ts_table_oldest(t));
     add(&removed, began, n);
   }
+}
+
+/* Holds at most so many. */
+static void fill(struct ts_store *s, struct ts_table *t, int whole, uint64_t hold) {
+  uint64_t cap = per_batch > SPANS ? per_batch : SPANS;
+  struct made m = { .ends = calloc(cap, sizeof(size_t)), .numbers = calloc(cap, 8), .traces = calloc(cap, sizeof(void *)) };
+  for (uint64_t from = 0; from < n_traces; from += per_batch) {
+    for (uint64_t i = 0; i < (whole ? per_batch : SPANS); i++) {
+      m.n = m.bytes.n = 0;
+      if (whole)
+        for (uint64_t k = 0; k < SPANS; k++) make_span(&m, from + i, k);
+      else
+        for (uint64_t k = 0; k < per_batch; k++) make_span(&m, from + k, i);
+      take_batch(s, t, &m, whole, (int)i % SERVICES);
+    }
+    release(s, t, hold);
+  }
+  free(m.ends);
+  free(m.numbers);
+  free((void *)m.traces);
+  free(m.bytes.p);
 }
 
 static double rss(void) {
@@ -205,7 +208,7 @@ static void run(int whole) {
   if (!s || !t) abort();
   for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) *costs[i] = (struct cost){ .name = costs[i]->name };
   rnd = 1;
-  fill(s, t, whole);
+  fill(s, t, whole, UINT64_MAX);
   if (!each_call) tell_memory("held", s, t, before);
   write_some(s, t, &out);
   for (int r = 1; r;) {
@@ -216,12 +219,26 @@ static void run(int whole) {
   ts_store_trim(s);
   if (!each_call) tell_memory("compressed", s, t, before);
   write_some(s, t, &out_packed);
-  release_all(s, t);
+  release(s, t, 0);
   ts_store_free(s);
   ts_table_free(t);
   for (size_t i = 0; i < sizeof costs / sizeof *costs; i++)
     if (each_call) printf("  %s longest %.3f ms\n", costs[i]->name, costs[i]->longest / 1e6);
     else printf("  %s %.1f ns\n", costs[i]->name, costs[i]->ns / (double)costs[i]->n);
+}
+
+static void run_steady(int whole) {
+  struct ts_store *s = ts_store_new();
+  struct ts_table *t = ts_table_new(1);
+  if (!s || !t) abort();
+  for (int warm = 0; warm < 2; warm++) {
+    for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) *costs[i] = (struct cost){ .name = costs[i]->name };
+    fill(s, t, whole, n_traces / 10);
+  }
+  printf("  steady: find-add %.1f, put %.1f, release %.1f ns a span; remove %.1f ns a trace\n", find_add.ns / (double)find_add.n, put.ns / (double)put.n, gone.ns / (double)gone.n,
+    removed.ns / (double)removed.n);
+  ts_store_free(s);
+  ts_table_free(t);
 }
 
 static void hash_cost(void) {
@@ -246,6 +263,7 @@ int main(int argc, char **argv) {
     each_call = shape % 2;
     printf("%s, %llu traces%s\n", shape / 2 ? "whole" : "spread", (unsigned long long)n_traces, each_call ? ", call by call" : "");
     run(shape / 2);
+    if (!each_call) run_steady(shape / 2);
   }
   return 0;
 }
