@@ -53,7 +53,8 @@ TAIL_STORE_OBJ := $(patsubst %,$(BUILD)/obj/processors/tail_sampling/%.pic.o,ind
 TAIL_STORE_BIN := $(patsubst %,$(BUILD)/tests/unit/processors/test_tail_%,store table memory)
 $(TAIL_STORE_BIN) $(BUILD)/tests/fuzz/fuzz_tail_store $(BUILD)/bench/micro_tail_store: $(TAIL_STORE_OBJ) $(KIT_LIB)
 $(TAIL_STORE_BIN) $(BUILD)/tests/fuzz/fuzz_tail_store $(BUILD)/bench/micro_tail_store: HOST_LIBS := $(TAIL_STORE_OBJ) $(KIT_LIB) $(HOST_LIBS)
-$(TAIL_STORE_BIN): HOST_LIBS += $(ALLOC_WRAP) -Wl,--wrap=ZSTD_createCCtx -Wl,--wrap=ZSTD_createDCtx
+$(TAIL_STORE_BIN): HOST_LIBS += $(ALLOC_WRAP)
+$(BUILD)/tests/unit/processors/test_tail_store: HOST_LIBS += -Wl,--wrap=ZSTD_createCCtx -Wl,--wrap=ZSTD_createDCtx
 
 check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
 	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)

@@ -61,7 +61,7 @@ void ts_store_free(struct ts_store *s) {
 void ts_store_batch(struct ts_store *s) { s->pairs.last = NULL; }
 
 void ts_store_trim(struct ts_store *s) {
-  while (s->n_spare) ts_store_give(s, s->spare[--s->n_spare], TS_BLOCK_BYTES);
+  ts_blocks_trim(s);
   ts_store_give(s, s->pieces, s->cap_pieces * sizeof *s->pieces);
   s->pieces = NULL;
   s->cap_pieces = 0;
