@@ -47,6 +47,7 @@ extern "C" {
 #define WEIR_QUEUED 4u   /* exporters: the host puts a sender (sending_queue, retry_on_failure, timeout) in front */
 #define WEIR_HOLDS 8u    /* processors: keeps records past consume; under `ack: queued` it settles them at once */
 #define WEIR_BY_KEY 32u /* processors and exporters: one instance per lane, and each record goes to the lane that its `key` names; records of equal keys meet */
+#define WEIR_ABSORBS 64u /* processors: it answers for what it takes (absorb) before that is delivered, so a pipeline with `ack: delivered` refuses it */
 #define WEIR_IN_ORDER 16u /* exporters with WEIR_QUEUED: the sender has one consumer, so that no batch overtakes another, also not while one waits for its next try */
 
 /* What an instance reads of the batches it gets; the receiver's work is the maximum of what stands below it. */
@@ -144,7 +145,7 @@ struct weir_host {
   /* What the type's prepare made for this component and place; NULL when it has none. [any] */
   void *(*shared)(struct weir_stage *);
   /* WEIR_HOLDS processors that copy what they keep: answers whoever waits for the batch (delivered) and frees it. Its items stay counted as held by this stage
-   * until they leave by emit, in a batch of their own, or by dropped. Takes it. Not under `ack: delivered`, which the type must refuse in open. [lane] */
+   * until they leave by emit, in a batch of their own, or by dropped. Takes it. The type has WEIR_ABSORBS. [lane] */
   void (*absorb)(struct weir_stage *, struct weir_batch *);
   /* Counts n items that were absorbed as dropped for `reason` (a literal). [lane] */
   void (*dropped)(struct weir_stage *, uint64_t n, const char *reason);
