@@ -6,7 +6,6 @@
 #include "pipelines/sender.h"
 
 static void consume(struct weir_stage *stage, struct weir_batch *b) {
-  while (stage->successor) stage = stage->successor;
   if (stage->state != STAGE_CLOSED) {
     stage_consume(stage, b);
     return;

@@ -54,7 +54,6 @@ struct weir_stage {
   struct stage_counts counts;
   const void *config;
   void *shared;          /* what its type's prepare made for all instances at this place */
-  struct weir_stage *successor; /* has adopted its state: what still comes here goes there */
   struct otlp_limits limits;
   struct stage_drop *drops;
   struct weir_cell **cells; /* what it registered through weir.metrics/1 */

@@ -461,7 +461,7 @@ static void a_kept_place_goes_on_under_new_edges(void **state) {
   answer_all(WEIR_DELIVERED);
 }
 
-/* Pieces that were on their way when the instance was replaced, and one that has a successor. */
+/* Pieces that were on their way when the instance was replaced, and one that has an heir. */
 static void pieces_on_their_way_arrive_after_a_swap(void **state) {
   (void)state;
   pipeline(before, "traces", "r", "k=1", "d");
@@ -470,7 +470,7 @@ static void pieces_on_their_way_arrive_after_a_swap(void **state) {
   struct weir_stage *old = stage("k", 2);
   emit(1, 0, 40, NULL);
   swap_to(after);
-  old->successor = stage("k", 2);
+  old->heir = stage("k", 2);
   run_all(2);
   assert_int_equal(arrived, 40);
   for (int i = 0; i < n_got; i++) assert_string_equal(got_by[i]->id, got_by[i]->lane == 2 ? "d/2" : "d");
