@@ -74,6 +74,8 @@ $(BUILD)/tests/stage/test_exporter_prometheus_remote_write: $(RW_ORACLE)
 $(BUILD)/tests/stage/test_exporter_prometheus_remote_write: HARNESS_OBJ += $(RW_ORACLE)
 $(BUILD)/tests/stage/test_exporter_prometheus_remote_write: HOST_CFLAGS += -I$(BUILD)/gen/oracle
 
+$(BUILD)/tests/stage/test_harness: $(BUILD)/tests/scenario/holder.so
+
 check-stage: all $(STAGE_TEST_BIN) ## each stage's .so on the harness
 	@tests/tools/run_all.sh stage $(BUILD) $(STAGE_TEST_BIN)
 

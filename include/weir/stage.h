@@ -181,10 +181,11 @@ typedef void weir_release_f(void *shared);
 typedef uint64_t weir_key_f(const struct weir_resource *, const struct weir_scope *, const struct weir_rec *);
 /* A reload changed the settings, but neither the component's name nor its place: moves the state of `from`, the instance that ran until now on this lane, to
  * `self`, which was opened and started with the new settings. Comes between two consumes, before the first of `self`; `from` is drained and closed after
- * that, and gets no batch any more. What `from` held is held by `self` then, for the counters too. [lane] */
+ * that, and gets no batch any more. What `from` held is held by `self` then, for the counters too. Processors and connectors. [lane] */
 typedef void weir_adopt_f(void *self, void *from);
-/* Answers a question about the state. `question` is one line of words: a name and key=value pairs ("why trace_id=4bf9...", "decisions policy=errors").
- * Writes lines by answer->put, each beginning with what lines of several instances are sorted by, and returns 1; 0: not a question for this stage. [lane] */
+/* Answers a question about the state. `question` is one line of words: a name and key=value pairs ("why trace_id=4bf9...", "decisions policy=slow%20ones"; %XX in a value
+ * stands for a byte). Writes lines by answer->put, in order, each beginning with what lines of several instances are sorted by (up to a space or comma), with nothing in it that moves a
+ * terminal, and returns 1; 0: not a question for this stage. [lane] */
 struct weir_answer {
   uint32_t size, reserved;
   void (*put)(struct weir_answer *, const char *p, size_t n); /* at most 1 MiB in all; what is beyond is left out */
