@@ -2,34 +2,13 @@
  * The parser of conditions: contrib pkg/ottl/grammar.go as recursive descent, which writes the program while it reads. What is constant is computed at once, so
  * that its errors are told when the configuration is read.
  */
-#include <math.h>
 #include <stdlib.h>
 
 #include "core/assert.h"
-#include "core/expr_internal.h"
+#include "core/expr_parser.h"
 #include "core/nearest.h"
 #include "core/regex.h"
 #include "core/utf8.h"
-
-#define WORD_MAX 128u   /* characters of a path or a name */
-#define NUMBER_MAX 400u /* of a number */
-
-enum token { T_END, T_INT, T_FLOAT, T_BYTES, T_STRING, T_WORD, T_COMPARE, T_SIGN };
-
-struct parser {
-  struct weir_expr *e;
-  uint32_t context;
-  const char *text;
-  size_t n, next; /* next: behind the token */
-  struct weir_error *err;
-  uint32_t depth, stack; /* stack: values that the program written so far leaves */
-  /* the token */
-  enum token token;
-  size_t at;
-  int sign; /* T_SIGN: its character; T_COMPARE: enum expr_compare */
-  char word[WORD_MAX + 1];
-  struct weir_value literal;
-};
 
 /* What was parsed: operations from `first` on. */
 struct part {
@@ -41,222 +20,50 @@ struct part {
 
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 
-WEIR_PRINTF(4, 5) static int refuse(struct parser *p, int code, size_t at, const char *fmt, ...) {
-  if (!p->err) return code;
-  va_list ap;
-  va_start(ap, fmt);
-  int n = vsnprintf(p->err->msg, sizeof p->err->msg, fmt, ap);
-  va_end(ap);
-  if (n < 0 || (size_t)n >= sizeof p->err->msg) n = (int)sizeof p->err->msg - 1;
-  snprintf(p->err->msg + n, sizeof p->err->msg - (size_t)n, " (at byte %zu)", at);
-  p->err->code = code;
-  p->err->offset = at;
-  return code;
-}
-
-#define INVALID(p, at, ...) refuse(p, WEIR_E_INVALID, at, __VA_ARGS__)
-
 /* The token as an error shows it. */
-static int unexpected(struct parser *p, const char *wanted) {
+static int unexpected(struct expr_parser *p, const char *wanted) {
   size_t n = p->next - p->at;
-  if (p->token == T_END) return INVALID(p, p->at, "expected %s, but the condition ends", wanted);
-  return INVALID(p, p->at, "expected %s, got `%.*s`", wanted, (int)(n > 40 ? 40 : n), p->text + p->at);
+  if (p->token == EXPR_T_END) return EXPR_INVALID(p, p->at, "expected %s, but the condition ends", wanted);
+  return EXPR_INVALID(p, p->at, "expected %s, got `%.*s`", wanted, (int)(n > 40 ? 40 : n), p->text + p->at);
 }
 
-static void did_you_mean(struct parser *p, const char *nearest, const char *rest) {
+static void did_you_mean(struct expr_parser *p, const char *nearest, const char *rest) {
   if (nearest) weir_hint(p->err, "did you mean \"%s\"?", nearest);
   else weir_hint(p->err, "%s", rest);
 }
 
 /* --- tokens ----------------------------------------------------------------------------------------------------------- */
 
-static int is_digit(int c) { return c >= '0' && c <= '9'; }
-static int is_word(int c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-static int hex_of(int c) { return is_digit(c) ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1; }
+static int is_sign(const struct expr_parser *p, int c) { return p->token == EXPR_T_SIGN && p->sign == c; }
+static int is_keyword(const struct expr_parser *p, const char *word) { return p->token == EXPR_T_WORD && !strcmp(p->word, word); }
 
-static int char_at(const struct parser *p, size_t at) { return at < p->n ? (unsigned char)p->text[at] : -1; }
-
-static size_t digits(const struct parser *p, size_t at) {
-  while (is_digit(char_at(p, at))) at++;
-  return at;
-}
-
-/* 0x... */
-static int read_bytes(struct parser *p) {
-  size_t begin = p->at + 2, end = begin;
-  while (hex_of(char_at(p, end)) >= 0) end++;
-  if (end == begin || (end - begin) % 2) return INVALID(p, p->at, "bytes are written as 0x and an even number of hex digits");
-  uint32_t n = (uint32_t)(end - begin) / 2;
-  char *out = arena_alloc(&p->e->arena, n);
-  for (uint32_t i = 0; i < n; i++) out[i] = (char)(hex_of(char_at(p, begin + 2 * i)) << 4 | hex_of(char_at(p, begin + 2 * i + 1)));
-  p->literal = weir_value_str(out, n);
-  p->literal.kind = WEIR_V_BYTES;
-  p->token = T_BYTES;
-  p->next = end;
-  return 0;
-}
-
-static int read_number(struct parser *p) {
-  char buf[NUMBER_MAX + 1];
-  size_t end = digits(p, p->at), exponent;
-  int is_float = char_at(p, end) == '.';
-  if (is_float) {
-    end = digits(p, end + 1);
-    exponent = end + 1;
-    if ((char_at(p, end) | 32) == 'e') {
-      if (char_at(p, exponent) == '-' || char_at(p, exponent) == '+') exponent++;
-      if (is_digit(char_at(p, exponent))) end = digits(p, exponent);
-    }
-  }
-  if (end - p->at > NUMBER_MAX) return INVALID(p, p->at, "a number of over %u characters", NUMBER_MAX);
-  memcpy(buf, p->text + p->at, end - p->at);
-  buf[end - p->at] = 0;
-  p->next = end;
-  p->token = is_float ? T_FLOAT : T_INT;
-  if (is_float) {
-    p->literal.kind = WEIR_V_DOUBLE;
-    p->literal.u.d = strtod(buf, NULL);
-    return isinf(p->literal.u.d) ? INVALID(p, p->at, "this number is too large for a float") : 0;
-  }
-  int64_t v = 0;
-  for (const char *c = buf; *c; c++)
-    if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *c - '0', &v)) return INVALID(p, p->at, "this number is too large for an int: 64 bits");
-  p->literal = weir_value_int(v);
-  return 0;
-}
-
-static char *put_utf8(char *out, uint32_t c) {
-  if (c < 0x80) {
-    *out++ = (char)c;
-    return out;
-  }
-  int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-  *out++ = (char)((more == 1 ? 0xc0 : more == 2 ? 0xe0 : 0xf0) | c >> (6 * more));
-  while (more--) *out++ = (char)(0x80 | (c >> (6 * more) & 63));
-  return out;
-}
-
-/* The digits of an escape; -1: not that many. */
-static int64_t escape_number(const struct parser *p, size_t at, int count, int base) {
-  int64_t v = 0;
-  for (int i = 0; i < count; i++) {
-    int h = hex_of(char_at(p, at + (size_t)i));
-    if (h < 0 || h >= base) return -1;
-    v = v * base + h;
-  }
-  return v;
-}
-
-/* One escape of Go's string literals, behind its backslash; *at moves behind it. */
-static char *read_escape(struct parser *p, size_t *at, char *out) {
-  static const char names[] = "abfnrtv\\\"", values[] = "\a\b\f\n\r\t\v\\\"";
-  int c = char_at(p, (*at)++);
-  const char *named = c > 0 ? memchr(names, c, sizeof names - 1) : NULL;
-  int64_t v;
-  if (named) {
-    *out = values[named - names];
-    return out + 1;
-  }
-  int count = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 3, octal = c >= '0' && c <= '7';
-  if (!octal && count == 3) return NULL;
-  v = escape_number(p, octal ? *at - 1 : *at, count, octal ? 8 : 16);
-  *at += (size_t)count - (octal ? 1 : 0);
-  if (v < 0 || (octal && v > 255) || v > 0x10ffff || (count != 2 && !octal && v >= 0xd800 && v <= 0xdfff)) return NULL;
-  if (count > 3) return put_utf8(out, (uint32_t)v);
-  *out = (char)v;
-  return out + 1;
-}
-
-static int read_string(struct parser *p) {
-  size_t at = p->at + 1, end = at;
-  while (end < p->n && p->text[end] != '"') end += p->text[end] == '\\' ? 2 : 1;
-  if (end >= p->n) return INVALID(p, p->at, "a string without its closing quote");
-  char *out = arena_alloc(&p->e->arena, end - at), *begin = out; /* no escape is shorter than what it stands for */
-  while (at < end) {
-    size_t escape = at;
-    int c = char_at(p, at++);
-    if (c == '\n') return INVALID(p, escape, "a line break inside of a string: write \\n");
-    if (c != '\\') *out++ = (char)c;
-    else if (!(out = read_escape(p, &at, out))) return INVALID(p, escape, "this escape is not known: strings have those of Go, so a backslash is written twice");
-  }
-  p->literal = weir_value_str(begin, (uint32_t)(out - begin));
-  p->token = T_STRING;
-  p->next = end + 1;
-  return 0;
-}
-
-static int read_word(struct parser *p) {
-  size_t end = p->at;
-  while (is_word(char_at(p, end))) end++;
-  if (end - p->at > WORD_MAX) return INVALID(p, p->at, "a name of over %u characters", WORD_MAX);
-  memcpy(p->word, p->text + p->at, end - p->at);
-  p->word[end - p->at] = 0;
-  p->token = T_WORD;
-  p->next = end;
-  return 0;
-}
-
-static int read_sign(struct parser *p, int c) {
-  int second = char_at(p, p->at + 1) == '=';
-  p->next = p->at + 1;
-  p->token = T_SIGN;
-  p->sign = c;
-  if (c == '<' || c == '>' || (second && (c == '=' || c == '!'))) {
-    p->token = T_COMPARE;
-    p->sign = c == '=' ? EXPR_EQ : c == '!' ? EXPR_NE : c == '<' ? (second ? EXPR_LE : EXPR_LT) : second ? EXPR_GE : EXPR_GT;
-    p->next += (size_t)second;
-    return 0;
-  }
-  if (c == '=') return INVALID(p, p->at, "one `=` alone: `==` compares, and arguments have no names here");
-  if (c == '&' || c == '|' || c == '!') return INVALID(p, p->at, "`%c` is not known: write `%s`", c, c == '&' ? "and" : c == '|' ? "or" : "not");
-  if (c == '\'') return INVALID(p, p->at, "strings stand in double quotes");
-  return strchr("+-*/()[]{},.:", c) ? 0 : INVALID(p, p->at, "this character means nothing here");
-}
-
-static int advance(struct parser *p) {
-  p->at = p->next;
-  while (p->at < p->n && strchr(" \t\n\f\r", p->text[p->at])) p->at++;
-  int c = char_at(p, p->at);
-  p->token = T_END;
-  p->next = p->at;
-  if (c < 0) return 0;
-  if (c == '0' && char_at(p, p->at + 1) == 'x') return read_bytes(p);
-  if (is_digit(c) || (c == '.' && is_digit(char_at(p, p->at + 1)))) return read_number(p);
-  if (c == '"') return read_string(p);
-  if (is_word(c)) return read_word(p);
-  return read_sign(p, c);
-}
-
-static int is_sign(const struct parser *p, int c) { return p->token == T_SIGN && p->sign == c; }
-static int is_keyword(const struct parser *p, const char *word) { return p->token == T_WORD && !strcmp(p->word, word); }
-
-static int expect(struct parser *p, int sign, const char *wanted) { return is_sign(p, sign) ? advance(p) : unexpected(p, wanted); }
+static int expect(struct expr_parser *p, int sign, const char *wanted) { return is_sign(p, sign) ? expr_advance(p) : unexpected(p, wanted); }
 
 /* --- the program ---------------------------------------------------------------------------------------------------- */
 
 /* There is room: what is written is never more than the text has bytes. takes: values it pops; each leaves one. */
-static int emit(struct parser *p, struct expr_op op, uint32_t takes) {
+static int emit(struct expr_parser *p, struct expr_op op, uint32_t takes) {
   p->stack = p->stack - takes + 1;
-  if (p->stack > EXPR_STACK_MAX) return refuse(p, WEIR_E_LIMIT, op.at, "more than %u values at a time (EXPR_STACK_MAX)", EXPR_STACK_MAX);
+  if (p->stack > EXPR_STACK_MAX) return expr_refuse(p, WEIR_E_LIMIT, op.at, "more than %u values at a time (EXPR_STACK_MAX)", EXPR_STACK_MAX);
   p->e->ops[p->e->n_ops++] = op;
   return 0;
 }
 
-static int emit_const(struct parser *p, struct weir_value v, size_t at) {
+static int emit_const(struct expr_parser *p, struct weir_value v, size_t at) {
   p->e->consts[p->e->n_consts] = v;
   return emit(p, (struct expr_op){ .code = EXPR_CONST, .arg = p->e->n_consts++, .at = (uint32_t)at }, 0);
 }
 
 static struct part part_of(uint32_t first, uint32_t kind, size_t at) { return (struct part){ .first = first, .kind = kind, .at = at }; }
 
-static int literal(struct parser *p, struct part *ret) {
+static int literal(struct expr_parser *p, struct part *ret) {
   *ret = part_of(p->e->n_ops, p->literal.kind, p->at);
   int r = emit_const(p, p->literal, p->at);
-  return r ? r : advance(p);
+  return r ? r : expr_advance(p);
 }
 
 /* Computes what consists of constants only. */
-static int fold(struct parser *p, struct part *part) {
+static int fold(struct expr_parser *p, struct part *part) {
   struct weir_expr *e = p->e;
   struct weir_error why = { 0 };
   struct weir_value v;
@@ -266,7 +73,7 @@ static int fold(struct parser *p, struct part *part) {
     if (e->ops[i].code == EXPR_PATH || (e->ops[i].code == EXPR_CALL && !e->ops[i].argc)) return 0;
   int r = expr_run_ops(&run, part->first, e->n_ops, &v);
   if (r == WEIR_E_LIMIT) return 0; /* a long text: in its time */
-  if (r) return INVALID(p, why.offset, "%s", why.msg);
+  if (r) return EXPR_INVALID(p, why.offset, "%s", why.msg);
   if (v.kind == WEIR_V_STRING || v.kind == WEIR_V_BYTES || v.kind == EXPR_V_TRACE_ID || v.kind == EXPR_V_SPAN_ID) {
     char *copy = arena_alloc(&e->arena, v.n);
     if (v.n) memcpy(copy, v.u.s, v.n);
@@ -280,59 +87,59 @@ static int fold(struct parser *p, struct part *part) {
 
 /* --- values ------------------------------------------------------------------------------------------------------------ */
 
-static int parse_or(struct parser *, struct part *ret);
-static int parse_value(struct parser *, struct part *ret, const char *wanted);
+static int parse_or(struct expr_parser *, struct part *ret);
+static int parse_value(struct expr_parser *, struct part *ret, const char *wanted);
 
-static int enter(struct parser *p) {
-  return p->depth++ < EXPR_DEPTH_MAX ? 0 : refuse(p, WEIR_E_LIMIT, p->at, "over %u parentheses and calls within each other (EXPR_DEPTH_MAX)", EXPR_DEPTH_MAX);
+static int enter(struct expr_parser *p) {
+  return p->depth++ < EXPR_DEPTH_MAX ? 0 : expr_refuse(p, WEIR_E_LIMIT, p->at, "over %u parentheses and calls within each other (EXPR_DEPTH_MAX)", EXPR_DEPTH_MAX);
 }
 
-static int path_key(struct parser *p, struct expr_path *path) {
-  if (path->n_keys == EXPR_KEYS_MAX) return refuse(p, WEIR_E_LIMIT, p->at, "over %u keys behind a path (EXPR_KEYS_MAX)", EXPR_KEYS_MAX);
+static int path_key(struct expr_parser *p, struct expr_path *path) {
+  if (path->n_keys == EXPR_KEYS_MAX) return expr_refuse(p, WEIR_E_LIMIT, p->at, "over %u keys behind a path (EXPR_KEYS_MAX)", EXPR_KEYS_MAX);
   struct expr_key *key = &path->keys[path->n_keys++];
-  int r = advance(p);
+  int r = expr_advance(p);
   if (r) return r;
-  if (p->token != T_STRING && p->token != T_INT) return unexpected(p, "a string or an int as key (keys that are computed are not offered)");
-  key->is_index = p->token == T_INT;
+  if (p->token != EXPR_T_STRING && p->token != EXPR_T_INT) return unexpected(p, "a string or an int as key (keys that are computed are not offered)");
+  key->is_index = p->token == EXPR_T_INT;
   if (key->is_index) key->index = p->literal.u.i;
   else key->name = (struct weir_str){ p->literal.u.s, p->literal.n, 0 };
-  if ((r = advance(p))) return r;
+  if ((r = expr_advance(p))) return r;
   return expect(p, ']', "`]`");
 }
 
 /* The name of a path up to its keys: "span.status.code". */
-static int path_name(struct parser *p, char name[WORD_MAX + 1]) {
+static int path_name(struct expr_parser *p, char name[EXPR_WORD_MAX + 1]) {
   size_t n = 0;
   for (;;) {
     size_t len = strlen(p->word);
-    if (n + len + 1 > WORD_MAX) return INVALID(p, p->at, "a path of over %u characters", WORD_MAX);
+    if (n + len + 1 > EXPR_WORD_MAX) return EXPR_INVALID(p, p->at, "a path of over %u characters", EXPR_WORD_MAX);
     memcpy(name + n, p->word, len);
     n += len;
     name[n] = 0;
-    int r = advance(p);
+    int r = expr_advance(p);
     if (r || !is_sign(p, '.')) return r;
     name[n++] = '.';
-    if ((r = advance(p))) return r;
-    if (p->token != T_WORD) return unexpected(p, "a name behind the point");
+    if ((r = expr_advance(p))) return r;
+    if (p->token != EXPR_T_WORD) return unexpected(p, "a name behind the point");
   }
 }
 
-static int path(struct parser *p, struct part *ret) {
-  char name[WORD_MAX + 1];
+static int path(struct expr_parser *p, struct part *ret) {
+  char name[EXPR_WORD_MAX + 1];
   const char *nearest, *why;
   struct expr_place place;
   size_t at = p->at;
   int r = path_name(p, name);
   if (r) return r;
   if (is_sign(p, '(')) {
-    INVALID(p, at, "there is no function %s: those of conditions begin with a capital letter", name);
+    EXPR_INVALID(p, at, "there is no function %s: those of conditions begin with a capital letter", name);
     const struct expr_function *f;
     expr_function_find(name, &f, &nearest);
     did_you_mean(p, nearest, "docs/expressions.md lists the functions");
     return WEIR_E_INVALID;
   }
   if (expr_path_find(p->context, name, &place, &nearest, &why)) {
-    INVALID(p, at, "there is no path %s%s%s", name, why ? ": " : "", why ? why : "");
+    EXPR_INVALID(p, at, "there is no path %s%s%s", name, why ? ": " : "", why ? why : "");
     did_you_mean(p, nearest, "docs/expressions.md lists the paths");
     return WEIR_E_INVALID;
   }
@@ -342,16 +149,16 @@ static int path(struct parser *p, struct part *ret) {
   size_t key = p->at;
   while (!r && is_sign(p, '[')) r = path_key(p, to);
   if (r) return r;
-  if (to->n_keys && !place.keys) return INVALID(p, key, "%s has no keys", name);
-  if (to->n_keys && to->keys[0].is_index) return INVALID(p, key, "the first key of %s is a string", name);
-  if (place.keys == 2 && to->n_keys > 1) return INVALID(p, key, "%s has one key", name);
-  if (is_sign(p, '.')) return INVALID(p, p->at, "nothing may follow a key but further keys");
+  if (to->n_keys && !place.keys) return EXPR_INVALID(p, key, "%s has no keys", name);
+  if (to->n_keys && to->keys[0].is_index) return EXPR_INVALID(p, key, "the first key of %s is a string", name);
+  if (place.keys == 2 && to->n_keys > 1) return EXPR_INVALID(p, key, "%s has one key", name);
+  if (is_sign(p, '.')) return EXPR_INVALID(p, p->at, "nothing may follow a key but further keys");
   p->e->makes_text |= place.makes_text;
   *ret = part_of(p->e->n_ops, to->n_keys ? EXPR_V_ANY : place.kind, at);
   return emit(p, (struct expr_op){ .code = EXPR_PATH, .arg = p->e->n_paths++, .at = (uint32_t)at }, 0);
 }
 
-static int enum_value(struct parser *p, struct part *ret) {
+static int enum_value(struct expr_parser *p, struct part *ret) {
   static const struct {
     const char *name;
     int value;
@@ -365,37 +172,37 @@ static int enum_value(struct parser *p, struct part *ret) {
     p->literal = weir_value_int(all[i].value);
     return literal(p, ret);
   }
-  INVALID(p, p->at, "there is no name %s", p->word);
+  EXPR_INVALID(p, p->at, "there is no name %s", p->word);
   did_you_mean(p, best.best, "names in capitals are SPAN_KIND_* and STATUS_CODE_*");
   return WEIR_E_INVALID;
 }
 
 /* --- calls ---------------------------------------------------------------------------------------------------------------- */
 
-static int check_kind(struct parser *p, const struct expr_function *f, uint32_t i, const struct part *arg) {
+static int check_kind(struct expr_parser *p, const struct expr_function *f, uint32_t i, const struct part *arg) {
   if (arg->kind == EXPR_V_ANY || f->args[i] & EXPR_MASK(arg->kind)) return 0;
-  return INVALID(p, arg->at, "%s does not take %s%s", f->name, expr_kind_name(arg->kind),
+  return EXPR_INVALID(p, arg->at, "%s does not take %s%s", f->name, expr_kind_name(arg->kind),
     arg->kind == EXPR_V_TRACE_ID || arg->kind == EXPR_V_SPAN_ID ? ": the path with .string is its text" : "");
 }
 
 /* [a, b, ...]: each element stays on the stack. */
-static int list(struct parser *p, const struct expr_function *f, uint32_t *n) {
+static int list(struct expr_parser *p, const struct expr_function *f, uint32_t *n) {
   struct part element;
-  if (!is_sign(p, '[')) return INVALID(p, p->at, "the first argument of %s is a list: %s([a, b], \", \")", f->name, f->name);
-  int r = advance(p);
+  if (!is_sign(p, '[')) return EXPR_INVALID(p, p->at, "the first argument of %s is a list: %s([a, b], \", \")", f->name, f->name);
+  int r = expr_advance(p);
   while (!r && !is_sign(p, ']')) {
-    if (*n == EXPR_LIST_MAX) return refuse(p, WEIR_E_LIMIT, p->at, "a list of over %u elements (EXPR_LIST_MAX)", EXPR_LIST_MAX);
+    if (*n == EXPR_LIST_MAX) return expr_refuse(p, WEIR_E_LIMIT, p->at, "a list of over %u elements (EXPR_LIST_MAX)", EXPR_LIST_MAX);
     r = parse_value(p, &element, "a value");
-    if (!r && element.kind != EXPR_V_ANY && element.kind >= WEIR_V_ARRAY && element.kind != WEIR_V_BYTES) r = INVALID(p, element.at, "%s has no text in %s", expr_kind_name(element.kind), f->name);
+    if (!r && element.kind != EXPR_V_ANY && element.kind >= WEIR_V_ARRAY && element.kind != WEIR_V_BYTES) r = EXPR_INVALID(p, element.at, "%s has no text in %s", expr_kind_name(element.kind), f->name);
     ++*n;
     if (!r && !is_sign(p, ']')) r = expect(p, ',', "`,` or `]`");
     else continue;
     if (!r && is_sign(p, ']')) r = unexpected(p, "a value");
   }
-  return r ? r : advance(p);
+  return r ? r : expr_advance(p);
 }
 
-static int argument(struct parser *p, const struct expr_function *f, uint32_t i, uint32_t *argc) {
+static int argument(struct expr_parser *p, const struct expr_function *f, uint32_t i, uint32_t *argc) {
   struct part arg;
   if (f->args[i] == EXPR_MASK(EXPR_LIST)) return list(p, f, argc);
   int r = parse_value(p, &arg, "an argument");
@@ -404,52 +211,52 @@ static int argument(struct parser *p, const struct expr_function *f, uint32_t i,
   return check_kind(p, f, i, &arg);
 }
 
-static int arguments(struct parser *p, const struct expr_function *f, uint32_t *argc) {
-  int r = advance(p); /* the parenthesis */
+static int arguments(struct expr_parser *p, const struct expr_function *f, uint32_t *argc) {
+  int r = expr_advance(p); /* the parenthesis */
   for (uint32_t i = 0; !r && i < f->argc; i++) {
     if (is_sign(p, ')') || (i && !is_sign(p, ','))) break;
-    if (i) r = advance(p);
+    if (i) r = expr_advance(p);
     if (!r) r = argument(p, f, i, argc);
-    if (!r && i + 1 == f->argc) return is_sign(p, ',') ? INVALID(p, p->at, "%s takes %u argument%s", f->name, f->argc, f->argc == 1 ? "" : "s") : expect(p, ')', "`)`");
+    if (!r && i + 1 == f->argc) return is_sign(p, ',') ? EXPR_INVALID(p, p->at, "%s takes %u argument%s", f->name, f->argc, f->argc == 1 ? "" : "s") : expect(p, ')', "`)`");
   }
   if (r) return r;
-  if (f->argc == 0 && is_sign(p, ')')) return advance(p);
-  if (is_sign(p, ')') || f->argc == 0) return INVALID(p, p->at, "%s takes %u argument%s", f->name, f->argc, f->argc == 1 ? "" : "s");
+  if (f->argc == 0 && is_sign(p, ')')) return expr_advance(p);
+  if (is_sign(p, ')') || f->argc == 0) return EXPR_INVALID(p, p->at, "%s takes %u argument%s", f->name, f->argc, f->argc == 1 ? "" : "s");
   return unexpected(p, "`,`");
 }
 
 /* A pattern that is a literal is compiled now. */
-static int pattern(struct parser *p, struct expr_op *op, uint32_t first) {
+static int pattern(struct expr_parser *p, struct expr_op *op, uint32_t first) {
   struct weir_expr *e = p->e;
   const struct expr_op *last = &e->ops[e->n_ops - 1];
   struct weir_error why = { 0 };
   if (last->code != EXPR_CONST || e->n_ops - 1 <= first || e->consts[last->arg].kind != WEIR_V_STRING) return 0;
   const struct weir_value *v = &e->consts[last->arg];
   int r = regex_compile(v->u.s, v->n, &e->regexes[e->n_regexes], &why);
-  if (r) return refuse(p, r, last->at, "IsMatch: %s", why.msg);
+  if (r) return expr_refuse(p, r, last->at, "IsMatch: %s", why.msg);
   op->arg = e->n_regexes++;
   return 0;
 }
 
-static int call(struct parser *p, struct part *ret) {
+static int call(struct expr_parser *p, struct part *ret) {
   const struct expr_function *f;
   const char *nearest;
   uint32_t argc = 0;
   size_t at = p->at;
   int fn = expr_function_find(p->word, &f, &nearest), r;
   if (fn < 0) {
-    INVALID(p, at, "there is no function %s", p->word);
+    EXPR_INVALID(p, at, "there is no function %s", p->word);
     did_you_mean(p, nearest, "docs/expressions.md lists the functions");
     return WEIR_E_INVALID;
   }
-  if (!(f->contexts & p->context)) return INVALID(p, at, "%s is for conditions on spans", f->name);
+  if (!(f->contexts & p->context)) return EXPR_INVALID(p, at, "%s is for conditions on spans", f->name);
   *ret = part_of(p->e->n_ops, f->kind, at);
-  if ((r = enter(p)) || (r = advance(p)) || (r = arguments(p, f, &argc))) return r;
+  if ((r = enter(p)) || (r = expr_advance(p)) || (r = arguments(p, f, &argc))) return r;
   p->depth--;
   struct expr_op op = { .code = EXPR_CALL, .sub = (uint8_t)fn, .argc = (uint8_t)argc, .arg = EXPR_NO_REGEX, .at = (uint32_t)at };
   if (expr_function_is_match(fn) && (r = pattern(p, &op, ret->first))) return r;
   if ((r = emit(p, op, argc))) return r;
-  if (is_sign(p, '[')) return INVALID(p, p->at, "keys behind a function are not offered");
+  if (is_sign(p, '[')) return EXPR_INVALID(p, p->at, "keys behind a function are not offered");
   p->e->makes_text |= f->makes_text;
   ret->condition = f->kind == WEIR_V_BOOL;
   return fold(p, ret);
@@ -457,7 +264,7 @@ static int call(struct parser *p, struct part *ret) {
 
 /* --- the grammar, from the inside out ------------------------------------------------------------------------------------------- */
 
-static int word(struct parser *p, struct part *ret) {
+static int word(struct expr_parser *p, struct part *ret) {
   int c = p->word[0], truth = is_keyword(p, "true");
   if (truth || is_keyword(p, "false")) {
     p->literal = weir_value_int(truth);
@@ -475,24 +282,24 @@ static int word(struct parser *p, struct part *ret) {
   if (c < 'A' || c > 'Z') return unexpected(p, "a value");
   size_t at = p->next;
   while (at < p->n && strchr(" \t\n\f\r", p->text[at])) at++;
-  return char_at(p, at) == '(' ? call(p, ret) : enum_value(p, ret);
+  return at < p->n && p->text[at] == '(' ? call(p, ret) : enum_value(p, ret);
 }
 
-static int primary(struct parser *p, struct part *ret, const char *wanted) {
+static int primary(struct expr_parser *p, struct part *ret, const char *wanted) {
   int r;
   switch (p->token) {
-  case T_INT:
-  case T_FLOAT:
-  case T_BYTES:
-  case T_STRING: return literal(p, ret);
-  case T_WORD: return word(p, ret);
+  case EXPR_T_INT:
+  case EXPR_T_FLOAT:
+  case EXPR_T_BYTES:
+  case EXPR_T_STRING: return literal(p, ret);
+  case EXPR_T_WORD: return word(p, ret);
   default: break;
   }
-  if (is_sign(p, '[')) return INVALID(p, p->at, "lists stand in Concat only");
-  if (is_sign(p, '{')) return INVALID(p, p->at, "maps are not offered");
+  if (is_sign(p, '[')) return EXPR_INVALID(p, p->at, "lists stand in Concat only");
+  if (is_sign(p, '{')) return EXPR_INVALID(p, p->at, "maps are not offered");
   if (!is_sign(p, '(')) return unexpected(p, wanted);
   size_t at = p->at;
-  if ((r = enter(p)) || (r = advance(p)) || (r = parse_or(p, ret))) return r;
+  if ((r = enter(p)) || (r = expr_advance(p)) || (r = parse_or(p, ret))) return r;
   p->depth--;
   ret->at = at;
   return expect(p, ')', "`)`");
@@ -500,13 +307,13 @@ static int primary(struct parser *p, struct part *ret, const char *wanted) {
 
 #define COMPUTES (EXPR_MASK(WEIR_V_INT) | EXPR_MASK(WEIR_V_DOUBLE) | EXPR_MASK(EXPR_V_TIME) | EXPR_MASK(EXPR_V_DURATION) | EXPR_MASK(EXPR_V_ANY))
 
-static int operand(struct parser *p, const struct part *part) {
-  if (part->comparison) return INVALID(p, part->at, "a comparison is no value to compute with");
-  return EXPR_MASK(part->kind) & COMPUTES ? 0 : INVALID(p, part->at, "%s is no value to compute with", expr_kind_name(part->kind));
+static int operand(struct expr_parser *p, const struct part *part) {
+  if (part->comparison) return EXPR_INVALID(p, part->at, "a comparison is no value to compute with");
+  return EXPR_MASK(part->kind) & COMPUTES ? 0 : EXPR_INVALID(p, part->at, "%s is no value to compute with", expr_kind_name(part->kind));
 }
 
-static int unary(struct parser *p, struct part *ret, const char *wanted) {
-  int sign = is_sign(p, '-') ? '-' : is_sign(p, '+') ? '+' : 0, r = sign ? advance(p) : 0;
+static int unary(struct expr_parser *p, struct part *ret, const char *wanted) {
+  int sign = is_sign(p, '-') ? '-' : is_sign(p, '+') ? '+' : 0, r = sign ? expr_advance(p) : 0;
   size_t at = p->at;
   if (r) return r;
   if (!sign) return primary(p, ret, wanted);
@@ -523,12 +330,12 @@ static uint32_t kind_of_math(uint32_t a, uint32_t b) {
 }
 
 /* Left-associative: product of unaries, or sum of products. */
-static int math(struct parser *p, struct part *ret, const char *wanted, int sum) {
+static int math(struct expr_parser *p, struct part *ret, const char *wanted, int sum) {
   int r = sum ? math(p, ret, wanted, 0) : unary(p, ret, wanted);
   while (!r && (is_sign(p, sum ? '+' : '*') || is_sign(p, sum ? '-' : '/'))) {
     struct part right;
     struct expr_op op = { .code = EXPR_MATH, .sub = (uint8_t)p->sign, .at = (uint32_t)p->at };
-    if ((r = operand(p, ret)) || (r = advance(p))) return r;
+    if ((r = operand(p, ret)) || (r = expr_advance(p))) return r;
     if ((r = sum ? math(p, &right, "a value", 0) : unary(p, &right, "a value")) || (r = operand(p, &right))) return r;
     if ((r = emit(p, op, 2))) return r;
     ret->kind = kind_of_math(ret->kind, right.kind);
@@ -538,70 +345,70 @@ static int math(struct parser *p, struct part *ret, const char *wanted, int sum)
   return r;
 }
 
-static int parse_value(struct parser *p, struct part *ret, const char *wanted) {
+static int parse_value(struct expr_parser *p, struct part *ret, const char *wanted) {
   int r = math(p, ret, wanted, 1);
-  if (!r && ret->comparison) r = INVALID(p, ret->at, "a comparison is no value");
+  if (!r && ret->comparison) r = EXPR_INVALID(p, ret->at, "a comparison is no value");
   return r;
 }
 
-static int comparison(struct parser *p, struct part *ret) {
+static int comparison(struct expr_parser *p, struct part *ret) {
   struct part right;
   int r = math(p, ret, "a condition", 1);
-  if (r || p->token != T_COMPARE) return r;
+  if (r || p->token != EXPR_T_COMPARE) return r;
   struct expr_op op = { .code = EXPR_COMPARE, .sub = (uint8_t)p->sign, .at = (uint32_t)p->at };
-  if (ret->comparison) return INVALID(p, op.at, "a comparison can not be compared: write (a == b) and (b == c)");
-  if ((r = advance(p)) || (r = parse_value(p, &right, "a value"))) return r;
-  if (p->token == T_COMPARE) return INVALID(p, p->at, "a comparison can not be compared: write (a == b) and (b == c)");
+  if (ret->comparison) return EXPR_INVALID(p, op.at, "a comparison can not be compared: write (a == b) and (b == c)");
+  if ((r = expr_advance(p)) || (r = parse_value(p, &right, "a value"))) return r;
+  if (p->token == EXPR_T_COMPARE) return EXPR_INVALID(p, p->at, "a comparison can not be compared: write (a == b) and (b == c)");
   ret->kind = WEIR_V_BOOL;
   ret->comparison = ret->condition = 1;
   return emit(p, op, 2);
 }
 
 /* and, or, not and the whole take conditions; a path alone is none, as its type is not known. */
-static int need_condition(struct parser *p, const struct part *part) {
+static int need_condition(struct expr_parser *p, const struct part *part) {
   if (part->condition) return 0;
-  INVALID(p, part->at, "%s is no condition: compare it with something", part->kind == EXPR_V_ANY ? "a value alone" : expr_kind_name(part->kind));
+  EXPR_INVALID(p, part->at, "%s is no condition: compare it with something", part->kind == EXPR_V_ANY ? "a value alone" : expr_kind_name(part->kind));
   weir_hint(p->err, "for a bool write `... == true`, to see that there is one `... != nil`");
   return WEIR_E_INVALID;
 }
 
-static int negation(struct parser *p, struct part *ret) {
+static int negation(struct expr_parser *p, struct part *ret) {
   size_t at = p->at;
   int r;
   if (!is_keyword(p, "not")) return comparison(p, ret);
-  if ((r = advance(p)) || (r = comparison(p, ret)) || (r = need_condition(p, ret))) return r;
+  if ((r = expr_advance(p)) || (r = comparison(p, ret)) || (r = need_condition(p, ret))) return r;
   ret->comparison = 1;
   return emit(p, (struct expr_op){ .code = EXPR_NOT, .at = (uint32_t)at }, 1);
 }
 
-static int chain(struct parser *p, struct part *ret, int is_or) {
+static int chain(struct expr_parser *p, struct part *ret, int is_or) {
   struct part right;
   int r = is_or ? chain(p, ret, 0) : negation(p, ret);
   while (!r && is_keyword(p, is_or ? "or" : "and")) {
     uint32_t jump = p->e->n_ops;
     if ((r = need_condition(p, ret)) || (r = emit(p, (struct expr_op){ .code = is_or ? EXPR_OR : EXPR_AND, .at = (uint32_t)p->at }, 1))) return r;
     p->stack--; /* where it does not jump, the left side is gone */
-    if ((r = advance(p)) || (r = is_or ? chain(p, &right, 0) : negation(p, &right)) || (r = need_condition(p, &right))) return r;
+    if ((r = expr_advance(p)) || (r = is_or ? chain(p, &right, 0) : negation(p, &right)) || (r = need_condition(p, &right))) return r;
     p->e->ops[jump].arg = p->e->n_ops;
     ret->comparison = 1;
   }
   return r;
 }
 
-static int parse_or(struct parser *p, struct part *ret) { return chain(p, ret, 1); }
+static int parse_or(struct expr_parser *p, struct part *ret) { return chain(p, ret, 1); }
 
 /* --- the whole --------------------------------------------------------------------------------------------------------------------- */
 
-static int whole(struct parser *p) {
+static int whole(struct expr_parser *p) {
   struct part part;
   int r;
   for (size_t at = 0, len; at < p->n; at += len)
-    if (!(len = utf8_len(p->text + at, p->n - at))) return INVALID(p, at, "no valid UTF-8");
-  if ((r = advance(p))) return r;
-  if (p->token == T_END) return INVALID(p, p->at, "the condition is empty");
+    if (!(len = utf8_len(p->text + at, p->n - at))) return EXPR_INVALID(p, at, "no valid UTF-8");
+  if ((r = expr_advance(p))) return r;
+  if (p->token == EXPR_T_END) return EXPR_INVALID(p, p->at, "the condition is empty");
   if ((r = parse_or(p, &part)) || (r = need_condition(p, &part))) return r;
-  if (p->token == T_END) return 0;
-  return is_keyword(p, "where") ? INVALID(p, p->at, "a condition has no `where`") : unexpected(p, "`and`, `or` or the end");
+  if (p->token == EXPR_T_END) return 0;
+  return is_keyword(p, "where") ? EXPR_INVALID(p, p->at, "a condition has no `where`") : unexpected(p, "`and`, `or` or the end");
 }
 
 static void *keep(struct weir_expr *e, const void *from, size_t size) {
@@ -611,7 +418,7 @@ static void *keep(struct weir_expr *e, const void *from, size_t size) {
 }
 
 int expr_parse(struct weir_expr *e, uint32_t context, const char *text, size_t n, struct weir_error *err) {
-  struct parser p = { .e = e, .context = context, .text = text, .n = n, .err = err };
+  struct expr_parser p = { .e = e, .context = context, .text = text, .n = n, .err = err };
   size_t cap = n + 2; /* each operation and constant is at least a byte of the text, a path is two, IsMatch() eight */
   void *ops = e->ops = malloc(cap * sizeof *e->ops), *consts = e->consts = malloc(cap * sizeof *e->consts);
   void *paths = e->paths = malloc((cap / 2 + 1) * sizeof *e->paths), *regexes = e->regexes = malloc((cap / 8 + 1) * sizeof *e->regexes);
