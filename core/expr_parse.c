@@ -75,7 +75,7 @@ static int fold(struct expr_parser *p, struct part *part) {
   if (r == WEIR_E_LIMIT) return 0; /* a long text: in its time */
   if (r) return EXPR_INVALID(p, why.offset, "%s", why.msg);
   if (v.kind == WEIR_V_STRING || v.kind == WEIR_V_BYTES || v.kind == EXPR_V_TRACE_ID || v.kind == EXPR_V_SPAN_ID) {
-    char *copy = arena_alloc(&e->arena, v.n);
+    char *copy = arena_alloc(&e->arena, v.n + 1u);
     if (v.n) memcpy(copy, v.u.s, v.n);
     v.u.s = copy;
   }
@@ -412,8 +412,9 @@ static int whole(struct expr_parser *p) {
 }
 
 static void *keep(struct weir_expr *e, const void *from, size_t size) {
+  if (!size) return NULL;
   void *to = arena_alloc(&e->arena, size);
-  if (size) memcpy(to, from, size);
+  memcpy(to, from, size);
   return to;
 }
 

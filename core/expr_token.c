@@ -120,7 +120,7 @@ static int read_string(struct expr_parser *p) {
   size_t at = p->at + 1, end = at;
   while (end < p->n && p->text[end] != '"') end += p->text[end] == '\\' ? 2 : 1;
   if (end >= p->n) return EXPR_INVALID(p, p->at, "a string without its closing quote");
-  char *out = arena_alloc(&p->e->arena, end - at), *begin = out; /* no escape is shorter than what it stands for */
+  char *out = arena_alloc(&p->e->arena, end - at + 1), *begin = out; /* no escape is shorter than what it stands for */
   while (at < end) {
     size_t escape = at;
     int c = char_at(p, at++);
