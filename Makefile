@@ -98,7 +98,7 @@ $(BUILD)/obj/plugins/grpc_core/%.pic.o: plugins/grpc_core/%.c
 
 $(BUILD)/engines/grpc_core.so: $(GRPC_CORE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -shared $(NODEFS) -o $@ $^ -lgrpc -lgpr -lpthread
+	$(CC) $(CFLAGS_ALL) -shared $(NODEFS) -o $@ $^ -lgrpc -lgpr -lcrypto -lpthread
 
 .PHONY: template
 template: $(BUILD)/template/my_stage.so
