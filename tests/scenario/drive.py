@@ -171,15 +171,19 @@ def send_client(scenario, spec, errors):
             left -= 1
             request = payload.message(signal, spec.get("items", 1), spec.get("pad", 0), spec.get("service", "generated"))
             send_one(scenario, spec, client, signal, request, deadline)
-            wrong = check.holds(scenario, spec["until"]) if "until" in spec else None
-            if "until" in spec and wrong is None:
+            if "until" in spec and is_reached(scenario, spec["until"], deadline):
                 return
-            if wrong and time.monotonic() > deadline:
-                raise Failure(f"sent all the time, but {wrong}")
     except Exception as e:
         errors.append(f"{type(e).__name__}: {e}")
     finally:
         client.close()
+
+
+def is_reached(scenario, wanted, deadline):
+    wrong = check.holds(scenario, wanted)
+    if wrong and time.monotonic() > deadline:
+        raise Failure(f"sent all the time, but {wrong}")
+    return wrong is None
 
 
 def send_one(scenario, spec, client, signal, request, deadline):
