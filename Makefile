@@ -21,6 +21,9 @@ HOST_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
 NODEFS := $(if $(and $(SAN),$(findstring clang,$(CC))),,-Wl$(,)-z$(,)defs)
 VERSION := 0.1.0
 
+# No file that lies between two rules is removed: the next make would build it again, and with it every test.
+.SECONDARY:
+
 .PHONY: all
 all: $(BUILD)/weir stages template engines
 
