@@ -189,12 +189,14 @@ class Scenario:
             self.names.answers[f"{name}.test"] = None if sinks is None else [self.hosts.get(s, s) for s in sinks]
 
     def step_sink(self, spec):
-        """{up|down: true} or a fault; `name` of a further sink."""
+        """{up|down|forget: true} or a fault; `name` of a further sink."""
         sink = self.sink(spec.get("name", ""))
         if spec.get("down"):
             sink.down()
         elif spec.get("up"):
             sink.up()
+        elif spec.get("forget"):
+            sink.store.forget()
         else:
             sink.store.set_fault(spec)
 
