@@ -295,14 +295,6 @@ run_spool() {
     s/^(read-[^ ]+) ([0-9]+)\/s.*/\1-per-s \2/p' "$WORK/spool")
 }
 
-# The disk queue beside a bare append and fdatasync of the same sizes, on the disk that BUILD is on: records a second, and the ratios.
-run_spool() {
-  mkdir -p "$BUILD/bench/disk"
-  "$BUILD/bench/micro_spool" "$BUILD/bench/disk" >"$WORK/spool" || { fail spool "$(tail -1 "$WORK/spool")"; return; }
-  while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(append-[^ ]+) bare ([0-9]+).* with fallocate ([0-9]+).* queue ([0-9]+)\/s ([0-9.]+) us, ratio ([0-9.]+) and ([0-9.]+)/\1-per-s \4\n\1-cpu-us \5\n\1-to-bare \6\n\1-to-bare-fallocate \7/p
-    s/^(read-[^ ]+) ([0-9]+)\/s.*/\1-per-s \2/p' "$WORK/spool")
-}
-
 run_case() {
   case $1 in
   micro) run_micro ;;
