@@ -20,6 +20,7 @@ import time
 
 import yaml
 
+import alerting
 import check
 import drive
 import faults
@@ -276,6 +277,12 @@ class Scenario:
     def step_scrape(self, spec):
         prom.scrape(self, spec)
 
+    def step_alerts(self, spec):
+        alerting.alerts(self, spec)
+
+    def step_pushgateway(self, spec):
+        alerting.pushgateway(self, spec)
+
     def step_prometheus_server(self, spec):
         prom.server(self, spec)
 
@@ -294,6 +301,10 @@ class Scenario:
             text, mode = (spec, None) if isinstance(spec, str) else (spec.get("text", ""), spec.get("mode"))
             if isinstance(spec, dict) and "from" in spec:
                 text = self.repository_file(spec["from"])
+            for old, new in spec.get("replace", {}).items() if isinstance(spec, dict) else []:
+                if old not in text:
+                    raise Failure(f"files: {name} has no {old!r} to replace")
+                text = text.replace(old, new)
             with open(path, "w", encoding="utf-8") as f:
                 f.write(text)
             if isinstance(spec, dict) and "copy" in spec:
