@@ -112,6 +112,8 @@ class Scenario:
                 return self.certs()
             if kind == "build":
                 return self.build
+            if kind == "now":
+                return str(time.time_ns())
             if kind == "repo":
                 return REPOSITORY
             if kind == "python":
@@ -273,6 +275,9 @@ class Scenario:
 
     def step_tempo(self, spec):
         grafana.tempo(self, spec)
+
+    def step_links(self, spec):
+        grafana.links(self, spec)
 
     def step_scrape(self, spec):
         prom.scrape(self, spec)
