@@ -327,7 +327,6 @@ run_micro() {
   "$BUILD/bench/micro_otlp" >"$WORK/micro" && "$BUILD/bench/micro_stage" >>"$WORK/micro" && "$BUILD/bench/micro_loki" >>"$WORK/micro" && "$BUILD/bench/micro_expr" >>"$WORK/micro" || { fail micro "$(tail -1 "$WORK/micro")"; return; }
   while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(copy|count|scan|decode|re-frame|insert\+encode|rewrite|place|json-decode|json-encode) +([0-9.]+).*/micro-\1-ns \2/p
     s/^((loki|expr)-[a-z+]+) ([0-9.]+) ns/micro-\1-ns \3/p; s/^batch boundary ([0-9.]+) ns/micro-batch-boundary-ns \1/p; s/.*tree ([0-9.]+) x the wire/micro-tree-times-wire \1/p' "$WORK/micro")
-
 }
 
 # The disk queue beside a bare append and fdatasync of the same sizes, on the disk that BUILD is on: records a second, and the ratios.

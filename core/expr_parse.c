@@ -233,7 +233,7 @@ static int pattern(struct expr_parser *p, struct expr_op *op, uint32_t first) {
   if (last->code != EXPR_CONST || e->n_ops - 1 <= first || e->consts[last->arg].kind != WEIR_V_STRING) return 0;
   const struct weir_value *v = &e->consts[last->arg];
   int r = regex_compile(v->u.s, v->n, &e->regexes[e->n_regexes], &why);
-  if (r) return expr_refuse(p, r, last->at, "IsMatch: %s", why.msg);
+  if (r) return expr_refuse(p, r, last->at, "IsMatch: %s (at byte %llu of the pattern)", why.msg, (unsigned long long)why.offset);
   op->arg = e->n_regexes++;
   return 0;
 }

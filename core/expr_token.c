@@ -10,10 +10,8 @@ WEIR_PRINTF(4, 5) int expr_refuse(struct expr_parser *p, int code, size_t at, co
   if (!p->err) return code;
   va_list ap;
   va_start(ap, fmt);
-  int n = vsnprintf(p->err->msg, sizeof p->err->msg, fmt, ap);
+  vsnprintf(p->err->msg, sizeof p->err->msg, fmt, ap);
   va_end(ap);
-  if (n < 0 || (size_t)n >= sizeof p->err->msg) n = (int)sizeof p->err->msg - 1;
-  snprintf(p->err->msg + n, sizeof p->err->msg - (size_t)n, " (at byte %zu)", at);
   p->err->code = code;
   p->err->offset = at;
   return code;

@@ -30,7 +30,7 @@ struct syntax {
 
 static int refuse(struct syntax *s, int code, size_t at, const char *what) {
   if (s->err) s->err->offset = at;
-  return weir_fail(s->err, code, "%s (at byte %zu of the pattern)", what, at);
+  return weir_fail(s->err, code, "%s", what);
 }
 
 static int invalid(struct syntax *s, size_t at, const char *what) { return refuse(s, WEIR_E_INVALID, at, what); }
