@@ -9,10 +9,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define OPS_MAX 512u /* of one input, so that a run is short; with the bytes held at a time and those compared */
+#define OPS_MAX 256u /* of one input, so that a run is short; with the bytes held at a time and those compared */
 #define SPANS_MAX 2000u
-#define BYTES_MAX (3u << 19)
-#define CHECKED_MAX (4u << 20)
+#define BYTES_MAX (3u << 18)
+#define CHECKED_MAX (1u << 20)
 
 static uint32_t length_of(uint32_t how, uint32_t v) {
   switch (how) {
