@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""Differential test of tail_sampling: the Go collector's processor and weir's decide the same cases. tests/interop/README.md tells how to use it.
+
+    compare.py BUILD GO_PROGRAM [--quick] [--seed N] [--keep DIR] [part of a case's name ...]
+"""
+import argparse
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+import cases as all_cases  # noqa: E402
+from spans import Maker, descending, request  # noqa: E402
+
+REPO = Path(__file__).resolve().parents[3]
+LIST = REPO / "docs/tail-sampling-differences.md"
+END = 0xFFFFFFFF
+LATE_MS = 300  # a message that the Go program sent later than that may be on the wrong side of a tick
+SHOWN = 3  # differences of a case that are shown in full
+FEW = 3  # traces of a case whose point is the configuration
+
+
+class Run:
+    """What one program said of one case."""
+
+    def __init__(self):
+        self.spans, self.invalid = Counter(), set()
+        self.refused = self.panic = ""
+        self.stuck, self.late = False, None
+
+    def outcome(self):
+        return "refused" if self.refused else "panic" if self.panic else "stuck" if self.stuck else "ran"
+
+    def say(self):
+        return {"refused": f"refused: {self.refused}", "panic": f"panic: {self.panic}"}.get(self.outcome(), self.outcome())
+
+
+class Generated:
+    def __init__(self, case, seed):
+        self.case = case
+        if case.few:
+            case.shape.traces = FEW
+        self.messages = Maker(f"{seed} {case.name}", case.shape).messages()
+        self.by_trace = defaultdict(list)
+        for number, (ms, spans, valid) in enumerate(self.messages):
+            for s in spans if valid else ():
+                self.by_trace[s.trace.rjust(16, b"\0")].append((number, ms, s))
+
+    def write(self, root):
+        folder = root / self.case.name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(self.case.config, sort_keys=False, allow_unicode=True))
+        if self.case.alone:
+            (folder / "alone").touch()
+        with open(folder / "messages", "wb") as f:
+            for number, (ms, spans, _) in enumerate(self.messages):
+                m = request(spans, self.case.shape.one_resource_each)
+                b = descending(m) if number % 2 else m.SerializeToString()
+                f.write(struct.pack("<II", ms, len(b)) + b)
+            f.write(struct.pack("<II", self.case.end, END))
+
+    def spans(self):
+        return sum(len(v) for v in self.by_trace.values())
+
+
+# --- running ------------------------------------------------------------------------------------------------------------------------
+
+def read(text):
+    runs, run = {}, None
+    for line in text.splitlines():
+        what, _, rest = line.partition(" ")
+        if what == "case":
+            run = runs[rest] = Run()
+        elif what == "span":
+            trace, _, span = rest.partition(" ")
+            run.spans[bytes.fromhex(trace).rjust(16, b"\0"), bytes.fromhex(span).rjust(8, b"\0")] += 1
+        elif what == "invalid":
+            run.invalid.add(int(rest.split()[0]))
+        elif what in ("refused", "panic"):
+            setattr(run, what, rest or "?")
+        elif what == "stuck":
+            run.stuck = True
+        elif what == "late":
+            run.late = int(rest)
+    return runs
+
+
+def play_all(args, root, names):
+    """Go's run, which mostly sleeps, and weir's two beside it."""
+    env = {**os.environ, "WEIR_BUILD": args.build}
+    weir = ["nice", f"{args.build}/tests/interop/tail_run", str(root)]
+    commands = {"go": [args.go, str(root), *names], **{m: [*weir, f"semantics: {m}", *names] for m in ("collector", "strict")}}
+    procs = {k: subprocess.Popen(c, env=env, stdout=subprocess.PIPE) for k, c in commands.items()}
+    out = {}
+    for k, p in procs.items():
+        out[k] = read(p.communicate(timeout=120)[0].decode())
+        if p.returncode:
+            sys.exit(f"differential: {' '.join(commands[k][:2])} ended with {p.returncode}")
+    for _ in range(3):  # what this busy machine let go wrong runs again, alone
+        slow = [n for n in names if out["go"][n].outcome() == "ran" and out["go"][n].late > LATE_MS]
+        if not slow:
+            return out
+        print(f"differential: the machine was busy: {len(slow)} cases run again")
+        out["go"].update(read(subprocess.run([args.go, str(root), *slow], check=True, stdout=subprocess.PIPE).stdout.decode()))
+    sys.exit("differential: this machine is too busy to play messages in time: " + " ".join(slow))
+
+
+# --- comparing ----------------------------------------------------------------------------------------------------------------------
+
+def by_trace(run):
+    out = defaultdict(Counter)
+    for (trace, span), n in run.spans.items():
+        out[trace][span] += n
+    return out
+
+
+def sent(generated):
+    out = defaultdict(Counter)
+    for trace, spans in generated.by_trace.items():
+        for _, _, s in spans:
+            out[trace][s.id.rjust(8, b"\0")] += 1
+    return out
+
+
+def unlike(generated, go, weir):
+    """Traces of which not the same came out. Spans of messages that the Go program could not read do not count."""
+    g, w = by_trace(go), by_trace(weir)
+    return [t for t in generated.by_trace if g[t] != w[t]]
+
+
+def invented(generated, run):
+    """Spans that came out and did not go in, or came out twice."""
+    was, out = sent(generated), by_trace(run)
+    unread = {s.trace.rjust(16, b"\0") for _, spans, valid in generated.messages if not valid for s in spans}
+    return [t for t in out if t not in unread and out[t] - was[t]]
+
+
+class Report:
+    def __init__(self, args, root):
+        self.args, self.root, self.failed, self.shown_keys, self.lines = args, root, set(), Counter(), []
+
+    def fail(self, case, text):
+        self.failed.add(case.name)
+        print(f"FAIL {case.name}: {text}")
+
+    def show(self, generated, go, weir, traces, mode):
+        g, w = by_trace(go), by_trace(weir)
+        config = yaml.safe_dump(generated.case.config, default_flow_style=True, sort_keys=False, width=10**6).strip()
+        print(f"  configuration: {config}")
+        for t in traces[:SHOWN]:
+            spans = generated.by_trace[t]
+            print(f"  trace {t.hex()}: of {len(spans)} spans Go kept {g[t].total()}, weir ({mode}) {w[t].total()}")
+            for number, ms, s in spans[:12]:
+                i = s.id.rjust(8, b"\0")
+                print(f"    {ms:5} ms, message {number}: {s.short()}   Go {'kept' if g[t][i] else '-'}, weir {'kept' if w[t][i] else '-'}")
+            if len(spans) > 12:
+                print(f"    and {len(spans) - 12} more")
+            print("    " + self.why(generated.case.name, t, mode))
+        if len(traces) > SHOWN:
+            print(f"  and {len(traces) - SHOWN} more traces")
+
+    def why(self, name, trace, mode):
+        cmd = [f"{self.args.build}/tests/interop/tail_run", "-w", trace.hex(), str(self.root), f"semantics: {mode}", name]
+        r = subprocess.run(cmd, env={**os.environ, "WEIR_BUILD": self.args.build}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        said = [x[4:] for x in r.stdout.splitlines() if x.startswith("why ")]
+        return "weir says: " + ("; ".join(said) or "nothing of it")
+
+    def outcome(self, generated, go, weir, mode):
+        """1 when there is nothing further to compare."""
+        case = generated.case
+        if weir.panic:
+            self.fail(case, f"weir ({mode}) died: {weir.panic}")
+            return 1
+        if go.outcome() in ("panic", "stuck"):
+            if weir.refused and "refused-as-it-fails" in case.keys:
+                self.shown_keys["refused-as-it-fails"] += 1
+            elif mode == "strict" and "refused-as-it-fails" in case.keys:
+                self.shown_keys["refused-as-it-fails"] += 1
+            else:
+                self.fail(case, f"Go: {go.say()}; weir ({mode}) {weir.say()}, and should refuse it")
+            return 1
+        if case.refused and not go.refused:
+            self.fail(case, "this case expects that the Go processor refuses its configuration, and it does not")
+        if bool(go.refused) != bool(weir.refused):
+            self.fail(case, f"Go: {go.say()}; weir ({mode}): {weir.say()}")
+        return bool(go.refused) or bool(weir.refused)
+
+    def totals(self, case, go, weir, mode):
+        a, b = go.spans.total(), weir.spans.total()
+        if abs(a - b) <= case.within:
+            return
+        if mode == "strict" and case.keys:
+            return self.shown_keys.update(case.keys)
+        self.fail(case, f"Go kept {a} spans, weir ({mode}) {b}; they may be {case.within} apart")
+
+    def compare(self, generated, go, weir, mode):
+        case = generated.case
+        if self.outcome(generated, go, weir, mode):
+            return
+        if bad := invented(generated, weir):
+            self.fail(case, f"weir ({mode}) sent spans of {len(bad)} traces that nobody gave it, or twice")
+            self.show(generated, go, weir, bad, mode)
+        if case.compare == all_cases.TOTALS:
+            return self.totals(case, go, weir, mode)
+        bad = unlike(generated, go, weir)
+        if not bad:
+            return
+        if mode == "strict" and case.keys:
+            return self.explain(generated, go, weir, bad)
+        self.fail(case, f"{len(bad)} of {len(generated.by_trace)} traces differ ({mode})")
+        self.show(generated, go, weir, bad, mode)
+
+    def explain(self, generated, go, weir, bad):
+        """Each trace that differs must be of the kind that one of the case's keys speaks of."""
+        unexplained = []
+        for t in bad:
+            keys = [k for k in generated.case.keys if all_cases.speaks_of(k, [s for _, _, s in generated.by_trace[t]], generated.case)]
+            self.shown_keys.update(keys)
+            if not keys:
+                unexplained.append(t)
+        if unexplained:
+            self.fail(generated.case, f"{len(unexplained)} of {len(generated.by_trace)} traces differ (strict), and none of {', '.join(generated.case.keys)} speaks of such traces")
+            self.show(generated, go, weir, unexplained, "strict")
+
+
+def written_keys():
+    return set(re.findall(r"^(?:#+ |[-*] |\| )`([a-z0-9-]+)`", LIST.read_text(), re.M)) if LIST.exists() else set()
+
+
+def check_list(report, chosen, whole):
+    """The written list and what the cases show are the same."""
+    written = written_keys()
+    for c in chosen:
+        for k in set(c.keys) - written:
+            report.fail(c, f"key `{k}` is not in {LIST.relative_to(REPO)}")
+    for k in sorted(written - set(report.shown_keys)) if whole else ():
+        print(f"FAIL `{k}` of {LIST.relative_to(REPO)}: no case shows it")
+        report.failed.add(k)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("build")
+    p.add_argument("go")
+    p.add_argument("--quick", action="store_true")
+    p.add_argument("--seed", default=os.environ.get("TAIL_SEED", "1"))
+    p.add_argument("--keep")
+    p.add_argument("names", nargs="*")
+    args = p.parse_args()
+    args.build = str(Path(args.build).resolve())
+    chosen = [c for c in all_cases.CASES.values() if not (args.quick and c.full) and (not args.names or any(n in c.name for n in args.names))]
+    if not chosen:
+        sys.exit("differential: no case of that name")
+    root = Path(args.keep or tempfile.mkdtemp(prefix="weir-tail-"))
+    try:
+        return run(args, root, chosen)
+    finally:
+        if not args.keep:
+            shutil.rmtree(root)
+
+
+def run(args, root, chosen):
+    generated = [Generated(c, args.seed) for c in chosen]
+    for g in generated:
+        shutil.rmtree(root / g.case.name, ignore_errors=True)
+        g.write(root)
+    out = play_all(args, root, [c.name for c in chosen])
+    report = Report(args, root)
+    for g in generated:
+        for mode in ("collector", "strict"):
+            report.compare(g, out["go"][g.case.name], out[mode][g.case.name], mode)
+    check_list(report, chosen, not args.names)
+    for k, n in sorted(report.shown_keys.items()):
+        print(f"  strict differs by `{k}`: {n} traces")
+    n_traces, n_spans = sum(len(g.by_trace) for g in generated), sum(g.spans() for g in generated)
+    print(f"differential: {len(chosen)} cases, {n_traces} traces, {n_spans} spans, seed {args.seed}; to run one again: tests/interop/tail/run.sh BUILD --seed {args.seed} NAME")
+    print(f"{len(chosen) - len({c.name for c in chosen} & report.failed)} passed, {len(report.failed)} failed")
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
