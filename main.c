@@ -19,6 +19,7 @@
 #include "pipelines/print_schema.h"
 #include "pipelines/queue_command.h"
 #include "pipelines/run.h"
+#include "pipelines/test_command.h"
 #include "plugins/manual.h"
 
 /* Stages stand beside the program (build/stages), or where `make install` puts them (../lib/weir/stages). */
@@ -219,6 +220,8 @@ int main(int argc, char **argv) {
       code = print_config_command(&command, registry);
     else if (command.verb == COMMAND_QUEUE)
       code = queues_command(&command, registry);
+    else if (command.verb == COMMAND_TEST)
+      code = test_command(&command, registry);
     else if (command.verb == COMMAND_RELOAD)
       code = control_ask(command.socket, "reload");
     else

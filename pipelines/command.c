@@ -18,6 +18,7 @@ static const struct verb verbs[] = {
   { "schema", COMMAND_SCHEMA, 0 },
   { "reload", COMMAND_RELOAD, 0 },
   { "queue", COMMAND_QUEUE, 2 },
+  { "test", COMMAND_TEST, 0 },
   { "components", COMMAND_COMPONENTS, 0 },
   { "doc", COMMAND_DOC, 0 },
   { "version", COMMAND_VERSION, 0 },
@@ -32,6 +33,7 @@ void command_help(FILE *out) {
         "  weir validate --config FILE  check a configuration and say everything that is wrong with it\n"
         "  weir print-config --config FILE [--mode unredacted] [--origin]\n"
         "                               the configuration merged and expanded, secrets hidden; with each value's place\n"
+        "  weir test FILE ...           run the tests of a pipeline: inputs, a virtual clock, the decisions expected of its processors\n"
         "  weir reload [--socket PATH]  let a running weir read its configuration again, and say what came of it\n"
         "  weir queue ls|peek|replay|drop DIRECTORY [QUEUE] [--limit N] [--yes] [--socket PATH]; or --config FILE for DIRECTORY\n"
         "                               queues on disk: list them, show what is in them, queue dead letters again (with --socket by a running weir), delete\n"
@@ -165,6 +167,10 @@ static int take_word(struct command *c, const char *arg, FILE *out) {
     c->stage = arg;
     return 0;
   }
+  if (c->verb == COMMAND_TEST) {
+    c->files[c->n_files++] = arg;
+    return 0;
+  }
   if (c->verb == COMMAND_QUEUE && n_queue_words(c) < 3) {
     const char **words[] = { &c->action, c->n_configs ? &c->queue : &c->directory, &c->queue };
     *words[n_queue_words(c)] = arg;
@@ -229,6 +235,10 @@ static int check( struct command *c, FILE *out) {
     usage(out, "--socket belongs to `weir reload` and `weir queue replay`", NULL);
     return hint(out, "a running weir's socket is set by service.control.socket in its configuration");
   }
+  if (c->verb == COMMAND_TEST && !c->n_files) {
+    usage(out, "which test?", NULL);
+    return hint(out, "weir test FILE ...; pipelines/gateway-sampling.test.yaml is one");
+  }
   if (c->verb == COMMAND_DOC && !c->stage) {
     usage(out, "which stage?", NULL);
     return hint(out, "weir doc otlp; `weir components` lists them");
@@ -240,7 +250,8 @@ int command_parse(struct command *c, int argc, char **argv, FILE *out) {
   memset(c, 0, sizeof *c);
   c->configs = calloc((size_t)argc + 1, sizeof *c->configs);
   c->sets = calloc((size_t)argc + 1, sizeof *c->sets);
-  WEIR_ASSERT(c->configs != NULL && c->sets != NULL);
+  c->files = calloc((size_t)argc + 1, sizeof *c->files);
+  WEIR_ASSERT(c->configs != NULL && c->sets != NULL && c->files != NULL);
   for (int i = 1; i < argc; i++) {
     if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
       c->verb = COMMAND_HELP;
@@ -262,4 +273,5 @@ int command_parse(struct command *c, int argc, char **argv, FILE *out) {
 void command_done(struct command *c) {
   free((void *)c->configs);
   free((void *)c->sets);
+  free((void *)c->files);
 }

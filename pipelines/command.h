@@ -4,6 +4,7 @@
  *     weir run --config FILE ... [--set a.b=c ...]     also: weir --config FILE
  *     weir validate --config FILE ...
  *     weir print-config --config FILE ... [--mode redacted|unredacted] [--origin]
+ *     weir test FILE ...
  *     weir reload [--socket PATH]
  *     weir queue ls|peek|replay|drop DIRECTORY|--config FILE [QUEUE]
  *     weir components | doc STAGE | schema [STAGE] | version | help
@@ -25,11 +26,12 @@
 #define COMMAND_PRINT_CONFIG 8
 #define COMMAND_SCHEMA 9
 #define COMMAND_QUEUE 10
+#define COMMAND_TEST 11
 
 struct command {
   int verb;
-  const char **configs, **sets; /* borrowed from argv; the arrays are ours */
-  size_t n_configs, n_sets;
+  const char **configs, **sets, **files; /* borrowed from argv; the arrays are ours. files: of `weir test` */
+  size_t n_configs, n_sets, n_files;
   const char *socket; /* reload; NULL = the default */
   int unredacted, origin; /* print-config */
   const char *stage; /* doc, schema: "otlp", "exporter/otlp" */

@@ -272,8 +272,33 @@ static void start_on_lane(void *arg) {
   c->result = stage_start(c->stage, c->err);
 }
 
+/* What the nodes have in common, before the first is opened. */
+static int prepare_site(struct site *s, struct weir_error *err) {
+  const struct weir_stage_type *t = &s->component->entry->type;
+  struct weir_stage *first = &s->nodes[0].stage;
+  if (!t->prepare || s->kept) return 0;
+  int r = t->prepare(host_table(), first, first->config, &s->shared, err);
+  if (r) s->shared = NULL; /* a failed one leaves nothing behind */
+  for (uint32_t i = 0; i < s->n_nodes; i++) s->nodes[i].stage.shared = s->shared;
+  return r;
+}
+
+/* Once all nodes are closed. */
+static void release_site(struct site *s) {
+  if (!s->shared || s->kept) return;
+  for (uint32_t i = 0; i < s->n_nodes; i++)
+    if (s->nodes[i].stage.state != STAGE_CLOSED) return;
+  s->component->entry->type.release(s->shared);
+  s->shared = NULL;
+}
+
 static int open_site(struct site *s, struct diags *ds) {
   s->need = s->below = need_below(s);
+  struct weir_error not_prepared = { 0 };
+  if (prepare_site(s, &not_prepared)) {
+    show_refusal(s, &not_prepared, ds);
+    return WEIR_E_CONFIG;
+  }
   for (uint32_t i = 0; i < s->n_nodes && !s->kept; i++) {
     struct weir_error err = { 0 };
     struct lane_call c = { &s->nodes[i].stage, &err, 0 };
@@ -429,9 +454,18 @@ static void wait_for_disks(struct graph *g) {
 }
 
 static void close_extensions(struct graph *g) {
+  for (size_t i = 0; i < g->n_sites; i++) {
+    struct site *s = g->sites[i];
+    if (s->role != WEIR_EXTENSION || !s->nodes) continue;
+    if (s->nodes[0].stage.state != STAGE_CLOSED) stage_close(&s->nodes[0].stage);
+    release_site(s);
+  }
+}
+
+/* Before the extensions are closed: what was prepared may use them. */
+static void release_all(struct graph *g) {
   for (size_t i = 0; i < g->n_sites; i++)
-    if (g->sites[i]->role == WEIR_EXTENSION && g->sites[i]->nodes && g->sites[i]->nodes[0].stage.state != STAGE_CLOSED)
-      stage_close(&g->sites[i]->nodes[0].stage);
+    if (g->sites[i]->role != WEIR_EXTENSION) release_site(g->sites[i]);
 }
 
 uint32_t graph_close_all(struct graph *const *graphs, size_t n) {
@@ -450,6 +484,7 @@ uint32_t graph_close_all(struct graph *const *graphs, size_t n) {
   }
   for (size_t k = 0; k < n; k++) left_open += graphs[k]->n_left_open;
   if (n && disks_busy(graphs[0]->env->disks)) left_open++; /* a disk that hangs */
+  for (size_t k = 0; k < n && !left_open; k++) release_all(graphs[k]);
   for (size_t k = 0; k < n && !left_open; k++) close_extensions(graphs[k]); /* an exporter that stays open may still ask its extension, of whichever graph */
   return left_open;
 }

@@ -59,11 +59,13 @@ struct site {
   uint32_t n_nodes;
   struct sender *sender;
   struct sender_lane **sender_lanes; /* one per lane */
+  void *shared;                      /* what the type's prepare made for the nodes; NULL: nothing */
   int need;                          /* the most that it or anything below it reads; set by graph_open */
   int below, own_need;               /* what stands below it reads; it does itself */
   struct config *bound;              /* the nodes' settings are in it: it lives as long as they do */
   struct site *kept;                 /* until the swap: the site of the graph before whose nodes these are */
   struct edge (*edges)[GRAPH_SIGNALS]; /* kept nodes': to be theirs at the swap */
+  struct site *adopts;               /* until the swap: the site of the graph before whose state these nodes take over, as only its settings changed */
   int mark;
   int failed; /* it did not start, or what it feeds did not */
   uint32_t drain_left;

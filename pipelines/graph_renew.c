@@ -54,12 +54,32 @@ static struct site *same_site(const struct graph *before, const struct site *s) 
   return NULL;
 }
 
+/* The one whose state this site may take over: only its settings, or an extension that it names, are others. */
+static struct site *predecessor(const struct graph *before, const struct site *s) {
+  const struct weir_stage_type *t = &s->component->entry->type;
+  if (!t->adopt || (s->role != WEIR_PROCESSOR && s->role != WEIR_CONNECTOR)) return NULL;
+  for (size_t i = 0; i < before->n_sites; i++) {
+    struct site *o = before->sites[i];
+    if (o->role != s->role || o->signal != s->signal || o->out_signal != s->out_signal || o->component->entry != s->component->entry) continue;
+    if (!o->pipeline != !s->pipeline || (o->pipeline && strcmp(o->pipeline->id, s->pipeline->id) != 0)) continue;
+    if (strcmp(o->component->id, s->component->id) == 0 && o->n_nodes == s->n_nodes) return o;
+  }
+  return NULL;
+}
+
+static void make_new(struct graph *g, const struct graph *before, struct site *s) {
+  graph_make_nodes(g, s);
+  s->adopts = predecessor(before, s);
+  for (uint32_t i = 0; s->adopts && i < s->n_nodes; i++) stage_expect(&s->nodes[i].stage, &s->adopts->nodes[i].stage);
+}
+
 static void keep(struct site *s, struct site *of) {
   s->kept = of;
   s->nodes = of->nodes;
   s->n_nodes = of->n_nodes;
   s->sender = of->sender;
   s->sender_lanes = of->sender_lanes;
+  s->shared = of->shared;
   s->own_need = of->own_need;
 }
 
@@ -82,7 +102,7 @@ struct graph *graph_renew(const struct graph *before, struct config *config, str
       if (of && !uses_changed_extension(g, before, g->sites[i]))
         keep(g->sites[i], of);
       else
-        graph_make_nodes(g, g->sites[i]);
+        make_new(g, before, g->sites[i]);
     }
     for (size_t i = 0; i < g->n_sites; i++) graph_make_edges(g->sites[i], ds);
   }
@@ -110,6 +130,14 @@ static void swap_node(struct graph *g, struct site *s, uint32_t i) {
   n->stage.downstream_need = s->below;
 }
 
+/* A batch from a lane that was swapped before this one waits in the new instance; one that a later lane sends to the old instance goes on to the new (plugins/host.h). */
+static void adopt_lane(const struct swap *w) {
+  for (size_t i = 0; i < w->g->n_sites; i++) {
+    struct site *s = w->g->sites[i];
+    if (s->adopts && w->lane < s->n_nodes) stage_adopt(&s->nodes[w->lane].stage);
+  }
+}
+
 /* One step of a lane, between the callbacks of its stages: no batch is on its way through an edge. */
 static void swap_lane(void *arg) {
   const struct swap *w = arg;
@@ -119,6 +147,7 @@ static void swap_lane(void *arg) {
     uint32_t k = w->lane == UINT32_MAX ? 0 : w->lane;
     if ((s->role == WEIR_EXTENSION) == (w->lane == UINT32_MAX) && k < s->n_nodes) swap_node(w->g, s, k);
   }
+  adopt_lane(w);
 }
 
 static void give_up_nodes(struct site *s) {
@@ -126,6 +155,7 @@ static void give_up_nodes(struct site *s) {
   s->n_nodes = 0;
   s->sender = NULL;
   s->sender_lanes = NULL;
+  s->shared = NULL;
 }
 
 /* Sites without nodes leave the list; they are freed with the graph. */
@@ -141,6 +171,7 @@ void graph_swap(struct graph *g, struct graph *before) {
   swap_lane(&(struct swap){ g, UINT32_MAX });
   for (size_t i = 0; i < g->n_sites; i++) {
     struct site *s = g->sites[i], *of = s->kept;
+    s->adopts = NULL;
     if (!of) continue;
     s->bound = of->bound;
     of->bound = NULL;
@@ -152,9 +183,17 @@ void graph_swap(struct graph *g, struct graph *before) {
   forget_empty(before);
 }
 
+static void adopt_none(void *arg) { stage_adopt_none(arg); }
+
+static void go_without_state(struct site *s) {
+  for (uint32_t i = 0; s->adopts && i < s->n_nodes; i++) loop_call(s->nodes[i].stage.loop, adopt_none, &s->nodes[i].stage);
+  s->adopts = NULL;
+}
+
 void graph_disown(struct graph *g) {
   for (size_t i = 0; i < g->n_sites; i++) {
     struct site *s = g->sites[i];
+    go_without_state(s);
     if (!s->kept) continue;
     for (uint32_t n = 0; n < s->n_nodes; n++)
       for (size_t k = 0; k < GRAPH_SIGNALS; k++) edge_done(&s->edges[n][k]);

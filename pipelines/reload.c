@@ -92,11 +92,13 @@ static struct graph *build_beside(struct run *r, struct config *c, struct diags 
 
 static void adopt(struct run *r, struct config *c, struct graph *g, struct report *t) {
   struct graph *before = r->graph;
-  size_t kept = 0, all = g->n_sites;
+  size_t kept = 0, heirs = 0, all = g->n_sites;
   for (size_t i = 0; i < g->n_sites; i++) kept += (size_t)site_is_kept(g->sites[i]);
+  for (size_t i = 0; i < g->n_sites; i++) heirs += g->sites[i]->adopts != NULL;
   graph_swap(g, before);
   r->graph = g;
   tell(t, WEIR_LOG_INFO, "done: %zu stages kept, %zu new, %zu closing", kept, all - kept, before->n_sites);
+  if (heirs) tell(t, WEIR_LOG_INFO, "%zu of the new stages took over what the old ones held", heirs);
   retire_begin(&r->retirement, before, c->drain_timeout_ns);
   graph_find_orphans(g);
   config_free(r->reloaded);

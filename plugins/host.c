@@ -352,7 +352,19 @@ int stage_start(struct weir_stage *s, struct weir_error *err) {
   return r;
 }
 
+static void wait_for_adopt(struct weir_stage *s, struct weir_batch *b) {
+  b->reserved = 0; /* what is reserved is for this step */
+  b->next = NULL;
+  *s->early_end = b;
+  s->early_end = &b->next;
+}
+
 void stage_consume(struct weir_stage *s, struct weir_batch *b) {
+  while (s->heir) s = s->heir;
+  if (s->adopts) {
+    wait_for_adopt(s, b);
+    return;
+  }
   WEIR_ASSERT(s->state == STAGE_STARTED || s->state == STAGE_DRAINING);
   count_in(s, b->items);
   s->entry->type.consume(s->self, b);
@@ -375,4 +387,55 @@ void stage_close(struct weir_stage *s) {
   if (s->entry->type.role == WEIR_PROCESSOR || s->entry->type.role == WEIR_CONNECTOR) count_lost(s);
   free_waiters(s);
   close_counts(s);
+}
+
+/* --- state that outlives an instance -------------------------------------------------------------------------------------- */
+
+void stage_expect(struct weir_stage *s, struct weir_stage *from) {
+  s->adopts = from;
+  s->early = NULL;
+  s->early_end = &s->early;
+}
+
+static void take_early(struct weir_stage *s) {
+  struct weir_batch *b = s->early;
+  s->adopts = NULL;
+  s->early = NULL;
+  for (struct weir_batch *next; b; b = next) {
+    struct weir_verdict v = verdict_retry(0, "the stage did not start");
+    next = b->next;
+    b->next = NULL;
+    if (s->state == STAGE_STARTED || s->state == STAGE_DRAINING) stage_consume(s, b);
+    else batch_settle(b, &v);
+  }
+}
+
+static void move_held(struct weir_stage *to, struct weir_stage *from) {
+  if (!from->counts.held || !to->counts.held) return;
+  int64_t held = atomic_load_explicit(&from->counts.held->value, memory_order_relaxed);
+  metric_add_own(from->counts.held, -held);
+  metric_add_own(to->counts.held, held);
+}
+
+void stage_adopt(struct weir_stage *s) {
+  struct weir_stage *from = s->adopts;
+  if (!from) return;
+  CHECK_MAGIC(s, STAGE_MAGIC);
+  if (s->state == STAGE_STARTED && from->state == STAGE_STARTED) {
+    s->entry->type.adopt(s->self, from->self);
+    move_held(s, from);
+    from->heir = s;
+  }
+  take_early(s);
+}
+
+void stage_adopt_none(struct weir_stage *s) {
+  if (s->adopts) take_early(s);
+}
+
+/* --- questions ---------------------------------------------------------------------------------------------------------- */
+
+int stage_inspect(struct weir_stage *s, const char *question, struct weir_answer *answer) {
+  if (!s->entry->type.inspect || (s->state != STAGE_STARTED && s->state != STAGE_DRAINING)) return 0;
+  return s->entry->type.inspect(s->self, question, answer);
 }

@@ -61,6 +61,9 @@ struct weir_stage {
   struct stage_waiter *spare_waiters;
   uint32_t n_waiting; /* verdicts that it asked for and has not heard: until then it can not be closed */
   struct defer drained_step;
+  struct weir_stage *adopts; /* until stage_adopt: whose state it will take over, on the same lane. What comes for it waits in `early` */
+  struct weir_stage *heir;   /* after that, at the other end: what a lane that was swapped later still sends here is the heir's */
+  struct weir_batch *early, **early_end;
 };
 
 #define STAGE_CLOSED 0
@@ -77,6 +80,14 @@ int stage_start(struct weir_stage *, struct weir_error *);
 void stage_consume(struct weir_stage *, struct weir_batch *);
 void stage_drain(struct weir_stage *); /* ops->drained comes, at once in a later step when the type has no drain */
 void stage_close(struct weir_stage *);
+/* This instance, not opened yet, will take over the state of `from`: batches that come before stage_adopt wait. */
+void stage_expect(struct weir_stage *, struct weir_stage *from);
+/* Calls the type's adopt, once; what `from` held is counted here from now on; then consumes what waited. `from` is to be drained and closed. Nothing for one that expects nothing. */
+void stage_adopt(struct weir_stage *);
+/* Instead: it keeps the state it has, and `from` goes on. */
+void stage_adopt_none(struct weir_stage *);
+/* Asks the type's inspect: weir_inspect_f. 0 too when it has none, or when the instance is not started or closed. */
+int stage_inspect(struct weir_stage *, const char *question, struct weir_answer *);
 /* The process's health, shown by weir.health/1; set by pipelines/run. */
 void host_set_health(int state);
 /* One more thing (1), or one less (0), that keeps the process from being ready until it has passed. [any] */

@@ -77,6 +77,22 @@ static int check_functions(const char *path, const struct weir_stage_type *t, st
   return 0;
 }
 
+/* What goes together and what does not. */
+static int check_placement(const char *path, const struct weir_stage_type *t, struct weir_error *err) {
+  int by_key = (t->flags & WEIR_BY_KEY) != 0;
+  if (by_key && t->role != WEIR_PROCESSOR && t->role != WEIR_EXPORTER)
+    return weir_fail(err, WEIR_E_INVALID, "%s: %s %s can not be placed by key: only processors and exporters can", path, role_name(t->role), t->name);
+  if (by_key && t->flags & WEIR_ONE_LANE)
+    return weir_fail(err, WEIR_E_INVALID, "%s: stage %s is on one lane, so its records can not be placed by key, too", path, t->name);
+  if (by_key != (t->key != NULL))
+    return weir_fail(err, WEIR_E_INVALID, "%s: stage %s %s", path, t->name,
+      by_key ? "is placed by key and has no key function" : "has a key function without the flag that it is placed by key");
+  if ((t->prepare != NULL) != (t->release != NULL))
+    return weir_fail(err, WEIR_E_INVALID, "%s: stage %s has no %s function to its %s", path, t->name, t->prepare ? "release" : "prepare",
+      t->prepare ? "prepare" : "release");
+  return 0;
+}
+
 static int check_type(const char *path, const struct weir_stage_type *t, struct weir_error *err) {
   if (!name_is_legal(t->name)) return weir_fail(err, WEIR_E_INVALID, "%s has a stage without a legal name (letters, digits, _; at most %u)", path, NAME_MAX_N);
   if (t->role < WEIR_RECEIVER || t->role > WEIR_EXTENSION) return weir_fail(err, WEIR_E_INVALID, "%s: stage %s has the unknown role %u", path, t->name, t->role);
@@ -84,6 +100,7 @@ static int check_type(const char *path, const struct weir_stage_type *t, struct 
   if (t->fields && (t->field_size < offsetof(struct weir_field, group_size) || t->field_size > 1024))
     return weir_fail(err, WEIR_E_INVALID, "%s: stage %s says its fields have %u bytes each, which cannot be", path, t->name, t->field_size);
   int r = check_functions(path, t, err);
+  if (!r) r = check_placement(path, t, err);
   if (r || !t->fields) return r;
   struct schema_table table = { t->fields, t->field_size };
   struct weir_error inner = { 0 };

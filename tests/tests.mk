@@ -38,6 +38,10 @@ PROMETHEUS_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard exporters/prome
 $(BUILD)/tests/unit/exporters/test_prometheus_scrape: $(PROMETHEUS_OBJ) $(KIT_LIB)
 $(BUILD)/tests/unit/exporters/test_prometheus_scrape: HOST_LIBS := $(PROMETHEUS_OBJ) $(KIT_LIB) $(HOST_LIBS) -lz
 
+JOURNAL_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard processors/tail_sampling/journal*.c))
+$(BUILD)/tests/unit/processors/test_tail_journal: $(JOURNAL_OBJ) $(KIT_LIB)
+$(BUILD)/tests/unit/processors/test_tail_journal: HOST_LIBS := $(JOURNAL_OBJ) $(KIT_LIB) $(HOST_LIBS)
+
 check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
 	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)
 
@@ -67,8 +71,8 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(wildcard t
 	@mkdir -p $(@D)
 	$(CC) $(HOST_CFLAGS) -MMD -MP -MT $@ -MF $(BUILD)/obj/fuzz_$*.d -o $@ tests/fuzz/replay.c $< $(BUILD)/libweir.a $(HOST_LIBS)
 
-$(BUILD)/tests/fuzz/fuzz_prom $(BUILD)/tests/fuzz/fuzz_remote_write: $(KIT_LIB)
-$(BUILD)/tests/fuzz/fuzz_prom $(BUILD)/tests/fuzz/fuzz_remote_write: HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
+$(BUILD)/tests/fuzz/fuzz_prom $(BUILD)/tests/fuzz/fuzz_remote_write $(BUILD)/tests/fuzz/fuzz_tracestate: $(KIT_LIB)
+$(BUILD)/tests/fuzz/fuzz_prom $(BUILD)/tests/fuzz/fuzz_remote_write $(BUILD)/tests/fuzz/fuzz_tracestate: HOST_LIBS := $(KIT_LIB) $(HOST_LIBS)
 
 .PHONY: check-fuzz
 check-fuzz: all $(FUZZ_RUN) ## replay the fuzz corpora

@@ -1,8 +1,9 @@
 /*
  * processors/tail_sampling/journal.h - a record of each decision in a ring of fixed size, per lane, and what people ask of it.
  *
- * Records are 80 bytes; the newest overwrites the oldest. Texts (policies, predicates) are kept once, for as long as the journal lives, so that they outlast the
- * policies of a reload. Answers are lines: text for people or JSON, each beginning with the time, so that lines of several lanes can be sorted.
+ * A record takes 80 bytes, its part of the index by trace id included; there is room for a power of two of them, and the newest overwrites the oldest. Texts
+ * (policies, predicates) are kept once, for as long as the journal lives, so that they outlast the policies of a reload. Answers are lines: text for people or JSON, each
+ * beginning with the time in UTC, so that lines of several lanes can be sorted. `why` follows the index; `decisions` may look at every record.
  * Threads: [lane].
  */
 #ifndef TAIL_SAMPLING_JOURNAL_H
@@ -29,20 +30,22 @@ struct ts_record {
   uint64_t span;            /* the span that made the predicate true, its id as 8 bytes; 0 = none */
   uint64_t threshold;       /* of what was kept or shed */
   uint64_t bytes;
-  uint32_t spans, missing_parents;
-  uint16_t policy, predicate; /* texts: ts_journal_text; 0 = none */
+  uint32_t spans, missing_parents; /* missing_parents UINT32_MAX: was not looked at (ts_store_missing_parents) */
+  uint16_t policy, predicate;      /* texts: ts_journal_text; 0 = none */
   uint8_t outcome, when;      /* TS_KEEP ... (policy.h), TS_WHEN_* */
   uint8_t roots, flags;
 };
 
 struct ts_journal *ts_journal_new(uint64_t bytes); /* NULL: no memory; 0 bytes: nothing is recorded */
 void ts_journal_free(struct ts_journal *);
-/* A number for a text, the same for the same text. At most 65535; then 0. */
+/* A number for a text, the same for the same text. At most 65535 texts; then 0, as for "". Of a text, 1000 bytes are kept. */
 uint16_t ts_journal_text(struct ts_journal *, const char *);
 void ts_journal_add(struct ts_journal *, const struct ts_record *);
-/* All records of `from` into `to`, in order of time; from is empty then. */
+/* All records of `from` into `to`, in order of time, the newest where not all have room; from is empty then. Numbers of texts that came from `to` stay good. When `to` is
+ * empty and of the same size nothing is copied but numbers of texts. */
 void ts_journal_move(struct ts_journal *to, struct ts_journal *from);
-/* "why trace_id=HEX [format=json]", "decisions [outcome=kept|dropped] [policy=NAME] [since_unix_ns=N] [limit=N] [format=json]". 1 when the question is one of these. */
+/* "why trace_id=HEX [format=json]", "decisions [outcome=kept|dropped] [policy=NAME] [since_unix_ns=N] [limit=N] [format=json]" (words as in plugins/kit/question.h); limit:
+ * the newest so many, 100 when it is not said, 0 = all. Oldest first; over 1 MiB the oldest are left out. 1 when the question is one of these. */
 int ts_journal_inspect(const struct ts_journal *, const char *question, struct weir_answer *);
 uint64_t ts_journal_bytes(const struct ts_journal *);
 

@@ -21,11 +21,12 @@ struct ts_trace {
   struct ts_trace *root_older, *root_newer; /* by arrival of the root, when in_roots; the table's */
   uint64_t hash;
   ts_ref newest;
-  int64_t first_ns, deadline_ns; /* monotonic */
-  uint64_t first_span, why_span; /* ids of the first span, and of the one that set why_leaf */
-  uint16_t why_leaf;             /* of the leaves that are set, the first in the order of policies */
-  uint8_t in_roots, state;       /* state: the owner's */
-  uint32_t reserved;
+  int64_t first_ns, root_ns; /* monotonic; when its first span came, and its first root */
+  uint8_t in_roots;          /* the table's */
+  uint8_t state, outcome;    /* the owner's */
+  uint8_t generation;        /* the owner's: of the policies that its bits are of */
+  uint32_t alone;            /* span-ingest under `semantics: collector`: where its spans of this batch are looked at, plus 1 */
+  uint64_t shed_threshold;   /* it came while new traces were thinned out by this; 0: it did not */
   struct ts_facts facts;
 };
 
@@ -38,6 +39,7 @@ struct ts_trace *ts_table_add(struct ts_table *, const uint8_t id[16], uint64_t 
 void ts_table_remove(struct ts_table *, struct ts_trace *);
 /* Puts it at the end of the order of roots, once. */
 void ts_table_root(struct ts_table *, struct ts_trace *);
+void ts_table_unroot(struct ts_table *, struct ts_trace *); /* takes it out of that order again, if it is there */
 struct ts_trace *ts_table_oldest(const struct ts_table *);      /* by arrival; NULL when empty */
 struct ts_trace *ts_table_oldest_root(const struct ts_table *); /* NULL when empty */
 uint64_t ts_table_count(const struct ts_table *);

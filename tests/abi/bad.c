@@ -26,6 +26,12 @@
 #define NO_CONSUME 15
 #define TWICE 16
 #define HALF 17
+#define KEY_WITHOUT_FUNCTION 18
+#define KEY_WITHOUT_FLAG 19
+#define KEY_ON_ONE_LANE 20
+#define KEY_OF_RECEIVER 21
+#define PREPARE_ALONE 22
+#define BY_KEY 23
 
 #if FAULT == CONSTRUCTOR || FAULT == NO_NOTE
 /* Must never run: the file is refused by its note, or the lack of one. */
@@ -88,6 +94,23 @@ static void bad_consume(void *self, struct weir_batch *batch) {
 
 static void bad_close(void *self) { free(self); }
 
+#if FAULT >= KEY_WITHOUT_FLAG && FAULT != PREPARE_ALONE
+static uint64_t bad_key(const struct weir_resource *resource, const struct weir_scope *scope, const struct weir_rec *rec) {
+  (void)resource;
+  (void)scope;
+  return rec->kind;
+}
+#endif
+
+#if FAULT == PREPARE_ALONE || FAULT == BY_KEY
+static int bad_prepare(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_shared, struct weir_error *err) {
+  (void)config;
+  (void)err;
+  *ret_shared = strdup(host->stage_id(stage));
+  return 0;
+}
+#endif
+
 static const struct weir_stage_type type = {
 #if FAULT == OLDER
   .size = offsetof(struct weir_stage_type, need), /* from before `need` was added; what stands there is not ours to read */
@@ -97,8 +120,8 @@ static const struct weir_stage_type type = {
 #endif
 #if FAULT == WRONG_ROLE
   .role = 77,
-#elif FAULT == TWICE
-  .role = WEIR_PROCESSOR,
+#elif FAULT == KEY_OF_RECEIVER
+  .role = WEIR_RECEIVER,
 #else
   .role = WEIR_PROCESSOR,
 #endif
@@ -117,6 +140,20 @@ static const struct weir_stage_type type = {
   .field_size = sizeof(struct weir_field),
   .config_size = sizeof(struct config),
   .open = bad_open,
+#if FAULT == KEY_WITHOUT_FUNCTION || FAULT == KEY_OF_RECEIVER || FAULT == BY_KEY
+  .flags = WEIR_BY_KEY,
+#elif FAULT == KEY_ON_ONE_LANE
+  .flags = WEIR_BY_KEY | WEIR_ONE_LANE,
+#endif
+#if FAULT >= KEY_WITHOUT_FLAG && FAULT != PREPARE_ALONE
+  .key = bad_key,
+#endif
+#if FAULT == PREPARE_ALONE || FAULT == BY_KEY
+  .prepare = bad_prepare,
+#endif
+#if FAULT == BY_KEY
+  .release = free,
+#endif
 #if FAULT != NO_CONSUME
   .consume = bad_consume,
 #endif

@@ -48,6 +48,12 @@ bad 12 constructor 'is built for stage ABI 7.1'
 bad 15 no_consume 'has no consume function'
 bad 16 twice 'processor_batch.so has already'
 
+bad 18 key_without_function 'stage bad is placed by key and has no key function'
+bad 19 key_without_flag 'stage bad has a key function without the flag that it is placed by key'
+bad 20 key_on_one_lane 'stage bad is on one lane, so its records can not be placed by key, too'
+bad 21 key_of_receiver 'receiver bad can not be placed by key: only processors and exporters can'
+bad 22 prepare_alone 'stage bad has no release function to its prepare'
+
 # A refused file leaves nothing behind: its good stage can not be used, and another file may offer it.
 bad 17 half 'has a stage without a legal name'
 mkdir "$out/half"; cp "$out/half.so" "$out/half/processor_bad.so"; expect half_by_directory 'has a stage without a legal name' "$out/half"
@@ -62,9 +68,10 @@ cp "$out/good.so" "$out/machine.so"; printf '\050\000' | dd of="$out/machine.so"
 cp "$out/good.so" "$out/writable.so"; chmod o+w "$out/writable.so"; expect writable 'can be written by everyone, so it is not loaded'
 mkdir "$out/open"; cp "$out/good.so" "$out/open/good.so"; chmod o+w "$out/open"; expect open_dir 'can be written by everyone' "$out/open/good.so"
 
-# What must load: a good plugin, by file and by directory; an older, shorter stage type; one that replaces signal handlers.
+# What must load: a good plugin, by file and by directory; one placed by key, with prepare and release; an older, shorter stage type; one that replaces signal handlers.
 expect good '' "$out/good.so" 0
 mkdir "$out/dir"; cp "$out/good.so" "$out/dir/any_name.so"; expect by_directory '' "$out/dir" 0
+make_plugin 23 by_key; expect by_key '' "$out/by_key.so" 0
 make_plugin 14 older; expect older '' "$out/older.so" 0
 make_plugin 13 signals; config "$out/signals.so" bad >"$out/signals.yaml"
 n=$((n + 1)); "$build/weir" --config "$out/signals.yaml" >"$out/signals.log" 2>&1 & pid=$!

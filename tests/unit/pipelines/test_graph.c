@@ -34,7 +34,7 @@ static void note(struct weir_stage *s, const char *what) {
 static int t_open(const struct weir_host *host, struct weir_stage *s, const void *c, void **ret_self, struct weir_error *err) {
   (void)host;
   *ret_self = s;
-  if (c) return weir_fail_field(err, "endpoint", "%s", (const char *)c); /* the test's configuration is what to complain about */
+  if (c && strcmp(c, "unprepared")) return weir_fail_field(err, "endpoint", "%s", (const char *)c); /* the test's configuration is what to complain about */
   note(s, "open");
   return 0;
 }
@@ -71,6 +71,20 @@ static int t_needs_nothing(void *self) {
   return WEIR_NEED_NONE;
 }
 
+static int t_prepare(const struct weir_host *host, struct weir_stage *s, const void *c, void **ret_shared, struct weir_error *err) {
+  assert_ptr_equal(host, host_table());
+  note(s, "prepare");
+  if (c && !strcmp(c, "unprepared")) return weir_fail_field(err, "endpoint", "no table for it");
+  *ret_shared = strdup(s->pipeline);
+  return 0;
+}
+
+static void t_release(void *shared) {
+  size_t n = strlen(events);
+  snprintf(events + n, sizeof events - n, "release:%s ", (char *)shared);
+  free(shared);
+}
+
 #define STAGE(r, n, fl, nd)                                                                                                                \
   {                                                                                                                                        \
     .type = {                                                                                                                              \
@@ -95,6 +109,7 @@ static const struct stage_entry receiver = STAGE(WEIR_RECEIVER, "r", 0, NULL), p
                                 queued = STAGE(WEIR_EXPORTER, "x", WEIR_QUEUED, t_needs_nothing),
                                 direct = STAGE(WEIR_EXPORTER, "d", 0, NULL), alone = STAGE(WEIR_EXPORTER, "one", WEIR_ONE_LANE, NULL),
                                 forward = STAGE(WEIR_CONNECTOR, "c", 0, t_needs_nothing), extension = STAGE(WEIR_EXTENSION, "z", 0, NULL);
+static struct stage_entry shares = STAGE(WEIR_PROCESSOR, "s", 0, t_needs_nothing); /* setup gives it prepare and release */
 static const struct sender_config sender_defaults = { .queue = { .enabled = 1, .num_consumers = 10, .queue_size = 10 } };
 
 /* --- the configuration, by hand --------------------------------------------------------------------------- */
@@ -102,7 +117,7 @@ static const struct sender_config sender_defaults = { .queue = { .enabled = 1, .
 static const struct {
   const char *id;
   const struct stage_entry *entry;
-} known[] = { { "r", &receiver }, { "r2", &receiver }, { "r3", &receiver }, { "p", &plain }, { "h", &holder }, { "e", &editor }, { "x", &queued },
+} known[] = { { "r", &receiver }, { "r2", &receiver }, { "r3", &receiver }, { "p", &plain }, { "h", &holder }, { "e", &editor }, { "s", &shares }, { "x", &queued },
   { "y", &queued }, { "d", &direct }, { "one", &alone }, { "c", &forward }, { "c2", &forward }, { "z", &extension }, { "z2", &extension } };
 
 static struct config_component *component(const char *id) {
@@ -153,6 +168,8 @@ static int setup(void **state) {
   log_setup(&(struct log_config){ .level = WEIR_LOG_ERROR + 1, .fd = 2 });
   events[0] = 0;
   n_got = 0;
+  shares.type.prepare = t_prepare;
+  shares.type.release = t_release;
   config = (struct config){ 0 };
   arena_init(&config.arena, NULL, 0);
   diags_init(&ds);
@@ -461,6 +478,62 @@ static void what_arrives_after_the_close_is_answered(void **state) {
   assert_int_equal(waiter.verdict.code, WEIR_RETRY);
 }
 
+static void what_instances_share_is_prepared_once_per_place(void **state) {
+  (void)state;
+  pipeline(WEIR_TRACES, "traces", "r", "s", "d");
+  build();
+  const char *opened = strstr(events, "prepare:s0 open:s0 open:s1 ");
+  assert_non_null(opened);
+  struct weir_stage *first = &site("s", 0)->nodes[0].stage, *second = &site("s", 0)->nodes[1].stage;
+  assert_string_equal(host_table()->shared(first), "traces");
+  assert_ptr_equal(host_table()->shared(second), host_table()->shared(first));
+  assert_null(host_table()->shared(&site("d", 0)->nodes[0].stage));
+  events[0] = 0;
+  graph_close(graph);
+  assert_non_null(strstr(events, "close:s0 close:s1 "));
+  assert_non_null(strstr(events, "release:traces "));
+  assert_string_equal(strstr(events, "release:"), "release:traces "); /* once, behind all */
+}
+
+static void each_place_has_its_own(void **state) {
+  (void)state;
+  pipeline(WEIR_TRACES, "traces", "r", "s", "d");
+  pipeline(WEIR_TRACES, "traces/2", "r", "s", "d");
+  build();
+  events[0] = 0;
+  graph_close(graph);
+  assert_non_null(strstr(events, "release:traces "));
+  assert_non_null(strstr(events, "release:traces/2 "));
+}
+
+static void what_can_not_be_prepared_is_shown_at_its_key(void **state) {
+  (void)state;
+  struct yaml_node *root = yaml_parse(&config.arena, &ds, 0);
+  pipeline(WEIR_TRACES, "traces", "r", "s", "d");
+  pipeline(WEIR_TRACES, "traces/2", "r", "s", "d");
+  component("s")->config = "unprepared";
+  component("s")->body = yaml_get(yaml_get(root, "exporters"), "x");
+  graph = graph_new(&config, &env, &control, lanes, LANES, &ds);
+  assert_int_equal(graph_open(graph, &ds), WEIR_E_CONFIG);
+  assert_int_equal(ds.n_errors, 1); /* once, though it stands in two pipelines */
+  assert_string_equal(ds.first->msg, "processor `s`: no table for it");
+  assert_int_equal(ds.first->pos.line, 3);
+  assert_null(strstr(events, "open:s"));
+  graph_close(graph);
+  assert_null(strstr(events, "release"));
+}
+
+static void what_was_prepared_is_released_when_open_fails(void **state) {
+  (void)state;
+  pipeline(WEIR_TRACES, "traces", "r", "s", "d");
+  component("s")->config = "no such place";
+  graph = graph_new(&config, &env, &control, lanes, LANES, &ds);
+  assert_int_equal(graph_open(graph, &ds), WEIR_E_CONFIG);
+  assert_null(strstr(events, "release"));
+  graph_close(graph);
+  assert_non_null(strstr(events, "release:traces "));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -469,6 +542,8 @@ int main(void) {
     T(a_connector_stands_once_per_pair_of_signals), T(a_receiver_knows_what_stands_below_it_reads), T(each_pipeline_says_what_an_ack_means),
     T(who_waits_for_an_exporter_that_is_left_open_is_not_closed), T(a_cycle_is_told_as_the_collector_tells_it), T(what_a_stage_refuses_is_shown_at_its_key),
     T(what_does_not_start_is_shown_at_its_key), T(a_receiver_that_does_not_start_leaves_the_others_to_say_so), T(without_an_extension_nothing_else_starts),
-    T(consumers_start_first_and_receivers_close_last), T(what_arrives_after_the_close_is_answered) };
+    T(consumers_start_first_and_receivers_close_last), T(what_arrives_after_the_close_is_answered),
+    T(what_instances_share_is_prepared_once_per_place), T(each_place_has_its_own), T(what_can_not_be_prepared_is_shown_at_its_key),
+    T(what_was_prepared_is_released_when_open_fails) };
   return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

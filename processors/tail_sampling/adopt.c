@@ -1,0 +1,78 @@
+/* A reload: undecided traces go on under the new policies. Store, table, decisions and records move as they are; bits are made anew from the spans' bytes, a few traces in each
+ * step, and at the latest when a trace gets a span or is due. */
+#include "tail_sampling.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TS_RENEW_TRACES 64u /* in one step */
+
+static int fit_bits(struct sampler *s, struct ts_trace *t) {
+  uint64_t *own = (uint64_t *)(void *)(t + 1);
+  uint64_t *bits = s->words > s->table_words ? calloc(s->words, sizeof *bits) : own;
+  if (!bits) return WEIR_E_NOMEM;
+  if (t->facts.bits != own) free(t->facts.bits);
+  t->facts.bits = bits;
+  memset(bits, 0, s->words * sizeof *bits);
+  return 0;
+}
+
+void ts_renew(struct sampler *s, struct ts_trace *t) {
+  struct weir_batch *b = NULL;
+  uint8_t id[16];
+  memcpy(id, t->facts.id, 16);
+  t->generation = s->generation;
+  if (t->state == TS_DECIDED) return;
+  const struct weir_data *d = fit_bits(s, t) ? NULL : ts_reread(s, t->newest, &b);
+  uint64_t *bits = t->facts.bits;
+  t->facts = (struct ts_facts){ .bits = bits };
+  ts_facts_init(s->program, &t->facts, id);
+  ts_observer_batch(&s->observer);
+  for (uint32_t i = 0; d && i < d->n_resources; i++)
+    for (uint32_t j = 0; j < d->resources[i]->n_scopes; j++)
+      for (uint32_t k = 0; k < d->resources[i]->scopes[j]->n_records; k++) {
+        const struct weir_span *span = d->resources[i]->scopes[j]->u.spans[k];
+        ts_observe(&s->observer, d->resources[i], d->resources[i]->scopes[j], span, span->rec.raw_n, &t->facts);
+      }
+  if (b) s->host->absorb(s->stage, b);
+  ts_observer_batch(&s->observer);
+}
+
+void ts_renew_some(struct sampler *s) {
+  struct ts_verdict v = { .said = s->said };
+  for (uint32_t n = 0; s->stale && n < TS_RENEW_TRACES; n++) {
+    struct ts_trace *t = s->stale;
+    s->stale = t->newer;
+    if (t->generation == s->generation || t->state == TS_DECIDED) continue;
+    ts_renew(s, t);
+    if (!ts_is_collector(s) && ts_settled(s->program, &t->facts, &v)) ts_end(s, t, TS_WHEN_EARLY, &v, 0);
+  }
+}
+
+void ts_adopt(void *self, void *from) {
+  struct sampler *s = self, *old = from;
+  struct ts_table *table = s->table;
+  struct ts_store *store = s->store;
+  uint64_t n = ts_table_count(old->table);
+  ts_put_late(old);
+  ts_flush(old);
+  s->table = old->table;
+  s->store = old->store;
+  s->table_words = old->table_words;
+  s->began_ns = old->began_ns;
+  s->generation = (uint8_t)(old->generation + 1);
+  s->stale = ts_table_oldest(s->table);
+  old->table = table;
+  old->store = store;
+  old->table_words = s->words;
+  old->cursor = old->stale = NULL;
+  atomic_fetch_sub_explicit(&old->shared->traces, n, memory_order_relaxed);
+  atomic_fetch_add_explicit(&s->shared->traces, n, memory_order_relaxed);
+  struct ts_memory *memory = s->memory;
+  s->memory = old->memory;
+  old->memory = memory;
+  ts_journal_move(s->journal, old->journal);
+  ts_settle_bytes(old);
+  ts_settle_bytes(s);
+  ts_arm(s);
+}

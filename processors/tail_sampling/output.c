@@ -1,0 +1,150 @@
+/* Kept traces become batches again: their bytes behind each other, decoded as a receiver does, with their thresholds written into tracestate. */
+#include "tail_sampling.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugins/kit/tracestate.h"
+
+static struct ts_run *add_run(struct sampler *s) {
+  if (s->n_runs == s->cap_runs) {
+    size_t cap = s->cap_runs ? 2 * s->cap_runs : 64;
+    struct ts_run *runs = realloc(s->runs, cap * sizeof *runs);
+    if (!runs) return NULL;
+    s->runs = runs;
+    s->cap_runs = cap;
+  }
+  return &s->runs[s->n_runs++];
+}
+
+int ts_output(struct sampler *s, ts_ref newest, uint64_t spans, uint64_t threshold, uint16_t leaf, const struct ts_record *record) {
+  ts_put_late(s);
+  size_t before = s->out.n;
+  struct ts_run *run = add_run(s);
+  if (!run || ts_store_write(s->store, newest, &s->out)) {
+    if (run) s->n_runs--;
+    s->out.n = before;
+    s->out.failed = 0;
+    s->host->dropped(s->stage, spans, "no_memory");
+    s->host->log(s->stage, WEIR_LOG_ERROR, "a trace that was to be kept is lost: no memory for its %llu spans", (unsigned long long)spans);
+    return WEIR_E_NOMEM;
+  }
+  *run = (struct ts_run){ .spans = spans, .threshold = threshold, .leaf = leaf, .has_record = 1, .record = *record };
+  if (s->out.n >= TS_OUT_BYTES) ts_flush(s);
+  return 0;
+}
+
+/* --- spans of a tree, one after the other ---------------------------------------------------------------------------------------- */
+
+struct walk {
+  const struct weir_data *d;
+  uint32_t r, c, k;
+};
+
+static struct weir_span *next_span(struct walk *w) {
+  for (; w->r < w->d->n_resources; w->r++, w->c = 0)
+    for (const struct weir_resource *r = w->d->resources[w->r]; w->c < r->n_scopes; w->c++, w->k = 0)
+      if (w->k < r->scopes[w->c]->n_records) return r->scopes[w->c]->u.spans[w->k++];
+  return NULL;
+}
+
+static int matches(const struct sampler *s, const struct walk *w, uint16_t leaf, const struct weir_span *span) {
+  const struct weir_resource *r = w->d->resources[w->r];
+  return ts_leaf_matches(s->program, leaf, r, r->scopes[w->c], span);
+}
+
+uint64_t ts_find_span(const struct sampler *s, const struct weir_data *d, uint64_t from, uint64_t n, uint16_t leaf) {
+  struct walk w = { .d = d };
+  struct weir_span *span;
+  for (uint64_t i = 0; (span = next_span(&w)) != NULL && i - from < n; i++)
+    if (i >= from && matches(s, &w, leaf, span)) return ts_span_id(span->span_id);
+  return 0;
+}
+
+static void write_threshold(struct sampler *s, struct weir_batch *b, struct weir_span *span, uint64_t threshold) {
+  struct kit_tracestate ts;
+  if (kit_tracestate_parse(span->trace_state.p, span->trace_state.n, &ts)) return; /* counted when it came */
+  char *text = s->host->batch_alloc(b, span->trace_state.n + KIT_TRACESTATE_TH_ROOM);
+  size_t n = kit_tracestate_set_th(&ts, threshold, text);
+  if (!n) return; /* it has a higher one already */
+  span->trace_state = (struct weir_str){ text, (uint32_t)n, 0 };
+  s->host->touch(b, &span->rec);
+}
+
+static void complete_run(struct sampler *s, struct weir_batch *b, struct ts_run *run, struct walk *w) {
+  struct weir_span *span;
+  for (uint64_t i = 0; i < run->spans && (span = next_span(w)) != NULL; i++) {
+    if (run->leaf != TS_LEAF_NONE && matches(s, w, run->leaf, span)) {
+      run->record.span = ts_span_id(span->span_id);
+      run->leaf = TS_LEAF_NONE;
+    }
+    if (run->threshold) write_threshold(s, b, span, run->threshold);
+  }
+}
+
+static int asks_for(const struct sampler *s, int thresholds) {
+  for (size_t i = 0; i < s->n_runs; i++)
+    if (thresholds ? s->runs[i].threshold != 0 : s->runs[i].leaf != TS_LEAF_NONE) return 1;
+  return 0;
+}
+
+static void complete(struct sampler *s, struct weir_batch *b) {
+  struct weir_error err;
+  int edits = asks_for(s, 1);
+  if (edits || asks_for(s, 0)) {
+    struct walk w = { .d = edits ? s->host->batch_write(b, &err) : s->host->batch_read(b, &err) };
+    for (size_t i = 0; w.d && i < s->n_runs; i++) complete_run(s, b, &s->runs[i], &w);
+  }
+  for (size_t i = 0; i < s->n_runs; i++)
+    if (s->runs[i].has_record) ts_journal_add(s->journal, &s->runs[i].record);
+}
+
+/* --- bytes to a batch -------------------------------------------------------------------------------------------------------------- */
+
+static struct weir_batch *to_batch(struct sampler *s, const struct kit_bytes *from, struct weir_error *err) {
+  struct weir_batch *b = NULL;
+  struct weir_body *body = s->http->body_new(s->stage, from->n);
+  if (!body) {
+    weir_fail(err, WEIR_E_NOMEM, "the memory limit of this process is reached");
+    return NULL;
+  }
+  memcpy(body->p, from->p, from->n);
+  body->n = from->n;
+  return s->otlp->decode(s->stage, WEIR_TRACES, body, body->p, body->n, WEIR_VALIDATE_ENVELOPE, &b, err) ? NULL : b;
+}
+
+static void lose_output(struct sampler *s, const char *why) {
+  uint64_t n = 0;
+  for (size_t i = 0; i < s->n_runs; i++) n += s->runs[i].spans;
+  s->host->dropped(s->stage, n, "damaged");
+  s->host->log(s->stage, WEIR_LOG_ERROR, "%llu spans that were to be kept are lost: %s", (unsigned long long)n, why);
+}
+
+static void reset(struct sampler *s) {
+  s->n_runs = 0;
+  s->out.n = 0;
+  if (s->out.cap > 2 * TS_OUT_BYTES) kit_bytes_free(&s->out);
+}
+
+void ts_flush(struct sampler *s) {
+  struct weir_error err = { 0 };
+  ts_put_late(s);
+  if (!s->n_runs) return;
+  struct weir_batch *b = to_batch(s, &s->out, &err);
+  if (!b && err.code == WEIR_E_NOMEM) return; /* what was released gives room: the timer comes back */
+  if (b) {
+    complete(s, b);
+    s->host->emit(s->stage, 0, b);
+  } else {
+    lose_output(s, err.msg);
+  }
+  reset(s);
+}
+
+const struct weir_data *ts_reread(struct sampler *s, ts_ref newest, struct weir_batch **ret) {
+  struct weir_error err = { 0 };
+  struct kit_bytes bytes = { 0 };
+  *ret = ts_store_write(s->store, newest, &bytes) ? NULL : to_batch(s, &bytes, &err);
+  kit_bytes_free(&bytes);
+  return *ret ? s->host->batch_read(*ret, &err) : NULL;
+}
