@@ -42,6 +42,14 @@ JOURNAL_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard processors/tail_sa
 $(BUILD)/tests/unit/processors/test_tail_journal: $(JOURNAL_OBJ) $(KIT_LIB)
 $(BUILD)/tests/unit/processors/test_tail_journal: HOST_LIBS := $(JOURNAL_OBJ) $(KIT_LIB) $(HOST_LIBS)
 
+# Tail sampling: what holds traces, with a malloc that fails when told (support/failing_alloc.h).
+ALLOC_WRAP := $(foreach f,malloc calloc realloc free,-Wl$(,)--wrap=$(f))
+TAIL_STORE_OBJ := $(patsubst %,$(BUILD)/obj/processors/tail_sampling/%.pic.o,index memory store store_pack store_pairs store_segment table)
+TAIL_STORE_BIN := $(patsubst %,$(BUILD)/tests/unit/processors/test_tail_%,store table memory)
+$(TAIL_STORE_BIN) $(BUILD)/tests/fuzz/fuzz_tail_store $(BUILD)/bench/micro_tail_store: $(TAIL_STORE_OBJ) $(KIT_LIB)
+$(TAIL_STORE_BIN) $(BUILD)/tests/fuzz/fuzz_tail_store $(BUILD)/bench/micro_tail_store: HOST_LIBS := $(TAIL_STORE_OBJ) $(KIT_LIB) $(HOST_LIBS)
+$(TAIL_STORE_BIN): HOST_LIBS += $(ALLOC_WRAP) -Wl,--wrap=ZSTD_createCCtx -Wl,--wrap=ZSTD_createDCtx
+
 check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
 	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)
 

@@ -3,7 +3,7 @@
  *
  * Kept ones are exact: id, policy, threshold, in the order of arrival; over the limit the oldest is forgotten. Dropped ones are far more: 48-bit keyed fingerprints in two generations, the older of
  * which is forgotten when the younger is full. A fingerprint may belong to another trace too: at most one in 2^31 lookups with full tables is answered wrong (a whole new trace
- * dropped), which a test measures.
+ * dropped), which a test measures. Both grow and forget in pieces, so that no call takes longer than clearing 24 KiB. When memory runs out, what comes is not remembered.
  * Threads: [lane].
  */
 #ifndef TAIL_SAMPLING_MEMORY_H
@@ -23,7 +23,7 @@ struct ts_remembered {
 #define TS_WAS_KEPT 1
 #define TS_WAS_DROPPED 2
 
-/* max_kept, max_dropped: traces; 0 = none is remembered. Memory is taken as it is needed. NULL: no memory. */
+/* max_kept, max_dropped: traces; 0 = none is remembered, over 2^30 is 2^30. The newest max_dropped are remembered, and at most 2.2 times as many. Memory is taken as it is needed. NULL: no memory. */
 struct ts_memory *ts_memory_new(uint64_t max_kept, uint64_t max_dropped);
 void ts_memory_free(struct ts_memory *);
 /* How many traces fit into so many bytes. */

@@ -42,6 +42,8 @@ ts_ref ts_store_put(struct ts_store *, const struct weir_resource *, const struc
 int ts_store_write(struct ts_store *, ts_ref newest, struct kit_bytes *out);
 /* Lets go of the trace's spans. */
 void ts_store_release(struct ts_store *, ts_ref newest);
+/* At most so many of them, the newest first; returns the newest of those that are left, 0 = none. For traces of many thousand spans, in steps. */
+ts_ref ts_store_release_some(struct ts_store *, ts_ref newest, uint32_t most);
 /* Spans of the trace whose parent is not among them (parent_span_id is not empty); compares 32-bit hashes. At most TS_COMPLETE_MAX spans are looked at:
  * UINT32_MAX when there are more. */
 #define TS_COMPLETE_MAX 4096u

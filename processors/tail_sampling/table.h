@@ -31,6 +31,8 @@ struct ts_trace {
 };
 
 struct ts_table *ts_table_new(uint32_t bit_words); /* NULL: no memory */
+/* With the hash of another one: for the same lane after a reload, so that ts_memory goes on to be asked with the same hashes. */
+struct ts_table *ts_table_new_like(const struct ts_table *, uint32_t bit_words);
 void ts_table_free(struct ts_table *);
 uint64_t ts_table_hash(const struct ts_table *, const uint8_t id[16]);
 struct ts_trace *ts_table_find(const struct ts_table *, const uint8_t id[16], uint64_t hash);

@@ -22,7 +22,7 @@ check() {
 
 libc='^<(assert|ctype|dirent|errno|fcntl|float|inttypes|limits|math|poll|signal|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time|unistd|sys/(stat|types|socket|un|uio|time))\.h>$|^<weir/[a-z]+\.h>$'
 crypto='^<(crypt|md5|sha1|sha2|sys/random)\.h>$' # libcrypt, libmd: for stages that check passwords
-stream='^<zlib\.h>$' # for the stage that compresses what it has not whole
+stream='^<(zlib|zstd|zstd_errors)\.h>$' # for the stages that compress what they have not whole, or keep
 any='^<'
 check include '^$' '^<(stdarg|stddef|stdint|stdio|string)\.h>$|^<weir/[a-z]+\.h>$'
 check core '^(core|proto)/' "$any"
