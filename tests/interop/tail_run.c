@@ -1,10 +1,11 @@
 /*
  * What weir's tail_sampling processor decides of a folder of cases (tests/interop/README.md tells their form): the stage's real .so on the stage harness, with a virtual clock.
  *
- *   WEIR_BUILD=build build/tests/interop/tail_run [-t TYPE] DIR LINE [CASE ...]
+ *   WEIR_BUILD=build build/tests/interop/tail_run [-t TYPE] [-w TRACE] DIR LINE [CASE ...]
  *
  * LINE is added to each case's configuration ("semantics: strict"). TYPE: another processor, which gets no configuration. Prints what tests/interop/mods/tailsampling prints:
- * `case NAME`, then `span TRACE SPAN` for each span that came out, `refused TEXT`, `panic TEXT`, `invalid N`, and `late 0`. Each case runs in a process of its own.
+ * `case NAME`, then `span TRACE SPAN` for each span that came out, `refused TEXT`, `panic TEXT`, `invalid N`, and `late 0`. With -w also what the stage says of that
+ * trace, as lines `why TEXT`. Each case runs in a process of its own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +21,10 @@
 #include "tests/stage/harness.h"
 
 #define END_OF_CASE UINT32_MAX
+
+struct options {
+  const char *type, *line, *why;
+};
 
 static void die(const char *what, const char *name) {
   fprintf(stderr, "tail_run: %s %s\n", what, name);
@@ -84,7 +89,29 @@ static void advance_to(struct harness *h, uint32_t ms) {
   take_all(h);
 }
 
-static void play(struct harness *h, const char *dir) {
+static void put_why(struct weir_answer *a, const char *p, size_t n) {
+  (void)a;
+  while (n) {
+    const char *end = memchr(p, '\n', n);
+    size_t line = end ? (size_t)(end - p) : n, whole = end ? line + 1 : n;
+    printf("why %.*s\n", (int)line, p);
+    p += whole;
+    n -= whole;
+  }
+}
+
+static void ask_why(struct harness *h, const char *trace) {
+  const struct weir_stage_type *t = &h->stage.entry->type;
+  struct weir_answer answer = { .size = sizeof answer, .put = put_why };
+  char question[256];
+  if (!trace || !t->inspect) return;
+  snprintf(question, sizeof question, "why trace_id=%s", trace);
+  t->inspect(h->stage.self, question, &answer);
+}
+
+static int is_drained(void *arg) { return ((struct harness *)arg)->n_drained > 0; }
+
+static void play(struct harness *h, const char *dir, const char *why) {
   size_t n;
   char *all = read_file(dir, "messages", &n), *p = all;
   for (int number = 0; n >= 8; number++) {
@@ -102,22 +129,24 @@ static void play(struct harness *h, const char *dir) {
   }
   free(all);
   harness_drain(h);
+  harness_run_until(h, is_drained, h);
   take_all(h);
+  ask_why(h, why);
   harness_free(h);
 }
 
 /* In a child. A refused configuration ends it, with the reason on standard error. */
-static void run_case(const char *dir, const char *type, const char *line) {
-  struct harness_setup s = { .role = WEIR_PROCESSOR, .type = type ? type : "tail_sampling" };
+static void run_case(const char *dir, const struct options *o) {
+  struct harness_setup s = { .role = WEIR_PROCESSOR, .type = o->type ? o->type : "tail_sampling" };
   char *yaml = NULL;
   size_t n;
-  if (!type) {
+  if (!o->type) {
     char *config = read_file(dir, "config.yaml", &n);
-    if (asprintf(&yaml, "%s\n%s\n", config, line) < 0) die("no memory for", dir);
+    if (asprintf(&yaml, "%s\n%s\n", config, o->line) < 0) die("no memory for", dir);
     free(config);
     s.yaml = yaml;
   }
-  play(harness_open(&s), dir);
+  play(harness_open(&s), dir, o->why);
   free(yaml);
   puts("late 0");
   fflush(stdout);
@@ -138,7 +167,7 @@ static void print_end(FILE *errors, int status) {
     printf("panic status %d: %s\n", status, text);
 }
 
-static void run_in_child(const char *root, const char *name, const char *type, const char *line) {
+static void run_in_child(const char *root, const char *name, const struct options *o) {
   char dir[4096];
   int status = 0;
   FILE *errors = tmpfile();
@@ -149,7 +178,7 @@ static void run_in_child(const char *root, const char *name, const char *type, c
   pid_t pid = fork();
   if (pid == 0) {
     dup2(fileno(errors), STDERR_FILENO);
-    run_case(dir, type, line);
+    run_case(dir, o);
     _exit(0);
   }
   if (pid < 0 || waitpid(pid, &status, 0) != pid) die("cannot run", name);
@@ -161,20 +190,25 @@ static void run_in_child(const char *root, const char *name, const char *type, c
 static int is_case(const struct dirent *e) { return e->d_name[0] != '.' && e->d_type == DT_DIR; }
 
 int main(int argc, char **argv) {
-  const char *type = NULL;
-  for (int c; (c = getopt(argc, argv, "t:")) != -1;) {
-    if (c != 't') return 2;
-    type = optarg;
+  struct options o = { NULL, NULL, NULL };
+  for (int c; (c = getopt(argc, argv, "t:w:")) != -1;) {
+    if (c == 't')
+      o.type = optarg;
+    else if (c == 'w')
+      o.why = optarg;
+    else
+      return 2;
   }
-  if (argc - optind < 2) die("usage: tail_run [-t TYPE] DIR LINE [CASE ...]", "");
-  const char *root = argv[optind], *line = argv[optind + 1];
-  for (int i = optind + 2; i < argc; i++) run_in_child(root, argv[i], type, line);
+  if (argc - optind < 2) die("usage: tail_run [-t TYPE] [-w TRACE] DIR LINE [CASE ...]", "");
+  const char *root = argv[optind];
+  o.line = argv[optind + 1];
+  for (int i = optind + 2; i < argc; i++) run_in_child(root, argv[i], &o);
   if (argc - optind > 2) return 0;
   struct dirent **found;
   int n = scandir(root, &found, is_case, alphasort);
   if (n < 0) die("cannot read", root);
   for (int i = 0; i < n; i++) {
-    run_in_child(root, found[i]->d_name, type, line);
+    run_in_child(root, found[i]->d_name, &o);
     free(found[i]);
   }
   free(found);

@@ -1,11 +1,10 @@
 """The cases of the differential test of tail_sampling: what is configured, what traces look like, what is compared. `case` adds one; README.md says how."""
 from dataclasses import dataclass, field
 
-from spans import Shape
+from spans import MS, Shape
 
 CASES = {}
 IDS, TOTALS = "ids", "totals"
-ROUND = [c for c in range(100, 651, 50)]
 
 
 @dataclass
@@ -13,7 +12,7 @@ class Case:
     name: str
     config: dict
     shape: Shape
-    keys: tuple  # of docs/tail-sampling-differences.md: by which `strict` may differ
+    keys: tuple  # of docs/tail-sampling-differences.md: by which `strict` may differ on any trace, beside those that RULES knows
     compare: str = IDS  # TOTALS: which traces a rate lets through is by chance; `within` spans of each other
     within: int = 0
     alone: bool = False  # the Go processor runs in a process of its own: it panics or gets stuck
@@ -23,7 +22,7 @@ class Case:
     full: bool = False  # not in the quick set
 
 
-def case(name, policies, keys=(), shape=None, compare=IDS, within=0, alone=False, end=4600, few=False, refused=False, full=False, **config):
+def case(name, policies, shape=None, keys=(), compare=IDS, within=0, alone=False, end=4600, few=False, refused=False, full=False, **config):
     assert name not in CASES, name
     policies = [{"name": f"p{i}", **p} if "name" not in p else p for i, p in enumerate(policies)]
     config = {"decision_wait": "1s", **config, "policies": policies}
@@ -64,148 +63,158 @@ def composite(limit, *subs, percent=(), order=None):
                                                "rate_allocation": [{"policy": n, "percent": p} for n, p in percent]}}
 
 
-# Keys by which policies differ under `strict`, whatever they stand in.
-UPPER = ("latency-upper-bound",)
-ZERO = ("latency-zero-times",)
-NUMERIC = ("numeric-other-kinds", "numeric-invert")
-BOOLEAN = ("boolean-other-kinds",)
-STRING = ("string-empty",)
-STATE = ("trace-state",)
-PROB = ("probability",)
 LATE = Shape(late=0.3, late_only=0.1)
 ODD = Shape(odd=0.5, zero=0.2, states=0.5, mean=6)
 
 # --- one policy, with the edges of its settings ------------------------------------------------------------------------------
 case("always", [ALWAYS])
 case("latency", [latency(500)])
-case("latency-zero-times", [latency(500)], ZERO, Shape(zero=0.3))
-case("latency-0", [latency(0)], ZERO, Shape(zero=0.1))
-case("latency-band", [latency(120, 1999)], UPPER, Shape(mean=3))
-case("latency-band-zero-times", [latency(120, 1999)], UPPER + ZERO, Shape(zero=0.3))
-case("latency-band-upside-down", [latency(2000, 500)], UPPER)
-case("numeric", [numeric(min_value=50, max_value=100)], NUMERIC, ODD)
-case("numeric-min", [numeric(min_value=50)], NUMERIC, ODD)
-case("numeric-max", [numeric(max_value=100)], NUMERIC, ODD)
-case("numeric-negative", [numeric(min_value=-10, max_value=-1)], NUMERIC, ODD)
-case("numeric-upside-down", [numeric(min_value=100, max_value=50)], NUMERIC)
-case("numeric-invert", [numeric(max_value=100, invert_match=True)], NUMERIC, Shape(mean=2))
-case("numeric-invert-no-key", [numeric("nokey", min_value=1, invert_match=True)], NUMERIC)
-case("string", [string(values=["alice", ""])], STRING, ODD)
-case("string-resource", [string("tenant", ["t1"])], STRING)
-case("string-invert", [string(values=["alice", "bob"], invert_match=True)], STRING, Shape(mean=2))
-case("string-no-values", [string(values=[])], STRING)
-case("regex", [regex("^al", "carol-[0-9]+$", "^x{300}$")], STRING, ODD)
-case("regex-empty", [regex("^$", "^t2$", key="tenant")], STRING, ODD)
-case("regex-small-cache", [regex("(a|b|c)(o|l)+", cache_max_size=1)], STRING, ODD)
-case("regex-invert", [regex("^.+$", invert_match=True)], STRING, ODD)
-case("regex-fold", [regex("(?i)^ALICE$", "^\\pL{5}$", "^[^ -~]")], STRING, ODD)
-case("boolean-true", [boolean(True)], BOOLEAN, ODD)
-case("boolean-false", [boolean(False)], BOOLEAN, ODD)
-case("boolean-invert", [boolean(False, invert_match=True)], BOOLEAN, Shape(mean=2))
+case("latency-zero-times", [latency(500)], Shape(zero=0.3))
+case("latency-0", [latency(0)], Shape(zero=0.1))
+case("latency-band", [latency(120, 1999)], Shape(mean=3))
+case("latency-band-zero-times", [latency(120, 1999)], Shape(zero=0.3))
+case("latency-band-upside-down", [latency(2000, 500)])
+case("numeric", [numeric(min_value=50, max_value=100)], ODD)
+case("numeric-min", [numeric(min_value=50)], ODD)
+case("numeric-max", [numeric(max_value=100)], ODD)
+case("numeric-negative", [numeric(min_value=-10, max_value=-1)], ODD)
+case("numeric-min-0", [numeric(min_value=0, max_value=60)], ODD)
+case("numeric-upside-down", [numeric(min_value=100, max_value=50)])
+case("numeric-invert", [numeric(max_value=100, invert_match=True)], Shape(mean=2))
+case("numeric-invert-no-key", [numeric("nokey", min_value=1, invert_match=True)])
+case("string", [string(values=["alice", ""])], ODD)
+case("string-resource", [string("tenant", ["t1"])])
+case("string-invert", [string(values=["alice", "bob"], invert_match=True)], Shape(mean=2))
+case("useless-no-values", [string(values=[])], keys=["useless-refused"])
+case("regex", [regex("^al", "carol-[0-9]+$", "^x{300}$")], ODD)
+case("regex-empty", [regex("^$", "^t2$", key="tenant")], ODD)
+case("regex-small-cache", [regex("(a|b|c)(o|l)+", cache_max_size=1)], ODD)
+case("regex-invert", [regex("^.+$", invert_match=True)], ODD)
+case("regex-fold", [regex("(?i)^ALICE$", "^\\pL{5}$", "^[^ -~]")], ODD)
+case("boolean-true", [boolean(True)], ODD)
+case("boolean-false", [boolean(False)], ODD)
+case("boolean-invert", [boolean(False, invert_match=True)], Shape(mean=2))
 case("status-error", [status("ERROR")])
-case("status-unset", [status("UNSET")], shape=Shape(mean=1.5, odd=0.9))
+case("status-unset", [status("UNSET")], Shape(mean=1.5, odd=0.9))
 case("status-ok-error", [status("OK", "ERROR")])
 case("count-min", [count(6)])
 case("count-band", [count(3, 6)])
 case("count-max", [count(hi=2)])
 case("count-0", [count(0)])
-case("chance-25", [chance(25)], PROB, Shape(states=0.5))
-case("chance-salt", [chance(33.3, hash_salt="pepper")], PROB)
-case("chance-small", [chance(0.1)], PROB, Shape(traces=1500, size=1))
-case("chance-0", [chance(0)], PROB)
-case("chance-150", [chance(150)], PROB)
-case("state", [state("a", "")], STATE, Shape(states=0.8, mean=2))
-case("state-ot", [state("th:8", key="ot")], STATE, Shape(states=0.8, mean=2))
-case("flags", [TRACE_FLAGS], shape=ODD)
-case("ottl-attributes", [ottl('attributes["user"] == "alice"', 'attributes["code"] == 75')], ("ottl",), ODD)
-case("ottl-compare", [ottl('attributes["code"] > 100 and attributes["code"] != nil', 'resource.attributes["tenant"] == "t2"')], ("ottl",), ODD)
-case("ottl-fields", [ottl('name == "op-3" and kind == SPAN_KIND_SERVER', "status.code == STATUS_CODE_ERROR and not (name == \"op-1\")")], ("ottl",))
-case("ottl-duration", [ottl("end_time_unix_nano - start_time_unix_nano > 1000000000")], ("ottl",))
-case("ottl-match", [ottl('IsMatch(attributes["user"], "^(car|bo).*")')], ("ottl",), ODD)
-case("ottl-events", [ottl(spanevent=['name == "exception" and attributes["level"] == "high"'])], ("ottl",))
-case("ottl-both", [ottl('attributes["flag"] == true', spanevent=['attributes["level"] == 3'], error_mode="propagate")], ("ottl",), ODD)
+case("chance-25", [chance(25)], Shape(states=0.5))
+case("chance-salt", [chance(33.3, hash_salt="pepper")])
+case("chance-small", [chance(0.1)], Shape(traces=1500, size=1))
+case("chance-0", [chance(0)])
+case("chance-150", [chance(150)])
+case("state", [state("a", "")], Shape(states=0.8, mean=2))
+case("state-ot", [state("th:8", key="ot")], Shape(states=0.8, mean=2))
+case("flags", [TRACE_FLAGS], ODD)
+case("ottl-attributes", [ottl('attributes["user"] == "alice"', 'attributes["code"] == 75')], ODD)
+case("ottl-compare", [ottl('attributes["code"] > 100 and attributes["code"] != nil', 'resource.attributes["tenant"] == "t2"')], ODD)
+case("ottl-fields", [ottl('name == "op-3" and kind == SPAN_KIND_SERVER', "status.code == STATUS_CODE_ERROR and not (name == \"op-1\")")])
+case("ottl-duration", [ottl("end_time_unix_nano - start_time_unix_nano > 1000000000")])
+case("ottl-match", [ottl('IsMatch(attributes["user"], "^(car|bo).*")')], ODD)
+case("ottl-events", [ottl(spanevent=['name == "exception" and attributes["level"] == "high"'])])
+case("ottl-error", [ottl('attributes["code"] > "x"', 'name == "op-1"', error_mode="propagate")], ODD)
+case("ottl-both", [ottl('attributes["flag"] == true', spanevent=['attributes["level"] == 3'], error_mode="propagate")], ODD)
 
-# --- rates: how much is let through, not which ----------------------------------------------------------------------------------
-case("rate", [rate(40, burst_capacity=400)], ("rate",), Shape(size=4), TOTALS, 40)
-case("rate-large-traces", [rate(6, burst_capacity=10)], ("rate",), Shape(size=11), TOTALS)
-case("rate-default-burst", [rate(100)], ("rate",), Shape(size=5), TOTALS, 100)
-case("bytes-rate", [bytes_rate(2000, burst_capacity=40000)], ("rate",), Shape(size=4), TOTALS, 30)
-case("rate-of-errors", [both(status("ERROR"), rate(5, burst_capacity=60))], ("rate",), Shape(size=3), TOTALS, 9)
-case("composite", [composite(200, string(), ALWAYS, percent=[("s0", 50), ("s1", 25)])], ("rate", "composite-sum", "composite-fall-through"), Shape(size=4), TOTALS, 4)
-case("composite-order", [composite(200, ALWAYS, string(), percent=[("s0", 10), ("s1", 90)], order=["s1", "s0"])], ("rate", "composite-order", "composite-sum", "composite-fall-through"),
-     Shape(size=4), TOTALS, 4)
-case("composite-and", [composite(120, both(status("ERROR"), no(string())), numeric(min_value=50), percent=[("s0", 100)])], ("rate", "composite-sum", "composite-fall-through") + NUMERIC,
-     Shape(size=2), TOTALS, 4)
-case("composite-wide", [composite(100000, string(), both(status("ERROR"), numeric(min_value=50)), percent=[("s0", 40)])], NUMERIC + STRING, ODD)
+# --- rates: how much is let through, not which --------------------------------------------------------------------------------
+def rates(name, policies, size, within, keys=(), **shape): case(name, policies, Shape(size=size, **shape), keys, TOTALS, within)
+
+
+rates("rate", [rate(40, burst_capacity=400)], 4, 40)
+rates("rate-large-traces", [rate(6, burst_capacity=10)], 11, 0)
+rates("rate-default-burst", [rate(100)], 5, 100)
+rates("rate-0", [rate(0, burst_capacity=100)], 4, 0)
+rates("rate-beside", [status("ERROR"), rate(5, burst_capacity=100)], 2, 8, ["rate"])
+rates("rate-of-errors", [both(rate(5, burst_capacity=60), status("ERROR"))], 3, 9, ["rate"])
+rates("rate-behind-not", [both(no(rate(5, burst_capacity=60)), status("ERROR"))], 3, 9, ["rate"])
+rates("bytes-rate", [bytes_rate(2000, burst_capacity=200000)], 40, 160, whole=1)
+rates("composite", [composite(200, ALWAYS, percent=[("s0", 50)])], 4, 0)
+rates("composite-order", [composite(200, ALWAYS, string(), percent=[("s0", 10), ("s1", 50)], order=["s1", "s0"])], 4, 4, ["composite-order"])
+rates("composite-fall-through", [composite(400, no(string()), ALWAYS, percent=[("s0", 10), ("s1", 50)])], 4, 4, ["composite-fall-through"])
+rates("composite-sum", [composite(100, status("ERROR"), no(status("ERROR")), percent=[("s0", 80), ("s1", 90)])], 4, 4, ["composite-sum"])
+rates("composite-even", [composite(120, both(status("ERROR"), no(string())), no(status("ERROR")))], 2, 4)
+case("composite-wide", [composite(100000, string(), both(status("ERROR"), numeric(min_value=50)), percent=[("s0", 40)])], ODD)
+case("composite-of-chance", [composite(100000, chance(30), status("ERROR"))])
 
 # --- policies of policies -----------------------------------------------------------------------------------------------------
-case("and", [both(string(), numeric(min_value=50))], STRING + NUMERIC, ODD)
-case("and-of-different-spans", [both(status("ERROR"), TRACE_FLAGS, count(2))], shape=ODD)
+case("and", [both(string(), numeric(min_value=50))], ODD)
+case("and-of-different-spans", [both(status("ERROR"), TRACE_FLAGS, count(2))], ODD)
 case("and-not", [both(no(latency(900)), status("ERROR"))])
-case("and-chance", [both(chance(50), status("ERROR"))], PROB)
-case("and-not-ottl", [both(no(ottl('attributes["user"] == "alice"')), regex("^[a-c]"))], STRING, ODD)
+case("and-chance", [both(chance(50), status("ERROR"))])
+case("and-not-ottl", [both(no(ottl('attributes["user"] == "alice"')), regex("^[a-c]"))], ODD)
 case("not-latency", [no(latency(900))])
-case("not-chance", [no(chance(20))], PROB)
-case("not-invert", [no(string(invert_match=True))], STRING)
-case("not-boolean", [no(boolean(True))], BOOLEAN)
-case("drop", [ALWAYS, drop(string())], STRING)
-case("drop-of-two", [drop(status("ERROR"), TRACE_FLAGS), ALWAYS], shape=ODD)
-case("drop-not", [drop(no(status("ERROR")), no(count(5))), chance(50)], PROB)
-case("drop-band", [drop(latency(120, 1999)), ALWAYS], UPPER)
-case("drop-twice", [chance(70), drop(string()), status("ERROR"), drop(boolean(True), numeric(min_value=10))], STRING + BOOLEAN + NUMERIC + PROB, ODD)
-case("drop-alone", [drop(string())], STRING)
+case("not-chance", [no(chance(20))])
+case("not-invert", [no(string(invert_match=True))])
+case("not-boolean", [no(boolean(True))])
+case("drop", [ALWAYS, drop(string())])
+case("drop-of-two", [drop(status("ERROR"), TRACE_FLAGS), ALWAYS], ODD)
+case("drop-not", [drop(no(status("ERROR")), no(count(5))), chance(50)])
+case("drop-band", [drop(latency(120, 1999)), ALWAYS])
+case("drop-twice", [chance(70), drop(string()), status("ERROR"), drop(boolean(True), numeric(min_value=10))], ODD)
+case("drop-alone", [drop(string())])
 
 # --- several at once -----------------------------------------------------------------------------------------------------------
 FIVE = [status("ERROR"), latency(2000), string(values=["bob"]), numeric(min_value=500), chance(5)]
-case("five", FIVE, NUMERIC + STRING + PROB)
-case("five-first-match", FIVE, NUMERIC + STRING + PROB, sample_on_first_match=True)
-case("first-match-drop", [ALWAYS, drop(status("ERROR")), chance(10)], PROB, sample_on_first_match=True)
-case("inverted-and-plain", [string(values=["alice"], invert_match=True), status("ERROR")], STRING, Shape(mean=2))
-case("ten", FIVE + [regex("^carol"), boolean(True), state("a"), count(9), ottl('attributes["code"] == 49')], NUMERIC + STRING + BOOLEAN + STATE + PROB, ODD)
-case("ten-odd", [drop(regex("^x+$")), drop(numeric(max_value=-1))] + FIVE + [no(count(2)), both(boolean(False), no(chance(50)))], NUMERIC + STRING + BOOLEAN + PROB, ODD)
-case("shards", FIVE, NUMERIC + STRING + PROB, num_shards=4)
-case("odd-ids", FIVE + [count(4)], NUMERIC + STRING + PROB, Shape(ids=True, odd=0.4))
-case("many-spans", [count(40), status("OK")], shape=Shape(mean=40, traces=60))
-case("no-policies", [], few=True)
+case("five", FIVE)
+case("five-first-match", FIVE, sample_on_first_match=True)
+case("first-match-drop", [ALWAYS, drop(status("ERROR")), chance(10)], sample_on_first_match=True)
+case("inverted-and-plain", [string(values=["alice"], invert_match=True), status("ERROR")], Shape(mean=2))
+case("ten", FIVE + [regex("^carol"), boolean(True), state("a"), count(9), ottl('attributes["code"] == 49')], ODD)
+case("ten-odd", [drop(regex("^x+$")), drop(numeric(max_value=-1))] + FIVE + [no(count(2)), both(boolean(False), no(chance(50)))], ODD)
+case("shards", FIVE, num_shards=4)
+case("odd-ids", FIVE + [count(4)], Shape(ids=True, odd=0.4))
+case("many-spans", [count(40), status("OK")], Shape(mean=40, traces=60))
+case("useless-no-policies", [], few=True, keys=["useless-refused"])
 
-# --- time: late spans, memory of decisions, roots, the end -----------------------------------------------------------------------
+# --- time: late spans, memory of decisions, roots, the end ----------------------------------------------------------------------
 MEM = dict(sampled_cache_size=10000, non_sampled_cache_size=10000)
-case("late", [status("ERROR"), count(5)], ("late-forgotten",), LATE)
-case("late-drop", [drop(string()), ALWAYS], ("late-forgotten",) + STRING, LATE)
-case("late-caches", [status("ERROR"), count(5)], (), LATE, decision_cache=MEM)
-case("late-caches-drop", [drop(string()), status("ERROR")], STRING, LATE, decision_cache=MEM)
-case("late-sampled-cache", [status("ERROR")], ("late-forgotten",), LATE, decision_cache=dict(sampled_cache_size=10000))
-case("late-other-cache", [status("ERROR")], ("late-forgotten",), LATE, decision_cache=dict(non_sampled_cache_size=10000))
-case("late-twins", [status("ERROR")], ("cache-half-id",), Shape(twins=0.5, late=0.3), decision_cache=MEM)
-case("wait-2s", [latency(500), count(3)], (), Shape(times=tuple(range(100, 1651, 150)), late_times=(3400, 3500)), decision_wait="2s", end=5600)
-case("wait-fraction", [count(4)], ("wait-fraction",), Shape(times=tuple(range(100, 651, 50)), late_times=(2400,), late=0.3), decision_wait="1900ms")
-case("root", [count(3)], (), Shape(late=0.4, late_times=(2400, 2500, 2600)), decision_wait="3s", decision_wait_after_root_received="1s", end=5600)
-case("root-and-caches", [status("ERROR")], (), Shape(late=0.4), decision_wait="3s", decision_wait_after_root_received="1s", decision_cache=MEM, end=5600)
-case("end", FIVE, NUMERIC + STRING + PROB, end=900)
-case("end-drop-pending", FIVE, (), end=900, drop_pending_traces_on_shutdown=True)
+case("late", [status("ERROR"), count(5)], LATE)
+case("late-drop", [drop(string()), ALWAYS], LATE)
+case("late-caches", [status("ERROR"), count(5)], LATE, decision_cache=MEM)
+case("late-caches-drop", [drop(string()), status("ERROR")], LATE, decision_cache=MEM)
+case("late-sampled-cache", [status("ERROR")], LATE, decision_cache=dict(sampled_cache_size=10000))
+case("late-other-cache", [status("ERROR")], LATE, decision_cache=dict(non_sampled_cache_size=10000))
+case("late-twins", [status("ERROR")], Shape(twins=0.5, late=0.3), ["cache-half-id"], decision_cache=MEM)
+case("wait-2s", [latency(500), count(3)], Shape(times=tuple(range(100, 1651, 150))), decision_wait="2s", end=5600)
+case("wait-fraction", [count(4)], Shape(late_times=(2400,), late=0.3), ["wait-ticks"], decision_wait="1900ms")
+case("wait-short", [count(4)], Shape(times=tuple(range(100, 651, 50)), mean=6), ["wait-ticks"], decision_wait="300ms")
+case("root", [count(3)], LATE, decision_wait="3s", decision_wait_after_root_received="1s", end=5600)
+case("root-and-caches", [status("ERROR")], LATE, decision_wait="3s", decision_wait_after_root_received="1s", decision_cache=MEM, end=5600)
+case("end", FIVE, end=900)
+case("end-drop-pending", FIVE, keys=["early"], end=900, drop_pending_traces_on_shutdown=True)
 
-# --- limits --------------------------------------------------------------------------------------------------------------------
-case("size", [status("ERROR"), count(3)], ("size-late",), Shape(large=0.3, late=0.3), maximum_trace_size_bytes=3000)
-case("size-caches", [ALWAYS], (), Shape(large=0.3, late=0.3), maximum_trace_size_bytes=3000, decision_cache=MEM)
-case("overflow", [count(3)], ("overflow",), Shape(whole=0.7, one_resource_each=True, late=0.2), num_traces=60)
-case("overflow-caches", [status("ERROR")], ("overflow",), Shape(one_resource_each=True, whole=1, late=0.2), num_traces=60, decision_cache=MEM)
-case("overflow-1", [ALWAYS], ("overflow",), Shape(one_resource_each=True, whole=1, size=2), num_traces=1)
+# --- limits ----------------------------------------------------------------------------------------------------------------------
+LARGE = Shape(large=0.3, late=0.3)
+case("size", [status("ERROR"), count(3)], LARGE, ["early"], maximum_trace_size_bytes=25000)
+case("size-caches", [ALWAYS], LARGE, ["early"], maximum_trace_size_bytes=25000, decision_cache=MEM)
+case("size-drop", [drop(string()), no(latency(800))], LARGE, ["early"], maximum_trace_size_bytes=25000)
+case("overflow", [count(3)], Shape(whole=0.7, one_resource_each=True, late=0.2), ["num-traces"], num_traces=60)
+case("overflow-caches", [status("ERROR")], Shape(one_resource_each=True, whole=1, late=0.2), ["num-traces"], num_traces=60, decision_cache=MEM)
+case("overflow-10", [latency(100)], Shape(one_resource_each=True, size=2), ["num-traces"], num_traces=10)
+case("block-on-overflow", [status("ERROR")], Shape(one_resource_each=True, traces=25), block_on_overflow=True, num_traces=30, decision_cache=MEM)
 
-# --- span-ingest ------------------------------------------------------------------------------------------------------------------
-INGEST = dict(sampling_strategy="span-ingest")
-case("ingest", [status("ERROR"), latency(1000)], ("ingest",), Shape(late=0.3), **INGEST)
-case("ingest-count", [count(4)], ("ingest",), **INGEST)
-case("ingest-invert", [string(invert_match=True)], ("ingest",) + STRING, Shape(mean=2), **INGEST)
-case("ingest-and", [both(status("ERROR"), TRACE_FLAGS)], ("ingest",), ODD, **INGEST)
-case("ingest-not", [no(count(2)), chance(10)], ("ingest",) + PROB, **INGEST)
-case("ingest-drop", [drop(string()), ALWAYS], ("ingest",) + STRING, Shape(late=0.3), **INGEST)
-case("ingest-drop-caches", [drop(status("ERROR")), chance(50)], ("ingest",) + PROB, Shape(late=0.3), decision_cache=MEM, **INGEST)
+# --- span-ingest -----------------------------------------------------------------------------------------------------------------
+def ingest(name, policies, shape=None, **config): case("ingest" + name, policies, shape, ["span-ingest"], sampling_strategy="span-ingest", **config)
+
+
+ingest("", [status("ERROR"), latency(1000)], Shape(late=0.3))
+ingest("-count", [count(4)])
+ingest("-invert", [string(invert_match=True)], Shape(mean=2))
+ingest("-and", [both(status("ERROR"), TRACE_FLAGS)], ODD)
+ingest("-not", [no(count(2)), chance(10)])
+ingest("-drop", [drop(string()), ALWAYS], Shape(late=0.3))
+ingest("-drop-caches", [drop(status("ERROR")), chance(50)], Shape(late=0.3), decision_cache=MEM)
+ingest("-caches", [status("ERROR"), latency(1000)], Shape(late=0.3), decision_cache=MEM)
+ingest("-size", [status("ERROR")], Shape(large=0.2, late=0.2), maximum_trace_size_bytes=25000)
+ingest("-root", [status("ERROR")], LATE, decision_wait="3s", decision_wait_after_root_received="1s", end=5600)
 
 # --- configurations: refused by both, or one that the Go processor takes and fails with ---------------------------------------
 def refused(name, policies, **config): case("refused-" + name, policies, few=True, refused=True, end=200, **config)
 
 
-def fails(name, policies, **config): case("fails-" + name, policies, ("refused-as-it-fails",), few=True, alone=True, end=2600, **config)
+def fails(name, policies, **config): case("fails-" + name, policies, keys=["fails-refused"], few=True, alone=True, end=2600, **config)
 
 
 refused("same-names", [policy("always_sample", "a"), policy("always_sample", "a")])
@@ -222,9 +231,9 @@ refused("regex-lookahead", [regex("a(?=b)")])
 refused("ottl", [ottl('attributes["a"] ==')])
 refused("no-ottl", [ottl()])
 refused("strategy", [ALWAYS], sampling_strategy="sometimes")
-refused("ingest-rate", [rate(5)], **INGEST)
-refused("ingest-band", [latency(1, 5)], **INGEST)
-refused("ingest-count", [both(ALWAYS, count(1, 5))], **INGEST)
+refused("ingest-rate", [rate(5)], sampling_strategy="span-ingest")
+refused("ingest-band", [latency(1, 5)], sampling_strategy="span-ingest")
+refused("ingest-count", [both(ALWAYS, count(1, 5))], sampling_strategy="span-ingest")
 refused("shards", [ALWAYS], num_shards=257)
 refused("unknown-key", [ALWAYS], decision_weight="1s")
 fails("numeric", [numeric(min_value=0, max_value=0)])
@@ -232,10 +241,53 @@ fails("numeric-in-and", [both(numeric())])
 fails("block", [ALWAYS], num_traces=2, block_on_overflow=True)
 
 
-# --- which traces a key speaks of ---------------------------------------------------------------------------------------------
-SPEAKS = {}
+# --- keys of docs/tail-sampling-differences.md: of which traces each speaks ------------------------------------------------------
+def found(config, key):
+    """All values of `key`, at any depth."""
+    if isinstance(config, dict):
+        return [v for k, v in config.items() if k == key] + [x for v in config.values() for x in found(v, key)]
+    return [x for v in config for x in found(v, key)] if isinstance(config, list) else []
 
 
-def speaks_of(key, spans, of):
-    """Whether `strict` may differ on this trace by that key. A key without a rule below speaks of all traces of its cases."""
-    return SPEAKS[key](spans, of) if key in SPEAKS else True
+def types(config):
+    return set(found(config, "type"))
+
+
+def values_of(spans, config, of_type, resources_only=False):
+    keys = {c["key"] for c in found(config, of_type)}
+    return [v for s in spans for k, v in (*s.resource, *(() if resources_only else s.attrs)) if k in keys]
+
+
+def is_number(v):
+    return isinstance(v, (int, float)) and not isinstance(v, bool)
+
+
+def cut(spans, config):
+    """The duration's whole milliseconds are a threshold, and it is longer than that."""
+    starts, ends = [s.start for s in spans if s.start], [s.end for s in spans if s.end]
+    ns = max(ends) - min(starts) if starts and ends else 0
+    return ns % MS and ns // MS in {x for c in found(config, "latency") for x in c.values()}
+
+
+# By which `strict` may differ on a trace, whatever its case says. Keys without a rule here are told by the case.
+RULES = {
+    "latency-upper-bound": lambda spans, c: len(spans) > 1 and found(c, "upper_threshold_ms"),
+    "latency-zero-times": lambda spans, c: "latency" in types(c) and any(not s.start or not s.end for s in spans),
+    "latency-truncation": cut,
+    "numeric-other-kinds": lambda spans, c: any(not isinstance(v, int) or isinstance(v, bool) for v in values_of(spans, c, "numeric_attribute")),
+    "numeric-zero": lambda spans, c: 0 in found(c, "min_value") + found(c, "max_value") and any(is_number(v) for v in values_of(spans, c, "numeric_attribute")),
+    "string-empty": lambda spans, c: "" in values_of(spans, c, "string_attribute") or any(not isinstance(v, str) for v in values_of(spans, c, "string_attribute", True)),
+    "boolean-other-kinds": lambda spans, c: any(not isinstance(v, bool) for v in values_of(spans, c, "boolean_attribute")),
+    "duplicate-key": lambda spans, c: any([x for x, _ in s.attrs].count(k) > 1 for s in spans for k in found(c, "key")),
+    "trace-state": lambda spans, c: "trace_state" in types(c) and any(m.strip()[:1].isdigit() for s in spans for m in s.tracestate.split(",")),
+    "ottl-error-order": lambda spans, c: "propagate" in found(c, "error_mode"),
+    "probability": lambda spans, c: any("hash_salt" not in p for p in found(c, "probabilistic")),
+}
+
+# What the spans that come out do not show.
+ELSEWHERE = {"composite-threshold": "tests/unit/processors/test_tail_policy.c: the Go processor writes no thresholds without its feature gate"}
+
+
+def keys_of(case, spans):
+    """The keys by which `strict` may differ on this trace."""
+    return [*case.keys, *(k for k, rule in RULES.items() if rule(spans, case.config))]

@@ -30,9 +30,9 @@ class Span:
         """One line for people; only what is not usual."""
         said = [f"{self.id.hex() or '-'} {'root' if not self.parent else 'child'} {moment(self.start)}..{moment(self.end)}"]
         said += [f"status={self.status}"] if self.status is not None else []
-        said += [f"{k}={v!r}" for k, v in self.attrs]
+        said += [f"{k}={v!r}" if len(str(v)) < 40 else f"{k}={str(v)[:20]!r}...({len(v)})" for k, v in self.attrs]
         said += [f"event {n}{dict(a) if a else ''}" for n, a in self.events]
-        said += [f"tracestate={self.tracestate!r}"] if self.tracestate else []
+        said += [f"tracestate={self.tracestate[:60]!r}"] if self.tracestate else []
         said += [f"flags={self.flags:#x}"] if self.flags else []
         return " ".join(said) + f" of {dict(self.resource)}"
 
@@ -47,7 +47,7 @@ USERS = ["alice", "alice", "bob", "carol-17", "carol-x", "", "ALICE", "älice", 
 CODES = [50, 49, 75, 100, 101, 0, 1, -5, 200, 500, 2**62, -(2**63), 75.0, "75", "", True, [75], None]
 FLAGS = [True, True, False, False, "true", "", 1, 0, 1.0]
 STATES = ["", "vendor=a", "vendor=b", "other=1,vendor=a", "ot=th:8", "ot=rv:ffffffffffffff", "ot=th:8;rv:00000000000001,vendor=a", "vendor=a,vendor=b",
-          "no-equals", "UPPER=a", "vendor = a", " vendor=a ", "vendor=", "=a", "vendor=a,,other=2", ",", "vendor=\x7f", "ot=th:zz",
+          "no-equals", "UPPER=a", "vendor = a", " vendor=a ", "vendor=", "=a", "vendor=a,,other=2", "1st=x,vendor=a", "t1@sys=x,vendor=b", ",", "vendor=\x7f", "ot=th:zz",
           ",".join(f"k{i}=v" for i in range(33)), "vendor=" + "v" * 257]
 STATUSES = [None, None, None, 0, 1, 2, 2]
 SPANFLAGS = [0, 0, 1, 0x101, 0x301, 0x100, 2]
@@ -134,7 +134,7 @@ class Maker:
             parent = b"" if self.chance(0.02) else self.r.choice(spans).id
             spans.append(self.span(trace_id, parent, self.r.choice(resources)))
         if self.chance(s.large):
-            spans[0].attrs.append(("text", "y" * self.r.choice([500, 3000, 9000])))
+            spans[0].attrs.append(("text", "y" * self.r.choice([500, 40000])))
         if s.ids and self.chance(0.1):
             spans[-1].id = self.r.choice([b"", spans[0].id])
         return spans
