@@ -202,8 +202,9 @@ class Report:
         if weir.panic:
             self.fail(case, f"weir ({mode}) died: {weir.panic}")
             return 1
-        if case.refused and not go.refused:
-            self.fail(case, "this case expects that the Go processor refuses its configuration, and it does not")
+        if case.refused != bool(go.refused):
+            self.fail(case, f"the Go processor should {'refuse' if case.refused else 'take'} this configuration. Go: {go.say()}")
+            return 1
         if go.outcome() in ("panic", "stuck") or bool(go.refused) != bool(weir.refused):
             keys = self.may_differ(case.keys, mode)
             if keys and (weir.refused or mode == "strict"):
@@ -215,6 +216,8 @@ class Report:
 
     def totals(self, case, go, weir, mode):
         a, b = go.spans.total(), weir.spans.total()
+        if self.args.verbose:
+            print(f"  {case.name}: Go kept {a} spans, weir ({mode}) {b}")
         if abs(a - b) <= case.within:
             return
         keys = self.may_differ(case.keys, mode)
@@ -270,9 +273,10 @@ def main():
     p.add_argument("go")
     p.add_argument("--quick", action="store_true")
     p.add_argument("--seed", default=os.environ.get("TAIL_SEED", "1"))
-    p.add_argument("--keep")
+    p.add_argument("--keep", help="the cases stay in this folder")
+    p.add_argument("--verbose", action="store_true", help="also the totals that agree")
     p.add_argument("names", nargs="*")
-    args = p.parse_args()
+    args = p.parse_intermixed_args()
     args.build = str(Path(args.build).resolve())
     chosen = [c for c in all_cases.CASES.values() if not (args.quick and c.full) and (not args.names or any(n in c.name for n in args.names))]
     if not chosen:
