@@ -28,7 +28,7 @@ all: $(BUILD)/weir stages template engines
 PROTOS := $(wildcard core/proto/*.proto)
 PROTO_C := $(patsubst core/proto/%.proto,$(BUILD)/gen/proto/%.pb-c.c,$(PROTOS))
 PROTO_H := $(PROTO_C:.c=.h)
-LIB_SRC := $(wildcard core/*.c plugins/*.c pipelines/*.c) plugins/kit/metadata_keys.c plugins/kit/hash.c plugins/kit/query.c plugins/kit/question.c
+LIB_SRC := $(wildcard core/*.c plugins/*.c pipelines/*.c) plugins/kit/metadata_keys.c plugins/kit/hash.c plugins/kit/bytes.c plugins/kit/query.c plugins/kit/question.c
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(patsubst $(BUILD)/gen/proto/%.c,$(BUILD)/obj/gen/%.o,$(filter-out %/oracle%,$(PROTO_C))) \
   $(BUILD)/obj/llhttp/api.o $(BUILD)/obj/llhttp/http.o $(BUILD)/obj/llhttp/llhttp.o
 

@@ -20,6 +20,7 @@
 #include "pipelines/queue_command.h"
 #include "pipelines/run.h"
 #include "pipelines/test_command.h"
+#include "pipelines/why_command.h"
 #include "plugins/manual.h"
 
 /* Stages stand beside the program (build/stages), or where `make install` puts them (../lib/weir/stages). */
@@ -222,6 +223,8 @@ int main(int argc, char **argv) {
       code = queues_command(&command, registry);
     else if (command.verb == COMMAND_TEST)
       code = test_command(&command, registry);
+    else if (command.verb == COMMAND_WHY || command.verb == COMMAND_DECISIONS)
+      code = why_command(&command);
     else if (command.verb == COMMAND_RELOAD)
       code = control_ask(command.socket, "reload");
     else

@@ -4,6 +4,7 @@
  *   load send --grpc|--http HOST:PORT [--spans N] [--per-request 100] [--connections 4] [--streams 4] [--gzip|--zstd|--snappy] [--json]
  *             [--rate SPANS] [--limit SECONDS] [--tls CA_FILE]      --json: OTLP/JSON, over HTTP
  *             [--series N]                                          metrics instead of traces: points of N series in turn
+ *             [--whole | --spread]                                  traces of ten spans that are never sent twice: whole in one request, or a span in each of ten
  *   load sink PORT      gRPC on PORT, HTTP on PORT+1 (OTLP, and remote write on /api/v1/write); answers at once; SIGTERM prints the counts
  *
  * Closed loop: connections * streams requests are always under way, each answer starts the next; with --rate no faster than so many spans a second, so
@@ -66,6 +67,7 @@ struct options {
   int grpc, json;
   const char *encoding; /* NULL = none */
   int64_t spans, per_request, connections, streams, limit_s, rate, series;
+  int whole, spread;
 };
 
 struct lane { /* one request after the other */
@@ -73,9 +75,10 @@ struct lane { /* one request after the other */
   struct weir_http_client *http;
   int64_t began_ns;
   struct timer pause;
+  struct weir_iov own; /* --whole, --spread: its copy of a request, for new ids */
 };
 
-static struct options opt = { NULL, NULL, 1, 0, NULL, 1000000, 100, 4, 4, 120, 0, 0 };
+static struct options opt = { NULL, NULL, 1, 0, NULL, 1000000, 100, 4, 4, 120, 0, 0, 0, 0 };
 static int64_t run_began_ns;
 static struct weir_iov *requests;
 static uint64_t n_made, to_send, n_sent, n_answered, n_errors;
@@ -118,12 +121,39 @@ static void on_http(void *arg, const struct weir_http_response *r) {
   answered(arg, r->status == 200, r->status || !r->err ? status : r->err->msg);
 }
 
+#define SPANS_A_TRACE 10u
+
+/* A trace id stands at the begin of each span, and the span id behind it: 0a 10 ... 12 08 ... (bench/otlp_sample.h). */
+static void put_ids(char *p, size_t n, uint64_t request) {
+  uint64_t k = 0, per_request = (uint64_t)opt.per_request;
+  for (char *end = p + n - 28; p < end; p++) {
+    if (p[0] != 0x0a || p[1] != 0x10 || p[18] != 0x12 || p[19] != 0x08) continue;
+    uint64_t trace = opt.whole ? (request * per_request + k) / SPANS_A_TRACE : request / SPANS_A_TRACE * per_request + k;
+    uint64_t id[2] = { (trace + 1) * 0x9e3779b97f4a7c15u, (trace + (uint64_t)run_began_ns) * 0xff51afd7ed558ccdu }, span = request * per_request + k++ + 1;
+    memcpy(p + 2, id, 16);
+    memcpy(p + 20, &span, 8);
+    p += 27;
+  }
+}
+
+static const struct weir_iov *next_request(struct lane *l) {
+  const struct weir_iov *body = &requests[n_sent % n_made];
+  if (!opt.whole && !opt.spread) return body;
+  char *copy = realloc((void *)(uintptr_t)l->own.p, body->n);
+  if (!copy) die("requests", "no memory");
+  memcpy(copy, body->p, body->n);
+  put_ids(copy, body->n, n_sent);
+  l->own = (struct weir_iov){ copy, body->n };
+  return &l->own;
+}
+
 static void send_next(struct lane *l) {
   const struct weir_http_header headers[] = {
     { { "content-type", 12, 0 }, weir_str_of(opt.json ? "application/json" : "application/x-protobuf") },
     { { "content-encoding", 16, 0 }, weir_str_of(opt.encoding ? opt.encoding : "") },
   };
-  const struct weir_iov *body = &requests[n_sent++ % n_made];
+  const struct weir_iov *body = next_request(l);
+  n_sent++;
   l->began_ns = clock_mono_ns();
   if (opt.grpc) {
     grpc_native.call(l->grpc, opt.series ? METRICS_GRPC : TRACES_GRPC, body, 1, 0, on_grpc, l);
@@ -385,6 +415,10 @@ static int read_options(int argc, char **argv) {
   for (int i = 2; i < argc; i++) {
     if (strcmp(argv[i], "--gzip") == 0 || strcmp(argv[i], "--zstd") == 0 || strcmp(argv[i], "--snappy") == 0) {
       opt.encoding = argv[i] + 2;
+      continue;
+    }
+    if (strcmp(argv[i], "--whole") == 0 || strcmp(argv[i], "--spread") == 0) {
+      *(argv[i][2] == 'w' ? &opt.whole : &opt.spread) = 1;
       continue;
     }
     if (strcmp(argv[i], "--json") == 0) {

@@ -1,5 +1,5 @@
 /*
- * bench/micro_otlp.c - what the data model costs, in ns of CPU per span: scan, count, decode, encode clean and edited, JSON both ways; and the tree's size.
+ * bench/micro_otlp.c - what the data model costs, in ns of CPU per span: scan, count, decode, encode clean and edited, placement by key, JSON both ways; and the tree's size.
  * Usage: micro_otlp [spans per request, default 100]. Each figure is the minimum of 7 rounds.
  */
 #include <time.h>
@@ -8,6 +8,9 @@
 #include "core/arena.h"
 #include "core/batch.h"
 #include "core/otlp_json.h"
+#include "plugins/kit/hash.h"
+
+#define LANES 4
 
 static struct sample request;
 static struct weir_body *json;
@@ -122,6 +125,22 @@ static void run_to_json(void) {
   body_free(body);
 }
 
+static struct kit_hash_key hash_key;
+
+static uint64_t trace_key(const struct weir_resource *resource, const struct weir_scope *scope, const struct weir_rec *rec) {
+  (void)resource;
+  (void)scope;
+  struct weir_str id = ((const struct weir_span *)(const void *)rec)->trace_id;
+  return kit_hash(&hash_key, id.p, id.n);
+}
+
+static void run_place(void) { /* cut for four lanes by trace; another fourth of the records each */
+  struct weir_batch *pieces[LANES];
+  must(batch_place(batch_of_part(&loop, new_part(1)), trace_key, LANES, 0, pieces, NULL));
+  for (uint32_t i = 0; i < LANES; i++)
+    if (pieces[i]) batch_free(pieces[i]);
+}
+
 static double measure(void (*fn)(void)) {
   double best = 1e18;
   uint64_t times = 200000 / spans + 1;
@@ -153,6 +172,8 @@ int main(int argc, char **argv) {
   printf("re-frame      %7.1f (clean records)\n", measure(run_reframe) - decoded);
   printf("insert+encode %7.1f (one attribute on every span)\n", measure(run_insert) - decoded);
   printf("rewrite       %7.1f (every span dirty)\n", measure(run_rewrite) - decoded);
+  kit_hash_key_draw(&hash_key);
+  printf("place         %7.1f (by trace on %d lanes, hashing included)\n", measure(run_place) - decoded, LANES);
   json_part = new_part(1);
   must(otlp_json_encode(pool, json_part->tree, &json, &err));
   printf("json-decode   %7.1f (%.0f bytes of JSON a span, to protobuf)\n", measure(run_from_json), (double)json->n / (double)spans);

@@ -17,7 +17,8 @@ SPANS=${SPANS:-3000000} GO_SPANS=${GO_SPANS:-400000} ROUNDS=${ROUNDS:-3} PORT=${
 OTELCOL=${OTELCOL-$HOME/.cache/weir-interop/bin/otelcol}
 LIMIT_S=60 # for one load run, and for each wait
 GRPC=127.0.0.1:$PORT HTTP=127.0.0.1:$((PORT + 1)) SINK_PORT=$((PORT + 2)) FLOOR_PORT=$((PORT + 4))
-SCRAPE=127.0.0.1:$((PORT + 7)) SERIES=${SERIES:-100000} # of the cases with metrics; a "span" is a data point there
+SCRAPE=127.0.0.1:$((PORT + 7)) TRACES=${TRACES:-100000} # undecided, in the cases -held and -compressed
+SERIES=${SERIES:-100000} # of the cases with metrics; a "span" is a data point there
 export BENCH_GRPC=$GRPC BENCH_HTTP=$HTTP BENCH_SINK=127.0.0.1:$SINK_PORT BENCH_SINK_HTTP=127.0.0.1:$((SINK_PORT + 1)) BENCH_SCRAPE=$SCRAPE
 WORK=$(mktemp -d)
 BENCH_DISK=$(realpath "$BUILD")/bench/disk-queue # on the disk that BUILD is on
@@ -32,6 +33,7 @@ grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-in
 grpc-memory-batch-grpc grpc-disk-batch-grpc grpc-disk-os-batch-grpc
 grpc-nop-core grpc-batch-grpc-core idle-core
 grpc-scrape grpc-batch-rw grpc-batch-rw2
+grpc-tail-whole grpc-tail-spread grpc-tail-held grpc-tail-compressed go:grpc-tail-whole go:grpc-tail-spread
 go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert go:grpc-scrape go:grpc-batch-rw
 one-by-one idle memory micro spool"
 
@@ -126,6 +128,8 @@ weir_args() {
   *batch-grpc*) args+=" --config bench/through.yaml" ;;
   *batch-rw*) args+=" --config bench/remote_write.yaml" ;;
   *-scrape) args+=" --config bench/scrape.yaml" ;;
+  grpc-tail-held | grpc-tail-compressed) args+=" --config bench/tail.yaml --set processors.tail_sampling.decision_wait=1h --set processors.tail_sampling.max_bytes=20GiB --set service.memory_limit=20GiB" ;;
+  grpc-tail-*) args+=" --config bench/tail.yaml" ;;
   *) args+=" --config bench/nop.yaml" ;;
   esac
   case $1 in
@@ -152,6 +156,7 @@ go_args() {
   *batch-grpc*) echo "--config bench/through.yaml" ;;
   *batch-rw*) echo "--config bench/remote_write.yaml" ;;
   *-scrape) echo "--config bench/scrape.yaml" ;;
+  grpc-tail-*) echo "--config bench/tail.yaml" ;;
   *) echo "--config bench/nop.yaml" ;;
   esac
 }
@@ -215,6 +220,40 @@ run_scrape() {
     settle "$pid"
     note "$label-page-$form-cpu-ms" $((($(cpu_us "$pid") - before) / 5000))
   done
+  stop "$pid"
+}
+
+# run_tail LABEL SHAPE SPANS COMMAND...: from the socket to the decision, of every span: tail.yaml decides after 2 s.
+run_tail() {
+  local label=$1 shape=$2 spans=$3 pid before after empty
+  shift 3
+  start process "$@"
+  pid=$PID
+  wait_port "$GRPC" "$pid" && "$BUILD/bench/load" send --grpc "$GRPC" "--$shape" --spans $((spans / 10)) --limit "$LIMIT_S" >/dev/null || { fail "$label" "$(tail -3 "$WORK/process")"; stop "$pid"; return; }
+  sleep 4
+  before=$(cpu_us "$pid")
+  "$BUILD/bench/load" send --grpc "$GRPC" "--$shape" --spans "$spans" --limit "$LIMIT_S" >"$WORK/load" || fail "$label" "$(tail -1 "$WORK/load") $(tail -3 "$WORK/process")"
+  sleep 4
+  after=$(cpu_us "$pid")
+  echo "bench: $label: $(cat "$WORK/load") rss_kib=$(rss_kib "$pid" VmRSS) hwm_kib=$(rss_kib "$pid" VmHWM)" >&2
+  note "$label" "$(awk -v d=$((after - before)) -v n="$spans" 'BEGIN { printf "%.3f", d / n }')"
+  stop "$pid"
+}
+
+# run_held LABEL TRACES MAX COMMAND...: memory of TRACES undecided traces of ten spans, by the spans' bytes on the wire; MAX: max_bytes, so that what is over half of it is compressed.
+run_held() {
+  local label=$1 traces=$2 pid empty held wire
+  shift 2
+  start process "$@"
+  pid=$PID
+  wait_port "$GRPC" "$pid" || { fail "$label" "$(tail -3 "$WORK/process")"; stop "$pid"; return; }
+  empty=$(rss_kib "$pid" VmRSS)
+  "$BUILD/bench/load" send --grpc "$GRPC" --spread --spans $((traces * 10)) --limit $((LIMIT_S * 3)) >"$WORK/load" || fail "$label" "$(tail -1 "$WORK/load") $(tail -3 "$WORK/process")"
+  settle "$pid"
+  held=$((($(rss_kib "$pid" VmRSS) - empty) * 1024))
+  wire=$(sed -n 's/.*bytes_per_span=\([0-9]*\).*/\1/p' "$WORK/load")
+  note "$label-mib" $((held / 1048576))
+  note "$label-times-wire" "$(awk -v h="$held" -v n="$((traces * 10))" -v w="$wire" 'BEGIN { printf "%.3f", h / n / w }')"
   stop "$pid"
 }
 
@@ -283,16 +322,8 @@ run_memory() {
 # What the data model costs, in ns of CPU a span, a batch boundary, in ns of CPU a batch, and a push to Loki, in ns of CPU a record.
 run_micro() {
   "$BUILD/bench/micro_otlp" >"$WORK/micro" && "$BUILD/bench/micro_stage" >>"$WORK/micro" && "$BUILD/bench/micro_loki" >>"$WORK/micro" || { fail micro "$(tail -1 "$WORK/micro")"; return; }
-  while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(copy|count|scan|decode|re-frame|insert\+encode|rewrite|json-decode|json-encode) +([0-9.]+).*/micro-\1-ns \2/p
+  while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(copy|count|scan|decode|re-frame|insert\+encode|rewrite|place|json-decode|json-encode) +([0-9.]+).*/micro-\1-ns \2/p
     s/^(loki-[a-z+]+) ([0-9.]+) ns/micro-\1-ns \2/p; s/^batch boundary ([0-9.]+) ns/micro-batch-boundary-ns \1/p; s/.*tree ([0-9.]+) x the wire/micro-tree-times-wire \1/p' "$WORK/micro")
-}
-
-# The disk queue beside a bare append and fdatasync of the same sizes, on the disk that BUILD is on: records a second, and the ratios.
-run_spool() {
-  mkdir -p "$BUILD/bench/disk"
-  "$BUILD/bench/micro_spool" "$BUILD/bench/disk" >"$WORK/spool" || { fail spool "$(tail -1 "$WORK/spool")"; return; }
-  while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(append-[^ ]+) bare ([0-9]+).* with fallocate ([0-9]+).* queue ([0-9]+)\/s ([0-9.]+) us, ratio ([0-9.]+) and ([0-9.]+)/\1-per-s \4\n\1-cpu-us \5\n\1-to-bare \6\n\1-to-bare-fallocate \7/p
-    s/^(read-[^ ]+) ([0-9]+)\/s.*/\1-per-s \2/p' "$WORK/spool")
 }
 
 # The disk queue beside a bare append and fdatasync of the same sizes, on the disk that BUILD is on: records a second, and the ratios.
@@ -314,6 +345,14 @@ run_case() {
   idle) run_idle "" ;;
   idle-core) run_idle -core --set receivers.otlp.protocols.grpc.engine=core ;;
   memory) run_memory ;;
+  # shellcheck disable=SC2046
+  go:grpc-tail-*) [ -x "$OTELCOL" ] && run_tail "$1" "${1##*-}" "$GO_SPANS" "$OTELCOL" $(go_args "${1#go:}") ;;
+  # shellcheck disable=SC2046
+  grpc-tail-held) run_held "$1" "$TRACES" "$BUILD/weir" run $(weir_args "$1") ;;
+  # shellcheck disable=SC2046
+  grpc-tail-compressed) run_held "$1" "$TRACES" "$BUILD/weir" run $(weir_args "$1") --set processors.tail_sampling.max_bytes=$((TRACES * 2800)) ;;
+  # shellcheck disable=SC2046
+  grpc-tail-*) run_tail "$1" "${1##*-}" "$SPANS" "$BUILD/weir" run $(weir_args "$1") ;;
   # shellcheck disable=SC2046
   go:*-scrape) [ -x "$OTELCOL" ] && run_scrape "$1" "$GO_SPANS" "$OTELCOL" $(go_args "${1#go:}") ;;
   # shellcheck disable=SC2046

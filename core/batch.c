@@ -270,6 +270,97 @@ const struct weir_data *batch_read(struct weir_batch *b, struct weir_error *err)
   return &b->view;
 }
 
+/* --- placement ----------------------------------------------------------------------------------------------- */
+
+/* How many records there are, all parts decoded. -1 when one can not be. */
+static int64_t read_all(struct weir_batch *b) {
+  int64_t n = 0;
+  for (uint32_t i = 0; i < b->n_parts; i++) {
+    const struct weir_data *d = read_part(b, i, NULL);
+    if (!d) return -1;
+    for (uint32_t r = 0; r < d->n_resources; r++)
+      for (uint32_t s = 0; s < d->resources[r]->n_scopes; s++) n += d->resources[r]->scopes[s]->n_records;
+  }
+  return n;
+}
+
+/* The lane of each record of a tree. Returns where the next tree's go; `seen` gets a bit for each lane. */
+static uint8_t *find_lanes(const struct weir_data *d, weir_key_f *key, uint32_t n, uint8_t *lanes, uint64_t *seen) {
+  for (uint32_t r = 0; r < d->n_resources; r++)
+    for (uint32_t s = 0; s < d->resources[r]->n_scopes; s++) {
+      const struct weir_scope *scope = d->resources[r]->scopes[s];
+      for (uint32_t i = 0; i < scope->n_records; i++) {
+        uint32_t lane = (uint32_t)(key(d->resources[r], scope, scope->u.recs[i]) % n);
+        *lanes++ = (uint8_t)lane;
+        *seen |= 1ull << lane;
+      }
+    }
+  return lanes;
+}
+
+/* The pieces of all parts, lane by lane. On failure there are none. */
+static int place_parts(struct weir_batch *b, const uint8_t *lanes, uint32_t n, struct weir_batch **ret, struct weir_error *err) {
+  int r = 0;
+  for (uint32_t i = 0; i < b->n_parts && !r; i++) {
+    const struct weir_data *d = b->parts[i]->tree;
+    struct part *pieces[PART_LANES_MAX];
+    r = part_place(b->loop->pool, b->parts[i], lanes, n, b->n_acks == 0, pieces, err);
+    for (uint32_t k = 0; k < n && !r; k++) {
+      if (!pieces[k]) continue;
+      if (!ret[k]) ret[k] = batch_new(b->loop, b->signal);
+      add_part(ret[k], pieces[k]);
+    }
+    for (uint32_t k = 0; k < d->n_resources; k++)
+      for (uint32_t s = 0; s < d->resources[k]->n_scopes; s++) lanes += d->resources[k]->scopes[s]->n_records;
+  }
+  for (uint32_t k = 0; k < n && r; k++) {
+    if (ret[k]) batch_free(ret[k]);
+    ret[k] = NULL;
+  }
+  return r;
+}
+
+/* Whose records are in which piece is not told to the acks: each hears when all pieces are settled. Frees the batch. */
+static void give_to_pieces(struct weir_batch *b, uint32_t n, struct weir_batch *const *pieces) {
+  uint32_t left = 0;
+  for (uint32_t k = 0; k < n; k++) left += pieces[k] != NULL;
+  for (uint32_t k = 0; k < n; k++) {
+    struct weir_batch *piece = pieces[k];
+    if (!piece) continue;
+    left--;
+    for (uint32_t i = 0; i < b->n_acks; i++) {
+      if (left) share_ack(piece, b->acks[i]);
+      else add_ack(piece, b->acks[i]);
+    }
+    piece->ack_delivered = b->ack_delivered;
+    piece->context = context_ref(b->context);
+  }
+  b->n_acks = 0;
+  batch_free(b);
+}
+
+int batch_place(struct weir_batch *b, weir_key_f *key, uint32_t n, uint32_t own, struct weir_batch **ret, struct weir_error *err) {
+  CHECK_MAGIC(b, BATCH_MAGIC);
+  WEIR_ASSERT(n <= PART_LANES_MAX && own < n);
+  int64_t records = read_all(b);
+  memset(ret, 0, n * sizeof *ret);
+  if (records <= 0) {
+    ret[own] = b;
+    return 0;
+  }
+  struct block *block = pool_take(b->loop->pool, (size_t)records);
+  uint8_t *lanes = (uint8_t *)block->data, *next = lanes;
+  uint64_t seen = 0;
+  int r = 0;
+  for (uint32_t i = 0; i < b->n_parts; i++) next = find_lanes(b->parts[i]->tree, key, n, next, &seen);
+  int one = (seen & (seen - 1)) == 0;
+  if (one) ret[lanes[0]] = b;
+  else r = place_parts(b, lanes, n, ret, err);
+  pool_put(block);
+  if (!one && !r) give_to_pieces(b, n, ret);
+  return r;
+}
+
 /* Strings that were made before the batch was written to must live as long as its records: their chunks go to the part. */
 static void keep_scratch(struct part *own, struct arena *scratch) {
   struct block **tail = &own->arena.chunks;

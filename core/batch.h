@@ -83,6 +83,9 @@ void batch_merge(struct weir_batch *into, struct weir_batch *from, int settle_no
 struct weir_batch *batch_split(struct weir_batch *, uint64_t items);
 /* Cuts off the first half of the batches it was merged from. NULL when it is one, or edits changed how many items there are. */
 struct weir_batch *batch_split_parents(struct weir_batch *);
+/* Cuts by the keys of the records: ret[key % n] gets them, NULL where there are none. Takes the batch; all acks are carried by all. A batch without records, or with
+ * one that can not be read, is ret[own]; one whose records all have one lane is not cut. 0; or WEIR_E_NOMEM, when somebody waits and there is no room: the batch is as it was. */
+int batch_place(struct weir_batch *, weir_key_f *, uint32_t n, uint32_t own, struct weir_batch **ret, struct weir_error *);
 uint64_t batch_bytes(const struct weir_batch *); /* an upper bound when a part was edited */
 /* Exact: an edited part is encoded now, once, as batch_encode keeps what it made. */
 uint64_t batch_measure(struct weir_batch *);

@@ -24,6 +24,8 @@
 #define PART_CROSSED 2u /* was posted to another lane: never written again, caches included */
 #define PART_CHECKED 4u /* raw passed the full scan: decoding cannot fail */
 
+#define PART_LANES_MAX 64u /* that a part can be cut for */
+
 /* Limits on what is accepted; every one is named in messages. 0 = the default in the comment. */
 struct otlp_limits {
   uint32_t max_depth;    /* 100 messages, as other parsers count */
@@ -69,6 +71,11 @@ void part_seal(struct pool *, struct part *);
  * 0 < items < part->items. The head is a clean, undecoded part with bytes of its own; the rest is framed when it is encoded or read. Costs what
  * the head holds, and one look at the whole for the first cut. On failure (only bytes that were never checked) *part is unchanged. */
 int part_split(struct pool *, struct part **part, uint64_t items, struct part **ret_head, struct weir_error *);
+/* Cuts by where records belong: lanes[i], below n, is that of the i-th record in the tree's order (a metric is one, however many points it has); the part was read. ret[lane] is a part
+ * with that lane's records and what of their resources and scopes they need, NULL when there are none. Records and bytes are shared, not copied, so they stay
+ * until the last piece is gone; pieces are immutable from the start, as if they had crossed. When one lane gets all, that is the part itself. The caller keeps its reference.
+ * 0; WEIR_E_NOMEM where the budget has no room, never with overdraw. */
+int part_place(struct pool *, struct part *, const uint8_t *lanes, uint32_t n, int overdraw, struct part **ret, struct weir_error *);
 /* Pieces of a message to send. */
 struct iov_list {
   struct weir_iov *v;

@@ -19,6 +19,8 @@ static const struct verb verbs[] = {
   { "reload", COMMAND_RELOAD, 0 },
   { "queue", COMMAND_QUEUE, 2 },
   { "test", COMMAND_TEST, 0 },
+  { "why", COMMAND_WHY, 0 },
+  { "decisions", COMMAND_DECISIONS, 0 },
   { "components", COMMAND_COMPONENTS, 0 },
   { "doc", COMMAND_DOC, 0 },
   { "version", COMMAND_VERSION, 0 },
@@ -37,6 +39,9 @@ void command_help(FILE *out) {
         "  weir reload [--socket PATH]  let a running weir read its configuration again, and say what came of it\n"
         "  weir queue ls|peek|replay|drop DIRECTORY [QUEUE] [--limit N] [--yes] [--socket PATH]; or --config FILE for DIRECTORY\n"
         "                               queues on disk: list them, show what is in them, queue dead letters again (with --socket by a running weir), delete\n"
+        "  weir why TRACE_ID [--json]   what a running weir decided about a trace (tail_sampling), and why\n"
+        "  weir decisions [--kept|--dropped] [--policy P] [--since 5m] [--limit N] [--json]\n"
+        "                               its newest decisions (100); --stage ID: those of one processor or pipeline\n"
         "  weir components              list the stages that are there\n"
         "  weir doc STAGE               the manual page of a stage: otlp, exporter/otlp\n"
         "  weir schema [STAGE]          JSON Schema of a configuration, or of one stage's settings\n"
@@ -73,7 +78,7 @@ static int unknown_verb(FILE *out, const char *name) {
   for (size_t i = 0; i < N_VERBS; i++) nearest_offer(&near, verbs[i].name);
   usage(out, "unknown command", name);
   if (near.best) fprintf(out, "  did you mean `weir %s`?\n", near.best);
-  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, print-config, reload, queue, components, doc, schema, version, help");
+  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, print-config, reload, queue, why, decisions, components, doc, schema, version, help");
 }
 
 static int unknown_option(FILE *out, const char *arg) {
@@ -88,6 +93,12 @@ static int unknown_option(FILE *out, const char *arg) {
   nearest_offer(&near, "--origin");
   nearest_offer(&near, "--limit");
   nearest_offer(&near, "--yes");
+  nearest_offer(&near, "--json");
+  nearest_offer(&near, "--kept");
+  nearest_offer(&near, "--dropped");
+  nearest_offer(&near, "--policy");
+  nearest_offer(&near, "--since");
+  nearest_offer(&near, "--stage");
   nearest_offer(&near, "--help");
   nearest_offer(&near, "--version");
   usage(out, "unknown option", name);
@@ -124,14 +135,33 @@ static int take_mode(struct command *c, const char *value, FILE *out) {
 static int take_limit(struct command *c, const char *value, FILE *out) {
   char *end;
   c->limit = strtoull(value, &end, 10);
+  c->limit_text = value;
   c->limited = 1;
   if (*value >= '0' && *value <= '9' && !*end) return 0;
   usage(out, "no number in --limit", value);
   return hint(out, "write --limit 10; 0 shows all");
 }
 
+/* Of `weir why` and `weir decisions`: 1 taken, 0 another option, -1. */
+static int take_question_option(struct command *c, int argc, char **argv, int *i, FILE *out) {
+  const struct {
+    const char *name;
+    int *to;
+  } flags[] = { { "--json", &c->json }, { "--kept", &c->kept }, { "--dropped", &c->dropped } };
+  for (size_t k = 0; k < sizeof flags / sizeof *flags; k++) {
+    if (strcmp(argv[*i], flags[k].name) != 0) continue;
+    *flags[k].to = 1;
+    return 1;
+  }
+  int r = option("--policy", argc, argv, i, &c->policy, out);
+  if (!r) r = option("--since", argc, argv, i, &c->since, out);
+  return r ? r : option("--stage", argc, argv, i, &c->at, out);
+}
+
 static int take_option(struct command *c, int argc, char **argv, int *i, FILE *out) {
   const char *value;
+  int asks = take_question_option(c, argc, argv, i, out);
+  if (asks) return asks > 0 ? 0 : -1;
   int r = option("--config", argc, argv, i, &value, out);
   if (r > 0) c->configs[c->n_configs++] = value;
   if (r) return r > 0 ? 0 : -1;
@@ -169,6 +199,10 @@ static int take_word(struct command *c, const char *arg, FILE *out) {
   }
   if (c->verb == COMMAND_TEST) {
     c->files[c->n_files++] = arg;
+    return 0;
+  }
+  if (c->verb == COMMAND_WHY && !c->trace_id) {
+    c->trace_id = arg;
     return 0;
   }
   if (c->verb == COMMAND_QUEUE && n_queue_words(c) < 3) {
@@ -210,14 +244,40 @@ static int check_queue(struct command *c, FILE *out) {
   return hint(out, "weir queue ls DIRECTORY, as file_storage has it; or weir queue ls --config FILE");
 }
 
+static int is_question(const struct command *c) { return c->verb == COMMAND_WHY || c->verb == COMMAND_DECISIONS; }
+
+static int check_question(const struct command *c, FILE *out) {
+  if (c->verb == COMMAND_WHY && !c->trace_id) {
+    usage(out, "which trace?", NULL);
+    return hint(out, "weir why 4bf92f3577b34da6a3ce929d0e0e4736");
+  }
+  if (c->verb == COMMAND_WHY && (c->kept || c->dropped || c->policy || c->since || c->limited)) {
+    usage(out, "--kept, --dropped, --policy, --since and --limit belong to `weir decisions`", NULL);
+    return hint(out, "leave them out");
+  }
+  if (!c->kept || !c->dropped) return 0;
+  usage(out, "--kept and --dropped: which?", NULL);
+  return hint(out, "leave both out for all decisions");
+}
+
+/* Options of other commands. */
+static int check_belongs(const struct command *c, FILE *out) {
+  if (c->verb != COMMAND_QUEUE && (c->yes || (c->limited && !is_question(c)))) {
+    usage(out, "--limit and --yes belong to `weir queue`, --limit to `weir decisions` too", NULL);
+    return hint(out, "leave them out");
+  }
+  if (!is_question(c) && (c->json || c->kept || c->dropped || c->policy || c->since || c->at)) {
+    usage(out, "--json, --kept, --dropped, --policy, --since and --stage belong to `weir decisions`, --json and --stage to `weir why` too", NULL);
+    return hint(out, "leave them out");
+  }
+  return 0;
+}
+
 static int check( struct command *c, FILE *out) {
   const struct verb *v = verbs;
   while (v->verb != c->verb) v++;
+  if (check_belongs(c, out)) return -1;
   if (c->verb == COMMAND_QUEUE) return check_queue(c, out);
-  if (c->limited || c->yes) {
-    usage(out, "--limit and --yes belong to `weir queue`", NULL);
-    return hint(out, "leave them out");
-  }
   if (v->takes_config && !c->n_configs) {
     usage(out, "which configuration?", NULL);
     fprintf(out, "  weir %s --config FILE\n", v->name);
@@ -231,14 +291,15 @@ static int check( struct command *c, FILE *out) {
     usage(out, "--mode and --origin belong to `weir print-config`", NULL);
     return hint(out, "leave them out");
   }
-  if (c->socket && c->verb != COMMAND_RELOAD) {
-    usage(out, "--socket belongs to `weir reload` and `weir queue replay`", NULL);
+  if (c->socket && c->verb != COMMAND_RELOAD && !is_question(c)) {
+    usage(out, "--socket belongs to `weir reload`, `weir why`, `weir decisions` and `weir queue replay`", NULL);
     return hint(out, "a running weir's socket is set by service.control.socket in its configuration");
   }
   if (c->verb == COMMAND_TEST && !c->n_files) {
     usage(out, "which test?", NULL);
     return hint(out, "weir test FILE ...; pipelines/gateway-sampling.test.yaml is one");
   }
+  if (is_question(c)) return check_question(c, out);
   if (c->verb == COMMAND_DOC && !c->stage) {
     usage(out, "which stage?", NULL);
     return hint(out, "weir doc otlp; `weir components` lists them");

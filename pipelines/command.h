@@ -7,6 +7,8 @@
  *     weir test FILE ...
  *     weir reload [--socket PATH]
  *     weir queue ls|peek|replay|drop DIRECTORY|--config FILE [QUEUE]
+ *     weir why TRACE_ID [--stage ID] [--json] [--socket PATH]
+ *     weir decisions [--kept|--dropped] [--policy P] [--since 5m] [--limit N] [--stage ID] [--json] [--socket PATH]
  *     weir components | doc STAGE | schema [STAGE] | version | help
  */
 #ifndef PIPELINES_COMMAND_H
@@ -27,15 +29,20 @@
 #define COMMAND_SCHEMA 9
 #define COMMAND_QUEUE 10
 #define COMMAND_TEST 11
+#define COMMAND_WHY 12
+#define COMMAND_DECISIONS 13
 
 struct command {
   int verb;
   const char **configs, **sets, **files; /* borrowed from argv; the arrays are ours. files: of `weir test` */
   size_t n_configs, n_sets, n_files;
-  const char *socket; /* reload; NULL = the default */
+  const char *socket; /* reload, why, decisions; NULL = the default */
   int unredacted, origin; /* print-config */
   const char *stage; /* doc, schema: "otlp", "exporter/otlp" */
   const char *action, *directory, *queue; /* queue: "ls" ...; directory NULL: the configuration's */
+  const char *trace_id, *policy, *since, *at; /* why, decisions; at: --stage */
+  int kept, dropped, json;
+  const char *limit_text;                 /* --limit as it was written */
   uint64_t limit;                         /* queue peek: records of each queue, 0 = all */
   int limited, yes;                                /* queue drop */
 };

@@ -329,12 +329,24 @@ static void check_limiter(struct config_loader *l, const struct config_pipeline 
   }
 }
 
+/* Who decides minutes later can not keep a request waiting for that. */
+static void check_delivered(struct config_loader *l, const struct config_pipeline *p) {
+  for (size_t i = 0; i < p->n_processors && p->ack_delivered; i++) {
+    const struct config_component *c = p->processors[i].component;
+    if (!c->entry || !(c->entry->type.flags & WEIR_ABSORBS)) continue;
+    diag_error(l->ds, p->processors[i].pos, "processor `%s` can not stand in a pipeline with `ack: delivered`", c->id);
+    diag_caret(l->ds, "it answers for what it holds before it knows what becomes of it");
+    diag_note(l->ds, "leave `ack: delivered` out of pipeline `%s`, or sample in a pipeline of its own", p->id);
+  }
+}
+
 void config_check_pipelines(struct config_loader *l) {
   for (const struct config_pipeline *p = l->config->pipelines; p; p = p->next) {
     check_refs(l, p, p->receivers, p->n_receivers, 1);
     check_refs(l, p, p->processors, p->n_processors, 0);
     check_refs(l, p, p->exporters, p->n_exporters, 0);
     check_limiter(l, p);
+    check_delivered(l, p);
   }
 }
 

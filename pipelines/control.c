@@ -25,7 +25,12 @@ struct peer {
   char line[LINE_MAX_N], buf[LINE_MAX_N];
   size_t n;
   char *reply;
+  struct control_request *request; /* its answer comes later */
   struct peer *next, **at;
+};
+
+struct control_request {
+  struct peer *peer; /* NULL: it is gone */
 };
 
 struct control {
@@ -56,6 +61,7 @@ static void end(void *arg) {
   struct peer *p = arg;
   if (uv_is_closing((uv_handle_t *)&p->pipe)) return;
   timer_cancel(p->control->loop, &p->timer);
+  if (p->request) p->request->peer = NULL;
   *p->at = p->next;
   if (p->next) p->next->at = p->at;
   p->control->n_peers--;
@@ -67,19 +73,35 @@ static void on_written(uv_write_t *w, int status) {
   end(w->data);
 }
 
-static void answer(struct peer *p) {
-  char *text = NULL;
-  int code = p->control->command(p->control->arg, p->line, &text);
+static void reply(struct peer *p, int code, const char *text) {
   size_t cap = (text ? strlen(text) : 0) + 16;
   p->reply = malloc(cap);
   WEIR_ASSERT(p->reply != NULL);
   int n = snprintf(p->reply, cap, "%d\n%s", code, text ? text : "");
-  free(text);
   uv_buf_t buf = uv_buf_init(p->reply, (unsigned)n);
   p->write.data = p;
-  uv_read_stop((uv_stream_t *)&p->pipe);
   timer_set(p->control->loop, &p->timer, PEER_TIMEOUT_NS);
   if (uv_write(&p->write, (uv_stream_t *)&p->pipe, &buf, 1, on_written)) end(p);
+}
+
+void control_answer(struct control_request *q, int code, char *text) {
+  struct peer *p = q->peer;
+  if (p) p->request = NULL;
+  if (p) reply(p, code, text);
+  free(text);
+  free(q);
+}
+
+static void obey(struct peer *p) {
+  char *text = NULL;
+  struct control_request *q = calloc(1, sizeof *q);
+  WEIR_ASSERT(q != NULL);
+  q->peer = p;
+  p->request = q;
+  uv_read_stop((uv_stream_t *)&p->pipe);
+  timer_set(p->control->loop, &p->timer, PEER_TIMEOUT_NS);
+  int code = p->control->command(p->control->arg, q, p->line, &text);
+  if (code != CONTROL_LATER) control_answer(q, code, text);
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
@@ -99,7 +121,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf) {
   char *newline = memchr(p->line, '\n', p->n);
   if (!newline) return;
   *newline = 0;
-  answer(p);
+  obey(p);
 }
 
 static void on_connection(uv_stream_t *server, int status) {
@@ -251,10 +273,15 @@ int control_ask(const char *path, const char *command) {
   int e = 0;
   if (!path) path = control_default_path(dflt, sizeof dflt);
   if (!path) {
-    fprintf(stderr, "weir: which process? XDG_RUNTIME_DIR is not set\n  weir %s --socket PATH, as in service.control.socket\n", command);
+    fprintf(stderr, "weir: which process? XDG_RUNTIME_DIR is not set\n  weir %.*s --socket PATH, as in service.control.socket\n", (int)strcspn(command, " "), command);
     return EXIT_USAGE;
   }
-  int fd = connect_to(path, &e), n = snprintf(line, sizeof line, "%s\n", command);
+  int n = snprintf(line, sizeof line, "%s\n", command);
+  if (n < 0 || (size_t)n >= sizeof line) {
+    fprintf(stderr, "weir: the command is longer than %u bytes\n", LINE_MAX_N - 1);
+    return EXIT_USAGE;
+  }
+  int fd = connect_to(path, &e);
   if (fd < 0) return no_answer(path, strerror(e));
   if (send(fd, line, (size_t)n, MSG_NOSIGNAL) != n) {
     close(fd);

@@ -1,7 +1,7 @@
 /*
  * pipelines/control.h - commands to a running weir, over a unix socket: the server in the process, and the client behind `weir reload`.
  *
- * One line in ("reload", "replay otlp-traces.dead"), one answer out: the exit code for the client in decimal, a newline, then text for its user; then the connection ends. Whoever may
+ * One line in ("reload", "replay otlp-traces.dead", "why trace_id=..."), one answer out, at once or later: the exit code for the client in decimal, a newline, then text for its user; then the connection ends. Whoever may
  * open the socket may give commands: it has mode 0600, and a folder that everyone may write to is refused.
  * Threads: [control].
  */
@@ -15,12 +15,17 @@
 #include "core/loop.h"
 
 struct control;
+struct control_request; /* one command that waits for its answer */
 
-/* A command came. *ret_text: malloc'ed text to show (NULL = none). Returns the exit code for whoever sent it. */
-typedef int control_command_f(void *arg, const char *command, char **ret_text);
+#define CONTROL_LATER (-1)
+
+/* A command came. *ret_text: malloc'ed text to show (NULL = none). Returns the exit code for whoever sent it; or CONTROL_LATER, and control_answer comes within 10 s. */
+typedef int control_command_f(void *arg, struct control_request *, const char *command, char **ret_text);
+/* The answer to a command for which CONTROL_LATER was returned; once for each, also when whoever asked is gone or control_stop came. Takes the text. */
+void control_answer(struct control_request *, int code, char *text);
 
 int control_start(struct loop *, const char *path, control_command_f *, void *arg, struct control **ret, struct weir_error *);
-void control_stop(struct control *); /* and removes the socket; NULL allowed */
+void control_stop(struct control *); /* and removes the socket; NULL allowed. What still waits for an answer gets none */
 /* weir.sock in $XDG_RUNTIME_DIR; NULL when that is not set. */
 const char *control_default_path(char *buf, size_t cap);
 

@@ -50,6 +50,14 @@ static void make_sender(struct graph *g, struct site *s) {
   }
 }
 
+static void make_placement(struct site *s) {
+  struct placement *p = s->placement = calloc(1, sizeof *p);
+  WEIR_ASSERT(p != NULL);
+  *p = (struct placement){ s->component->entry->type.key, s->n_nodes, calloc(s->n_nodes, sizeof(struct weir_stage *)), s->sender_lanes };
+  WEIR_ASSERT(p->stages != NULL);
+  for (uint32_t i = 0; i < s->n_nodes; i++) p->stages[i] = &s->nodes[i].stage;
+}
+
 void graph_make_nodes(struct graph *g, struct site *s) {
   s->bound = g->config;
   s->bound->refs++;
@@ -58,6 +66,7 @@ void graph_make_nodes(struct graph *g, struct site *s) {
   WEIR_ASSERT(s->nodes != NULL);
   for (uint32_t i = 0; i < s->n_nodes; i++) fill_node(g, s, i);
   if (s->role == WEIR_EXPORTER && s->component->sender && (s->component->entry->type.flags & WEIR_QUEUED)) make_sender(g, s);
+  if (s->component->entry->type.flags & WEIR_BY_KEY && s->n_nodes > 1) make_placement(s);
 }
 
 /* --- edges: what a site's links are on one lane -------------------------------------------------------------- */
@@ -74,12 +83,13 @@ static int holds(const struct site *s) { return (s->component->entry->type.flags
 
 static int is_away(const struct site *s, uint32_t lane) { return lane >= s->n_nodes; }
 
-/* The queues that a batch reaches on this lane from here before a stage that holds it, or another lane. */
+/* The queues that a batch reaches on this lane from here before a stage that holds it, another lane, or a place where it is cut. */
 static void collect_reach(const struct site *s, struct reach *r) {
   if (r->too_many || ++r->visits > REACH_VISITS_MAX) {
     r->too_many = 1;
     return;
   }
+  if (s->placement) return;
   if (s->sender) {
     if (r->n == EDGE_REACH_MAX)
       r->too_many = 1;
@@ -94,7 +104,8 @@ static void collect_reach(const struct site *s, struct reach *r) {
 
 static struct target target_of(const struct link *l, uint32_t lane) {
   const struct site *s = l->to;
-  struct target t = { NULL, NULL, NULL, l->ack_delivered, 0 };
+  struct target t = { .ack_delivered = l->ack_delivered, .placement = s->placement, .lane = lane };
+  if (s->placement) return t;
   if (s->sender) {
     t.sender = s->sender_lanes[lane];
     return t;
@@ -236,6 +247,7 @@ static const struct stage_ops node_ops = { on_emit, on_done, on_drop, on_drained
 static int own_need(struct site *s) {
   const struct weir_stage_type *t = &s->component->entry->type;
   struct weir_stage *first = &s->nodes[0].stage;
+  if (s->placement) return WEIR_NEED_RECORDS; /* for their keys */
   if (t->need) return t->need(first->self);
   return t->flags & WEIR_MUTATES ? WEIR_NEED_RECORDS : WEIR_NEED_COUNTS;
 }
@@ -500,6 +512,8 @@ static void free_site(struct site *s) {
   if (own) {
     sender_free(s->sender);
     free((void *)s->sender_lanes);
+    if (s->placement) free((void *)s->placement->stages);
+    free(s->placement);
     free(s->nodes);
     config_free(s->bound);
   }

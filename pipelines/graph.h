@@ -59,6 +59,7 @@ struct site {
   uint32_t n_nodes;
   struct sender *sender;
   struct sender_lane **sender_lanes; /* one per lane */
+  struct placement *placement;       /* by key; NULL: none, or there is one lane */
   void *shared;                      /* what the type's prepare made for the nodes; NULL: nothing */
   int need;                          /* the most that it or anything below it reads; set by graph_open */
   int below, own_need;               /* what stands below it reads; it does itself */

@@ -79,6 +79,7 @@ static void keep(struct site *s, struct site *of) {
   s->n_nodes = of->n_nodes;
   s->sender = of->sender;
   s->sender_lanes = of->sender_lanes;
+  s->placement = of->placement;
   s->shared = of->shared;
   s->own_need = of->own_need;
 }
@@ -155,6 +156,7 @@ static void give_up_nodes(struct site *s) {
   s->n_nodes = 0;
   s->sender = NULL;
   s->sender_lanes = NULL;
+  s->placement = NULL;
   s->shared = NULL;
 }
 

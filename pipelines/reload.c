@@ -184,10 +184,11 @@ static int replay(const struct run *r, const char *queue, char **ret_text) {
 
 #define REPLAY "replay "
 
-static int on_command(void *arg, const char *command, char **ret_text) {
+static int on_command(void *arg, struct control_request *request, const char *command, char **ret_text) {
   if (strcmp(command, "reload") == 0) return run_reload(arg, "command", ret_text);
   if (strncmp(command, REPLAY, strlen(REPLAY)) == 0) return replay(arg, command + strlen(REPLAY), ret_text);
-  *ret_text = strdup("this weir knows no such command; it knows: reload, replay QUEUE\n");
+  if (run_ask_command(arg, request, command)) return CONTROL_LATER;
+  *ret_text = strdup("this weir knows no such command; it knows: reload, replay QUEUE, why, decisions\n");
   return EXIT_USAGE;
 }
 

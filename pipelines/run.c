@@ -53,6 +53,7 @@ static uint32_t close_graphs(struct run *r) {
 }
 
 static uint32_t close_all(struct run *r) {
+  run_ask_stop(r);
   reload_stop(r);
   uint32_t left_open = close_graphs(r);
   for (uint32_t i = 0; i < r->lanes_running; i++) loop_stop(&r->lanes[i]);
@@ -187,6 +188,7 @@ static int start(struct run *r, struct diags *ds) {
     if (t->log_json || (t->log_output && strcmp(t->log_output, "stderr") != 0)) run_log_diags(ds, "");
     return EXIT_FAILED;
   }
+  run_ask_start(r);
   if (reload_start(r, &err) || start_lanes(r, &err)) {
     log_start_error(&err);
     return EXIT_FAILED;

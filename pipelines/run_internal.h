@@ -29,6 +29,7 @@ struct run {
   struct retirement retirement;
   struct watch *watch;
   struct control *commands;
+  struct asks *asks; /* open questions: run_ask.c */
   struct weir_cell *reloads, *reload_failures;
   struct env env;
   struct loop control, *lanes;
@@ -45,6 +46,12 @@ struct run {
 
 /* A log line for each: prefix, file:line:col, what is wrong and what to do. */
 void run_log_diags(const struct diags *, const char *prefix);
+/* run_ask.c: from here on /why and /decisions are answered; until run_ask_stop, which answers what is open. */
+void run_ask_start(struct run *);
+void run_ask_stop(struct run *);
+struct control_request;
+/* A command `why ...` or `decisions ...`: 1, and control_answer comes. 0: it is another command. */
+int run_ask_command(struct run *, struct control_request *, const char *command);
 /* Begins the drain, once; the control loop stops when it is over. [control] */
 void drain_begin(struct run *);
 /* A site's last instance has drained (graph.on_drained). [control] */

@@ -11,12 +11,16 @@
 #include "core/http_server.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "pipelines/question.h"
+#include "plugins/kit/query.h"
 
 struct telemetry {
   struct loop *loop;
   struct weir_http_server *server;
   int legacy_names;
   int64_t began_ns;
+  telemetry_ask_f *ask;
+  void *ask_arg;
   struct weir_cell *uptime, *cpu, *rss, *budget_used, *budget_limit, *budget_refused, *info;
 };
 
@@ -80,13 +84,65 @@ static void reply_text(
   http_reply(x, &r);
 }
 
+#define JSON_TYPE "application/json; charset=utf-8"
+
+static void on_answer(void *arg, const struct ask_result *result) {
+  static const uint32_t status[] = { [ASK_FOUND] = 200, [ASK_NOTHING] = 404, [ASK_NOBODY] = 404, [ASK_FAILED] = 503 };
+  size_t n = 0;
+  char *text = ask_json(result, &n);
+  reply_text(arg, status[result->code], JSON_TYPE, text, n, free, text);
+}
+
+static void reply_error(struct weir_http_exchange *x, uint32_t status, int code, const char *why, const char *hint) {
+  struct ask_result r = { .code = code, .question = "", .why = why, .hint = hint };
+  size_t n = 0;
+  char *text = ask_json(&r, &n);
+  reply_text(x, status, JSON_TYPE, text, n, free, text);
+}
+
+/* The words of the URL. 0, or -1 when one is too long, or has a 0 in it. */
+static int read_words(struct weir_str query, struct question *q, char words[6][QUESTION_MAX_N]) {
+  static const char *const names[6] = { "trace_id", "outcome", "policy", "since", "limit", "stage" };
+  const char **to[6] = { &q->trace_id, &q->outcome, &q->policy, &q->since, &q->limit, &q->stage };
+  for (size_t i = 0; i < 6; i++) {
+    struct weir_str value;
+    int found = kit_query_get(query, names[i], words[i], QUESTION_MAX_N - 1, &value);
+    if (found < 0 || (found && memchr(value.p, 0, value.n))) return -1;
+    if (!found) continue;
+    words[i][value.n] = 0;
+    *to[i] = words[i];
+  }
+  return 0;
+}
+
+static void on_question(struct telemetry *t, struct weir_http_exchange *x, const struct weir_http_request *q, int why) {
+  char words[6][QUESTION_MAX_N], line[QUESTION_MAX_N];
+  struct question question = { .json = 1 };
+  struct weir_error err = { 0 };
+  if (read_words(q->query, &question, words)) {
+    reply_error(x, 400, ASK_FAILED, "a word of the question is too long, or no text", "");
+    return;
+  }
+  if (why && !question.trace_id) {
+    reply_error(x, 400, ASK_FAILED, "which trace?", "ask for /why?trace_id=4bf92f3577b34da6a3ce929d0e0e4736");
+    return;
+  }
+  if (!why) question.trace_id = NULL;
+  if (question_line(&question, line, &err)) reply_error(x, 400, ASK_FAILED, err.msg, err.hint);
+  else if (!t->ask) reply_error(x, 503, ASK_FAILED, "weir is starting or shutting down", "");
+  else t->ask(t->ask_arg, line, on_answer, x);
+}
+
 static void on_request(void *self, struct weir_http_exchange *x, const struct weir_http_request *q) {
   struct telemetry *t = self;
-  static const char elsewhere[] = "404: weir's own metrics are at /metrics\n", method[] = "405: ask with GET\n";
-  if (!is(q->path, "/metrics")) {
+  static const char elsewhere[] = "404: weir's own metrics are at /metrics, decisions of tail sampling at /why?trace_id=... and /decisions\n", method[] = "405: ask with GET\n";
+  int why = is(q->path, "/why"), decisions = is(q->path, "/decisions");
+  if (!is(q->path, "/metrics") && !why && !decisions) {
     reply_text(x, 404, "text/plain; charset=utf-8", elsewhere, sizeof elsewhere - 1, NULL, NULL);
   } else if (!is(q->method, "GET") && !is(q->method, "HEAD")) {
     reply_text(x, 405, "text/plain; charset=utf-8", method, sizeof method - 1, NULL, NULL);
+  } else if (why || decisions) {
+    on_question(t, x, q, why);
   } else {
     size_t n = 0;
     char *page = metrics_render(t->loop->env->metrics, &n, t->legacy_names);
@@ -130,6 +186,12 @@ int telemetry_start(
 }
 
 int telemetry_port(const struct telemetry *t) { return t && t->server ? http_server_port(t->server) : 0; }
+
+void telemetry_on_question(struct telemetry *t, telemetry_ask_f *fn, void *arg) {
+  if (!t) return;
+  t->ask = fn;
+  t->ask_arg = arg;
+}
 
 void telemetry_stop(struct telemetry *t) {
   if (!t) return;

@@ -164,7 +164,7 @@ static struct outcome look(struct test *t, const char *trace) {
 static void differs(struct test *t, struct pos pos, const struct outcome *o, const char *what) {
   t->differences++;
   diag_error(&t->ds, pos, "%s", what);
-  if (*o->lines) diag_note(&t->ds, "%.900s", o->lines);
+  if (*o->lines) diag_note(&t->ds, "%.*s", (int)strcspn(o->lines, "\n"), o->lines);
 }
 
 static void check_word(struct test *t, const char *trace, const struct yaml_node *v, const struct outcome *o) {

@@ -3,19 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <weir/expr.h>
 #include <weir/grpc.h>
 #include <weir/health.h>
 #include <weir/http.h>
 #include <weir/memory.h>
 #include <weir/metrics.h>
 #include <weir/otlp.h>
+#include <weir/regex.h>
 #include <weir/timer.h>
 
 #include "core/assert.h"
 #include "core/compress.h"
+#include "core/expr.h"
 #include "core/http_client.h"
 #include "core/http_server.h"
 #include "core/otlp_json.h"
+#include "core/regex.h"
 #include "plugins/grpc_engine.h"
 #include "plugins/host.h"
 
@@ -277,13 +281,18 @@ static uint64_t memory_limit(struct weir_stage *s) { return s->loop->env->budget
 
 static const struct weir_memory_service memory_table = { sizeof memory_table, 0, memory_used, budget_total, memory_take, memory_give, memory_limit };
 
+/* --- weir.expr/1, weir.regex/1 --------------------------------------------------------------------------------------------- */
+
+static const struct weir_expr_service expr_table = { sizeof expr_table, 0, expr_compile, expr_eval, expr_free };
+static const struct weir_regex_service regex_table = { sizeof regex_table, 0, regex_compile, regex_match, regex_free };
+
 const void *host_service(struct weir_stage *s, const char *id) {
   static const struct {
     const char *id;
     const void *table;
   } services[] = { { WEIR_HTTP_SERVICE, &http_table }, { WEIR_GRPC_SERVICE, &grpc_table }, { WEIR_OTLP_SERVICE, &otlp_table },
     { WEIR_TIMER_SERVICE, &timer_table }, { WEIR_METRICS_SERVICE, &metrics_table }, { WEIR_HEALTH_SERVICE, &health_table },
-    { WEIR_MEMORY_SERVICE, &memory_table } };
+    { WEIR_MEMORY_SERVICE, &memory_table }, { WEIR_EXPR_SERVICE, &expr_table }, { WEIR_REGEX_SERVICE, &regex_table } };
   CHECK_MAGIC(s, STAGE_MAGIC);
   for (size_t i = 0; i < sizeof services / sizeof *services; i++)
     if (!strcmp(services[i].id, id)) return services[i].table;

@@ -38,6 +38,11 @@ PROMETHEUS_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard exporters/prome
 $(BUILD)/tests/unit/exporters/test_prometheus_scrape: $(PROMETHEUS_OBJ) $(KIT_LIB)
 $(BUILD)/tests/unit/exporters/test_prometheus_scrape: HOST_LIBS := $(PROMETHEUS_OBJ) $(KIT_LIB) $(HOST_LIBS) -lz
 
+TAIL_POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,processors/tail_sampling/config.c $(wildcard processors/tail_sampling/policy*.c))
+TAIL_POLICY_BIN := $(filter $(BUILD)/tests/unit/processors/test_tail_policy%,$(UNIT_BIN))
+$(TAIL_POLICY_BIN): $(TAIL_POLICY_OBJ) $(KIT_LIB)
+$(TAIL_POLICY_BIN): HOST_LIBS := $(TAIL_POLICY_OBJ) $(KIT_LIB) $(HOST_LIBS)
+
 JOURNAL_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard processors/tail_sampling/journal*.c))
 $(BUILD)/tests/unit/processors/test_tail_journal: $(JOURNAL_OBJ) $(KIT_LIB)
 $(BUILD)/tests/unit/processors/test_tail_journal: HOST_LIBS := $(JOURNAL_OBJ) $(KIT_LIB) $(HOST_LIBS)
@@ -48,7 +53,9 @@ TAIL_STORE_OBJ := $(patsubst %,$(BUILD)/obj/processors/tail_sampling/%.pic.o,ind
 TAIL_STORE_BIN := $(patsubst %,$(BUILD)/tests/unit/processors/test_tail_%,store table memory)
 $(TAIL_STORE_BIN) $(BUILD)/tests/fuzz/fuzz_tail_store $(BUILD)/bench/micro_tail_store: $(TAIL_STORE_OBJ) $(KIT_LIB)
 $(TAIL_STORE_BIN) $(BUILD)/tests/fuzz/fuzz_tail_store $(BUILD)/bench/micro_tail_store: HOST_LIBS := $(TAIL_STORE_OBJ) $(KIT_LIB) $(HOST_LIBS)
-$(TAIL_STORE_BIN): HOST_LIBS += $(ALLOC_WRAP) -Wl,--wrap=ZSTD_createCCtx -Wl,--wrap=ZSTD_createDCtx
+$(TAIL_STORE_BIN): HOST_LIBS += $(ALLOC_WRAP)
+FUZZ_OBJ_fuzz_tail_store := $(TAIL_STORE_OBJ)
+$(BUILD)/tests/unit/processors/test_tail_store: HOST_LIBS += -Wl,--wrap=ZSTD_createCCtx -Wl,--wrap=ZSTD_createDCtx
 
 check-unit: all $(UNIT_BIN) ## unit tests (cmocka)
 	@tests/tools/run_all.sh unit $(BUILD) $(UNIT_BIN)
@@ -67,6 +74,8 @@ RW_ORACLE := $(BUILD)/obj/oracle/remote_write.pb-c.o
 $(BUILD)/tests/stage/test_exporter_prometheus_remote_write: $(RW_ORACLE)
 $(BUILD)/tests/stage/test_exporter_prometheus_remote_write: HARNESS_OBJ += $(RW_ORACLE)
 $(BUILD)/tests/stage/test_exporter_prometheus_remote_write: HOST_CFLAGS += -I$(BUILD)/gen/oracle
+
+$(BUILD)/tests/stage/test_harness: $(BUILD)/tests/scenario/holder.so
 
 check-stage: all $(STAGE_TEST_BIN) ## each stage's .so on the harness
 	@tests/tools/run_all.sh stage $(BUILD) $(STAGE_TEST_BIN)

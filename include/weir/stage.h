@@ -47,6 +47,7 @@ extern "C" {
 #define WEIR_QUEUED 4u   /* exporters: the host puts a sender (sending_queue, retry_on_failure, timeout) in front */
 #define WEIR_HOLDS 8u    /* processors: keeps records past consume; under `ack: queued` it settles them at once */
 #define WEIR_BY_KEY 32u /* processors and exporters: one instance per lane, and each record goes to the lane that its `key` names; records of equal keys meet */
+#define WEIR_ABSORBS 64u /* processors: it answers for what it takes (absorb) before that is delivered, so a pipeline with `ack: delivered` refuses it */
 #define WEIR_IN_ORDER 16u /* exporters with WEIR_QUEUED: the sender has one consumer, so that no batch overtakes another, also not while one waits for its next try */
 
 /* What an instance reads of the batches it gets; the receiver's work is the maximum of what stands below it. */
@@ -144,7 +145,7 @@ struct weir_host {
   /* What the type's prepare made for this component and place; NULL when it has none. [any] */
   void *(*shared)(struct weir_stage *);
   /* WEIR_HOLDS processors that copy what they keep: answers whoever waits for the batch (delivered) and frees it. Its items stay counted as held by this stage
-   * until they leave by emit, in a batch of their own, or by dropped. Takes it. Not under `ack: delivered`, which the type must refuse in open. [lane] */
+   * until they leave by emit, in a batch of their own, or by dropped. Takes it. The type has WEIR_ABSORBS. [lane] */
   void (*absorb)(struct weir_stage *, struct weir_batch *);
   /* Counts n items that were absorbed as dropped for `reason` (a literal). [lane] */
   void (*dropped)(struct weir_stage *, uint64_t n, const char *reason);
@@ -180,10 +181,11 @@ typedef void weir_release_f(void *shared);
 typedef uint64_t weir_key_f(const struct weir_resource *, const struct weir_scope *, const struct weir_rec *);
 /* A reload changed the settings, but neither the component's name nor its place: moves the state of `from`, the instance that ran until now on this lane, to
  * `self`, which was opened and started with the new settings. Comes between two consumes, before the first of `self`; `from` is drained and closed after
- * that, and gets no batch any more. What `from` held is held by `self` then, for the counters too. [lane] */
+ * that, and gets no batch any more. What `from` held is held by `self` then, for the counters too. Processors and connectors. [lane] */
 typedef void weir_adopt_f(void *self, void *from);
-/* Answers a question about the state. `question` is one line of words: a name and key=value pairs ("why trace_id=4bf9...", "decisions policy=errors").
- * Writes lines by answer->put, each beginning with what lines of several instances are sorted by, and returns 1; 0: not a question for this stage. [lane] */
+/* Answers a question about the state. `question` is one line of words: a name and key=value pairs ("why trace_id=4bf9...", "decisions policy=slow%20ones"; %XX in a value
+ * stands for a byte). Writes lines by answer->put, in order, each beginning with what lines of several instances are sorted by (up to a space or comma), with nothing in it that moves a
+ * terminal, and returns 1; 0: not a question for this stage. [lane] */
 struct weir_answer {
   uint32_t size, reserved;
   void (*put)(struct weir_answer *, const char *p, size_t n); /* at most 1 MiB in all; what is beyond is left out */

@@ -15,7 +15,7 @@
 
 #define TS_POLICIES_MAX 1024u /* policies, and policies within policies: more is a configuration error */
 
-/* One policy; the same struct for those within and, not, drop and composite. `type` is an index into TS_TYPE_NAMES. */
+/* One policy; the same struct for those within and, not, drop and composite. ts_type_of (policy_config.h) reads it from the configuration. */
 enum ts_type {
   TS_ALWAYS_SAMPLE,
   TS_LATENCY,
@@ -52,6 +52,7 @@ struct ts_config {
   uint64_t decision_memory; /* bytes for what was decided */
   uint64_t decision_log;    /* bytes for what `weir why` tells */
   struct weir_groups policies; /* struct ts_policy_config */
+  const char *tail_storage;    /* ts_config_check refuses it */
 };
 
 extern const struct weir_field ts_fields[];

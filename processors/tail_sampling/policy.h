@@ -43,6 +43,7 @@ struct ts_observer {
   const struct weir_resource *resource;
   uint64_t *resource_bits; /* owned */
   uint64_t errors, bad_tracestates;
+  uint32_t *seen, serial, reserved; /* TS_COLLECTOR: of a key that a record has twice the first counts; owned */
 };
 
 #define TS_KEEP 1
@@ -66,29 +67,41 @@ struct ts_verdict {
   uint8_t *said;      /* n_policies, the caller's memory */
 };
 
-/* Compiles; `field` of err is the path below the configuration ("policies.2.latency.threshold_ms" as the host's schema spells list items). [control] */
+/* Compiles; `field` of err is the path below the configuration ("policies[2].latency.threshold_ms"). [control] */
 int ts_program_new(const struct weir_host *, struct weir_stage *, const struct ts_config *, struct ts_program **ret, struct weir_error *);
 void ts_program_free(struct ts_program *);
 uint32_t ts_program_words(const struct ts_program *);   /* 64-bit words of bits in the facts of a trace */
+uint32_t ts_program_leaves(const struct ts_program *);  /* how many; in the order of the policies */
 uint32_t ts_program_policies(const struct ts_program *); /* how many; indexes are those of the configuration */
 const char *ts_program_name(const struct ts_program *, uint32_t policy);
 const char *ts_program_type(const struct ts_program *, uint32_t policy);
 int ts_program_dry_run(const struct ts_program *, uint32_t policy); /* it is counted in `said` and has no say */
+const char *ts_program_sub_name(const struct ts_program *, uint32_t policy, uint16_t sub); /* ts_verdict.sub of a composite; "" when it has no name */
 /* A short text for people: `status_code is ERROR`, `latency > 500 ms`; "" for TS_LEAF_NONE. */
 const char *ts_leaf_text(const struct ts_program *, uint16_t leaf);
 /* Whether this span alone makes the leaf true; 0 for leaves that speak of the whole trace. */
 int ts_leaf_matches(const struct ts_program *, uint16_t leaf, const struct weir_resource *, const struct weir_scope *, const struct weir_span *);
+/* Whether some span has made it true; 0 for leaves that speak of the whole trace, and for inverted ones. */
+int ts_leaf_is_set(const struct ts_program *, const struct ts_facts *, uint16_t leaf);
 
 int ts_observer_init(struct ts_observer *, const struct ts_program *); /* 0, or WEIR_E_NOMEM */
 void ts_observer_done(struct ts_observer *);
 void ts_observer_batch(struct ts_observer *); /* a new batch: pointers to records are void */
 
 void ts_facts_init(const struct ts_program *, struct ts_facts *, const uint8_t id[16]);
-/* Adds one span (its n_spans, bytes, times, roots, flags, bits). Returns 1 when it set a bit that was not set before. [lane] */
+/* Adds one span (its n_spans, bytes, times, roots, flags, bits). Returns 1 when it set a bit that was not set before (among them: the trace is longer, or has more
+ * spans, than a policy asks for) or the randomness changed: only then can ts_settled know more. Of several rv in one trace the largest counts; they should be equal. [lane] */
 int ts_observe(struct ts_observer *, const struct weir_resource *, const struct weir_scope *, const struct weir_span *, uint64_t bytes, struct ts_facts *);
 
 /* What is known already settles it, whatever else comes: 1 and the verdict, with no rate asked and nothing counted. Only under `semantics: strict`. Cheap: to be called when
- * ts_observe returned 1, and at the first span. */
+ * ts_observe returned 1, and at the first span. Outcome and threshold are then what ts_decide would come to; `policy` is the first that is known to say so.
+ *   dropped      a drop policy is satisfied.
+ *   kept         no drop policy can become true, a policy is true for ever, and no other can keep it with a lower threshold: at threshold 0 at once; by chance alone
+ *                when nothing else can keep it any more. Rates and composites are not asked about a trace that is kept at threshold 0, here and in ts_decide, so that a budget
+ *                does not depend on when a trace was settled.
+ *   not sampled  no policy can become true.
+ * What a policy says that is not known yet is TS_SAID_NOTHING; while this is so of a dry_run policy (but a rate), nothing is settled, so that it is counted in full.
+ * It holds as long as the spans of a trace agree on rv, as OpenTelemetry demands. */
 int ts_settled(const struct ts_program *, const struct ts_facts *, struct ts_verdict *);
 /* Decides. Takes from the rates, at this time. [lane] */
 void ts_decide(struct ts_program *, const struct ts_facts *, int64_t now_mono_ns, struct ts_verdict *);

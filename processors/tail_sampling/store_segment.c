@@ -16,14 +16,29 @@ struct ts_segment *ts_segment_of(const struct ts_store *s, ts_ref ref, uint32_t 
 
 /* --- blocks --------------------------------------------------------------------------------------------- */
 
+static char *spare_take(struct ts_store *s) {
+  char *block = s->spare;
+  memcpy(&s->spare, block, sizeof s->spare);
+  s->n_spare--;
+  return block;
+}
+
 static char *block_take(struct ts_store *s, size_t bytes) {
-  if (bytes == TS_BLOCK_BYTES && s->n_spare) return s->spare[--s->n_spare];
-  return ts_store_alloc(s, bytes);
+  return bytes == TS_BLOCK_BYTES && s->spare ? spare_take(s) : ts_store_alloc(s, bytes);
 }
 
 void ts_block_give(struct ts_store *s, char *block, size_t bytes) {
-  if (bytes == TS_BLOCK_BYTES && s->n_spare < TS_SPARE_BLOCKS) s->spare[s->n_spare++] = block;
-  else ts_store_give(s, block, bytes);
+  if (bytes != TS_BLOCK_BYTES || s->n_spare >= TS_SPARE_BLOCKS + s->segments / 16) {
+    ts_store_give(s, block, bytes);
+    return;
+  }
+  memcpy(block, &s->spare, sizeof s->spare);
+  s->spare = block;
+  s->n_spare++;
+}
+
+void ts_blocks_trim(struct ts_store *s) {
+  while (s->spare) ts_store_give(s, spare_take(s), TS_BLOCK_BYTES);
 }
 
 /* --- the ring -------------------------------------------------------------------------------------------- */

@@ -153,7 +153,7 @@ static const struct weir_stage_type type = {
   .size = sizeof type,
   .role = WEIR_PROCESSOR,
   .signals = WEIR_TRACES,
-  .flags = WEIR_HOLDS | WEIR_BY_KEY | WEIR_MUTATES,
+  .flags = WEIR_HOLDS | WEIR_BY_KEY | WEIR_ABSORBS | WEIR_MUTATES,
   .name = "tail_sampling",
   .doc = "Keeps or drops traces as a whole, once their spans have come: errors, slow ones, by attributes, by rate, by chance. Requests are answered when their spans are held. "
          "All spans of a trace meet on one lane; limits are those of the process. `weir why TRACE_ID` tells what became of a trace and why.",

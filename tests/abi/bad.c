@@ -32,6 +32,7 @@
 #define KEY_OF_RECEIVER 21
 #define PREPARE_ALONE 22
 #define BY_KEY 23
+#define PREPARE_FAILS 24
 
 #if FAULT == CONSTRUCTOR || FAULT == NO_NOTE
 /* Must never run: the file is refused by its note, or the lack of one. */
@@ -94,7 +95,7 @@ static void bad_consume(void *self, struct weir_batch *batch) {
 
 static void bad_close(void *self) { free(self); }
 
-#if FAULT >= KEY_WITHOUT_FLAG && FAULT != PREPARE_ALONE
+#if FAULT == KEY_WITHOUT_FLAG || FAULT == KEY_ON_ONE_LANE || FAULT == KEY_OF_RECEIVER || FAULT == BY_KEY
 static uint64_t bad_key(const struct weir_resource *resource, const struct weir_scope *scope, const struct weir_rec *rec) {
   (void)resource;
   (void)scope;
@@ -102,10 +103,10 @@ static uint64_t bad_key(const struct weir_resource *resource, const struct weir_
 }
 #endif
 
-#if FAULT == PREPARE_ALONE || FAULT == BY_KEY
+#if FAULT == PREPARE_ALONE || FAULT == PREPARE_FAILS || FAULT == BY_KEY
 static int bad_prepare(const struct weir_host *host, struct weir_stage *stage, const void *config, void **ret_shared, struct weir_error *err) {
   (void)config;
-  (void)err;
+  if (FAULT == PREPARE_FAILS) return weir_fail_field(err, "number", "no table for %s", host->stage_id(stage));
   *ret_shared = strdup(host->stage_id(stage));
   return 0;
 }
@@ -145,13 +146,13 @@ static const struct weir_stage_type type = {
 #elif FAULT == KEY_ON_ONE_LANE
   .flags = WEIR_BY_KEY | WEIR_ONE_LANE,
 #endif
-#if FAULT >= KEY_WITHOUT_FLAG && FAULT != PREPARE_ALONE
+#if FAULT == KEY_WITHOUT_FLAG || FAULT == KEY_ON_ONE_LANE || FAULT == KEY_OF_RECEIVER || FAULT == BY_KEY
   .key = bad_key,
 #endif
-#if FAULT == PREPARE_ALONE || FAULT == BY_KEY
+#if FAULT == PREPARE_ALONE || FAULT == PREPARE_FAILS || FAULT == BY_KEY
   .prepare = bad_prepare,
 #endif
-#if FAULT == BY_KEY
+#if FAULT == BY_KEY || FAULT == PREPARE_FAILS
   .release = free,
 #endif
 #if FAULT != NO_CONSUME

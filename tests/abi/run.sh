@@ -53,6 +53,7 @@ bad 19 key_without_flag 'stage bad has a key function without the flag that it i
 bad 20 key_on_one_lane 'stage bad is on one lane, so its records can not be placed by key, too'
 bad 21 key_of_receiver 'receiver bad can not be placed by key: only processors and exporters can'
 bad 22 prepare_alone 'stage bad has no release function to its prepare'
+bad 24 prepare_fails 'processor `bad`: no table for bad'
 
 # A refused file leaves nothing behind: its good stage can not be used, and another file may offer it.
 bad 17 half 'has a stage without a legal name'

@@ -52,7 +52,10 @@ static void on_drop(struct weir_stage *s, struct weir_batch *b, const char *reas
   batch_settle(b, &v);
 }
 
-static void on_drained(struct weir_stage *s) { of(s)->n_drained++; }
+static void on_drained(struct weir_stage *s) {
+  if (s == of(s)->now) of(s)->n_drained++;
+  else of(s)->n_older_drained++;
+}
 
 static void on_fail(struct weir_stage *s, const struct weir_error *err, int fatal) {
   struct harness *h = of(s);
@@ -107,6 +110,7 @@ static const void *bind_config(struct harness *h, const struct stage_entry *e, c
 }
 
 static void fill_stage(struct harness *h, const struct harness_setup *s, const struct stage_entry *e, const void *config) {
+  h->now = &h->stage;
   uint32_t signal = s->signal ? s->signal : s->role == WEIR_EXTENSION ? 0 : WEIR_TRACES;
   h->stage = (struct weir_stage){ .magic = STAGE_MAGIC,
     .entry = e,
@@ -144,15 +148,15 @@ static struct harness *make(const struct harness_setup *s) {
 }
 
 /* As the graph does for all instances at one place: here there is one. */
-static int prepare_stage(struct harness *h, struct weir_error *err) {
-  const struct weir_stage_type *t = &h->stage.entry->type;
-  return t->prepare ? t->prepare(host_table(), &h->stage, h->stage.config, &h->stage.shared, err) : 0;
+static int prepare_stage(struct weir_stage *s, struct weir_error *err) {
+  const struct weir_stage_type *t = &s->entry->type;
+  return t->prepare ? t->prepare(host_table(), s, s->config, &s->shared, err) : 0;
 }
 
 /* After the close. */
-static void release_stage(struct harness *h) {
-  if (h->stage.shared) h->stage.entry->type.release(h->stage.shared);
-  h->stage.shared = NULL;
+static void release_stage(struct weir_stage *s) {
+  if (s->shared) s->entry->type.release(s->shared);
+  s->shared = NULL;
 }
 
 /* All but the stage itself, which is closed. */
@@ -177,14 +181,14 @@ static char *try_open(struct harness *h, const struct harness_setup *s) {
     why = diags_render(&h->diags);
   else {
     fill_stage(h, s, e, config);
-    int prepared = !prepare_stage(h, &err);
+    int prepared = !prepare_stage(&h->stage, &err);
     if (!prepared || stage_open(&h->stage, &err))
       why = error_text(&err);
     else if (!s->stopped && stage_start(&h->stage, &err)) {
       why = error_text(&err);
       stage_close(&h->stage);
     }
-    if (why && prepared) release_stage(h);
+    if (why && prepared) release_stage(&h->stage);
   }
   if (!why) return NULL;
   unmake(h);
@@ -245,8 +249,8 @@ void harness_run_until(struct harness *h, int (*done)(void *), void *arg) {
 
 void harness_feed(struct harness *h, struct weir_batch *b) {
   if (h->timeout_ns) b->deadline_ns = clock_mono_ns() + h->timeout_ns;
-  b->ack_delivered = h->stage.ack_delivered;
-  stage_consume(&h->stage, b);
+  b->ack_delivered = h->now->ack_delivered;
+  stage_consume(h->now, b);
   harness_run(h);
 }
 
@@ -263,7 +267,7 @@ void harness_advance(struct harness *h, int64_t ns) {
 }
 
 void harness_drain(struct harness *h) {
-  stage_drain(&h->stage);
+  stage_drain(h->now);
   harness_run(h);
 }
 
@@ -308,10 +312,18 @@ static int has_drained(void *arg) { return ((struct harness *)arg)->n_drained > 
 
 static int64_t value_of(const struct weir_cell *c) { return c ? atomic_load(&c->value) : 0; }
 
+static void add_counts(struct harness_counts *to, const struct weir_stage *s) {
+  to->in += value_of(s->counts.in);
+  to->out += value_of(s->counts.out);
+  to->refused += value_of(s->counts.refused);
+  to->held += value_of(s->counts.held);
+  for (const struct stage_drop *d = s->drops; d; d = d->next) to->dropped += value_of(d->cell);
+}
+
 static void check_law(const struct harness *h) {
-  const struct stage_counts *c = &h->stage.counts;
-  int64_t dropped = 0, in = value_of(c->in), out = value_of(c->out), refused = value_of(c->refused), held = value_of(c->held);
-  for (const struct stage_drop *d = h->stage.drops; d; d = d->next) dropped += value_of(d->cell);
+  struct harness_counts c = h->before;
+  add_counts(&c, h->now);
+  int64_t in = c.in, out = c.out, refused = c.refused, dropped = c.dropped, held = c.held;
   if (in != out + refused + dropped + held || held != 0)
     fail_msg("in %lld, out %lld, refused %lld, dropped %lld, held %lld after drain: items are lost or counted twice", (long long)in,
       (long long)out, (long long)refused, (long long)dropped, (long long)held);
@@ -322,26 +334,123 @@ static void settle_emitted(struct harness *h) {
 }
 
 static void drain_all(struct harness *h) {
-  if (h->stage.state != STAGE_STARTED && h->stage.state != STAGE_DRAINING) return;
+  if (h->now->state != STAGE_STARTED && h->now->state != STAGE_DRAINING) return;
   settle_emitted(h);
-  if (h->stage.state == STAGE_STARTED) harness_drain(h);
+  if (h->now->state == STAGE_STARTED) harness_drain(h);
   harness_run_until(h, has_drained, h);
   if (h->n_drained != 1) fail_msg("drained was said %d times for one drain", h->n_drained);
   settle_emitted(h);
   check_law(h);
 }
 
+/* --- a second instance ------------------------------------------------------------------------------------------------------ */
+
+struct older {
+  struct weir_stage stage;
+  struct older *next;
+};
+
+static struct weir_stage *successor(struct harness *h, const char *yaml) {
+  const struct weir_stage *old = h->now;
+  const void *config = bind_config(h, old->entry, yaml);
+  struct older *o = calloc(1, sizeof *o);
+  assert_non_null(o);
+  if (!config) {
+    print_error("%s", diags_render(&h->diags));
+    fail();
+  }
+  o->next = h->more;
+  h->more = o;
+  o->stage = (struct weir_stage){ .magic = STAGE_MAGIC,
+    .entry = old->entry,
+    .id = old->id,
+    .pipeline = old->pipeline,
+    .signal = old->signal,
+    .out_signal = old->out_signal,
+    .lane = old->lane,
+    .lanes = old->lanes,
+    .ack_delivered = old->ack_delivered,
+    .downstream_need = old->downstream_need,
+    .loop = old->loop,
+    .ops = old->ops,
+    .owner = h,
+    .config = config };
+  return &o->stage;
+}
+
+static int older_has_drained(void *arg) { return ((struct harness *)arg)->n_older_drained > 0; }
+
+static void end_older(struct harness *h, struct weir_stage *old) {
+  h->n_older_drained = 0;
+  stage_drain(old);
+  harness_run(h);
+  harness_run_until(h, older_has_drained, h);
+  if (old->n_waiting) fail_msg("the old instance waits for %u verdicts: settle what was emitted before", old->n_waiting);
+  add_counts(&h->before, old);
+  stage_close(old);
+  harness_run(h);
+  release_stage(old);
+}
+
+void harness_adopt(struct harness *h, const char *yaml) {
+  struct weir_error err = { 0 };
+  struct weir_stage *old = h->now, *next = successor(h, yaml);
+  if (!old->entry->type.adopt) fail_msg("`%s` has no adopt", old->entry->type.name);
+  stage_expect(next, old);
+  if (prepare_stage(next, &err) || stage_open(next, &err) || stage_start(next, &err)) fail_msg("the new settings were refused: %s: %s; %s", err.field, err.msg, err.hint);
+  harness_run(h);
+  stage_adopt(next);
+  h->now = next;
+  end_older(h, old);
+}
+
+struct asked {
+  struct weir_answer answer; /* first: what the stage has is this */
+  char *text;
+  size_t n;
+};
+
+static void on_put(struct weir_answer *a, const char *p, size_t n) {
+  struct asked *x = (struct asked *)(void *)a;
+  x->text = realloc(x->text, x->n + n + 1);
+  assert_non_null(x->text);
+  memcpy(x->text + x->n, p, n);
+  x->n += n;
+  x->text[x->n] = 0;
+}
+
+char *harness_ask(struct harness *h, const char *question) {
+  struct asked x = { { .size = sizeof(struct weir_answer), .put = on_put }, strdup(""), 0 };
+  int is_for_it = stage_inspect(h->now, question, &x.answer);
+  harness_run(h);
+  if (is_for_it) return x.text;
+  assert_int_equal(x.n, 0);
+  free(x.text);
+  return NULL;
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------------ */
+
+static void free_more(struct harness *h) {
+  for (struct older *o = h->more, *next; o; o = next) {
+    next = o->next;
+    free(o);
+  }
+  h->more = NULL;
+}
+
 void harness_free(struct harness *h) {
   if (!h) return;
   drain_all(h);
-  stage_close(&h->stage);
+  stage_close(h->now);
   settle_emitted(h);
   harness_run(h);
-  release_stage(h);
+  release_stage(h->now);
   size_t timers = h->loop.n_heap;
   if (timers != 1) fail_msg("%zu timers are armed after close", timers - 1); /* the loop has one of its own */
   if (h->n_waiting) fail_msg("%zu batches were never settled", h->n_waiting);
   unmake(h);
+  free_more(h);
   uint64_t used = h->env.budget.used;
   free(h);
   if (used) fail_msg("%llu bytes of batches are still held after close", (unsigned long long)used);

@@ -65,8 +65,19 @@ struct harness_drop {
   const char *reason;
 };
 
+/* Of instances that are closed: harness_adopt. */
+struct harness_counts {
+  int64_t in, out, refused, dropped, held;
+};
+
+struct older;
+
 struct harness {
-  struct weir_stage stage;
+  struct weir_stage stage;  /* the first instance */
+  struct weir_stage *now;   /* the one that is fed and drained */
+  struct older *more;       /* instances behind the first */
+  struct harness_counts before;
+  int n_older_drained;
   struct loop loop;
   struct env env;
   struct registry *registry;
@@ -109,6 +120,11 @@ void harness_run(struct harness *);
 void harness_run_until(struct harness *, int (*done)(void *), void *arg);
 /* Tells the stage to drain and runs; h->n_drained says whether it answered. */
 void harness_drain(struct harness *);
+/* As a reload does: opens and starts a second instance with these settings, lets it adopt the first one's state, drains and closes the first, and goes on with the second (h->now). The
+ * law of counters holds for both together. What was emitted must be settled when the stage asked for verdicts. The test fails when the settings are refused. */
+void harness_adopt(struct harness *, const char *yaml);
+/* What the instance says to a question (weir_inspect_f), for the caller to free: "" when it knows nothing; NULL when it is no question for it. */
+char *harness_ask(struct harness *, const char *question);
 
 /* --- what came of it ------------------------------------------------------------------------------------------------ */
 

@@ -182,7 +182,7 @@ static void test_ids_that_are_none(void **state) {
 /* 3 MiB of undecided traces under a limit of 2 MiB: compressed first, thinned out, then pushed back. */
 static void test_the_ladder(void **state) {
   (void)state;
-  struct harness *h = open_with("decision_wait: 100s\nnum_traces: 0\nmax_bytes: 2MiB\npolicies: [{name: few, type: span_count, span_count: {min_spans: 1, max_spans: 5}}]\n");
+  struct harness *h = open_with("decision_wait: 100s\nnum_traces: 1000000\nmax_bytes: 2MiB\npolicies: [{name: few, type: span_count, span_count: {min_spans: 1, max_spans: 5}}]\n");
   char attribute[700] = "{\"key\":\"k\",\"value\":{\"stringValue\":\"";
   size_t n = strlen(attribute);
   int refused = 0;
@@ -226,7 +226,7 @@ static void test_thresholds_are_written_and_never_lowered(void **state) {
   harness_advance(h, 2 * NS_PER_S);
   for (struct weir_batch *b; (b = harness_take_emitted(h)) != NULL; harness_settle(h, b, WEIR_DELIVERED)) harness_each(b, note_state, &s);
   assert_int_equal(s.n, 2);
-  assert_string_equal(s.text[0], "ot=th:8;rv:ffffffffffffff,v=1");
+  assert_string_equal(s.text[0], "ot=rv:ffffffffffffff;th:8,v=1");
   assert_string_equal(s.text[1], "ot=th:c;rv:ffffffffffffff");
   harness_free(h);
 }

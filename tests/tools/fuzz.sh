@@ -13,9 +13,11 @@ mkdir -p "$out/fuzz" "$out/found"
 targets=${*:-$(for f in tests/fuzz/fuzz_*.c; do basename "$f" .c; done)}
 failed=0
 for t in $targets; do
-  make --no-print-directory -s BUILD=$out CC=clang OPT='-O1 -g' CFLAGS="$flags" "$out/obj/tests/fuzz/$t.o"
-  # shellcheck disable=SC2046
-  clang -fsanitize=fuzzer,address,undefined -o "$out/fuzz/$t" "$out/obj/tests/fuzz/$t.o" "$out/libkit.a" "$out/libweir.a" \
+  objects=$(make --no-print-directory -s BUILD=$out --eval "objects: ; @echo \$(FUZZ_OBJ_$t)" objects) # of the stage that it looks at
+  # shellcheck disable=SC2086
+  make --no-print-directory -s BUILD=$out CC=clang OPT='-O1 -g' CFLAGS="$flags" "$out/obj/tests/fuzz/$t.o" $objects
+  # shellcheck disable=SC2046,SC2086
+  clang -fsanitize=fuzzer,address,undefined -o "$out/fuzz/$t" "$out/obj/tests/fuzz/$t.o" $objects "$out/libkit.a" "$out/libweir.a" \
     $(pkg-config --libs libuv libnghttp2 yaml-0.1 libprotobuf-c libdeflate libzstd) -lm -ldl -lpthread -lcrypt -lmd
   mkdir -p "$out/corpus/$t"
   dict=; [ ! -f "tests/fuzz/$t.dict" ] || dict="-dict=tests/fuzz/$t.dict"

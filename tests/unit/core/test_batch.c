@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "../support/flow.h"
+#include "bench/otlp_sample.h"
 
 static struct loop loop, other;
 
@@ -216,6 +217,109 @@ static void a_batch_that_crossed_is_not_written_in_place(void **state) {
   batch_free(b);
 }
 
+/* --- placement by key -------------------------------------------------------------------------------------- */
+
+/* The first span's number is `first`; 1000 and above: only counted, so that reading is the first look into them. */
+static struct weir_batch *sample_batch(uint64_t first, uint64_t n) {
+  struct sample s = sample_request(first, n);
+  struct weir_body *body = body_new(loop.pool, s.n);
+  struct part *part = NULL;
+  memcpy(body->p, s.p, s.n);
+  body->n = s.n;
+  assert_int_equal(part_from_otlp(loop.pool, WEIR_TRACES, body, body->p, s.n, WEIR_VALIDATE_FULL, first < 1000, NULL, &part, NULL), 0);
+  free(s.p);
+  return batch_of_part(&loop, part);
+}
+
+static uint32_t keys_asked;
+
+static uint64_t number_of(const struct weir_resource *resource, const struct weir_scope *scope, const struct weir_rec *rec) {
+  assert_int_equal(resource->rec.kind, WEIR_R_RESOURCE);
+  assert_int_equal(scope->rec.kind, WEIR_R_SCOPE);
+  keys_asked++;
+  return (((const struct weir_span *)(const void *)rec)->start_time_unix_nano - 1700000000000000000u) / 1000000u;
+}
+
+/* Decoded and undecoded parts, one that is another batch's as well, one of a single record, an edited one; two waiters, a context. */
+static void merged_parts_are_placed_record_by_record(void **state) {
+  (void)state;
+  struct flow_waiter waiters[2] = { 0 };
+  struct weir_error err = { 0 };
+  struct weir_batch *b = sample_batch(0, 30), *other_holder = sample_batch(1000, 20), *pieces[3];
+  batch_on_verdict(b, flow_hear, &waiters[0]);
+  batch_write(b, &err);
+  batch_attr_set(b, &first_span(batch_read(b, &err))->rec, weir_str_of("new"), weir_value_int(1));
+  struct weir_batch *more = batch_fork(other_holder);
+  batch_on_verdict(more, flow_hear, &waiters[1]);
+  batch_merge(b, more, 0);
+  batch_merge(b, sample_batch(2, 1), 0);
+  b->ack_delivered = 1;
+  assert_int_equal(batch_place(b, number_of, 3, 1, pieces, &err), 0);
+  uint64_t items = 0;
+  struct weir_verdict delivered = verdict_delivered(), retry = verdict_retry(0, "no");
+  for (uint64_t k = 0; k < 3; k++) {
+    const struct weir_data *d = batch_read(pieces[k], &err);
+    size_t bytes;
+    assert_int_equal(n_spans(d), pieces[k]->items);
+    assert_int_equal(encoded_spans(pieces[k], &bytes), pieces[k]->items);
+    assert_int_equal(pieces[k]->ack_delivered, 1);
+    for (uint32_t r = 0; r < d->n_resources; r++)
+      for (uint32_t s = 0; s < d->resources[r]->n_scopes; s++)
+        for (uint32_t i = 0; i < d->resources[r]->scopes[s]->n_records; i++)
+          assert_int_equal(number_of(d->resources[r], d->resources[r]->scopes[s], d->resources[r]->scopes[s]->u.recs[i]) % 3, k);
+    items += pieces[k]->items;
+  }
+  assert_int_equal(items, 51);
+  for (int k = 0; k < 3; k++) {
+    loop_run_once(&loop);
+    assert_int_equal(waiters[0].heard + waiters[1].heard, 0);
+    batch_settle(pieces[k], k == 1 ? &retry : &delivered);
+  }
+  loop_run_once(&loop);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(waiters[i].heard, 1);
+    assert_int_equal(waiters[i].verdict.code, WEIR_RETRY); /* the worst of the three */
+  }
+  batch_free(other_holder);
+}
+
+static void what_belongs_to_one_lane_is_not_cut(void **state) {
+  (void)state;
+  struct weir_batch *b = sample_batch(7, 1), *pieces[4];
+  struct weir_error err = { 0 };
+  keys_asked = 0;
+  assert_int_equal(batch_place(b, number_of, 4, 0, pieces, &err), 0);
+  assert_ptr_equal(pieces[3], b);
+  assert_int_equal(keys_asked, 1);
+  assert_true(!pieces[0] && !pieces[1] && !pieces[2]);
+  batch_merge(b, sample_batch(11, 1), 0);
+  assert_int_equal(batch_place(b, number_of, 4, 0, pieces, &err), 0);
+  assert_ptr_equal(pieces[3], b);
+  assert_int_equal(b->n_parts, 2);
+  batch_free(b);
+  b = batch_new(&loop, WEIR_TRACES); /* without records */
+  assert_int_equal(batch_place(b, number_of, 4, 2, pieces, &err), 0);
+  assert_ptr_equal(pieces[2], b);
+  batch_free(b);
+}
+
+/* Only counted when it came: whose it is can not be told, so this lane's instance gets it and says what is wrong. */
+static void what_can_not_be_read_stays_on_its_lane(void **state) {
+  (void)state;
+  static const char bad[] = "\x0a\x06\x12\x04\x12\x02\x4a\x05"; /* an attribute that runs past its span */
+  struct weir_body *body = body_new(loop.pool, sizeof bad);
+  struct part *part = NULL;
+  struct weir_error err = { 0 };
+  memcpy(body->p, bad, sizeof bad - 1);
+  assert_int_equal(part_from_otlp(loop.pool, WEIR_TRACES, body, body->p, sizeof bad - 1, WEIR_VALIDATE_ENVELOPE, 0, NULL, &part, &err), 0);
+  struct weir_batch *b = sample_batch(0, 4), *pieces[4];
+  batch_merge(b, batch_of_part(&loop, part), 0);
+  assert_int_equal(batch_place(b, number_of, 4, 2, pieces, &err), 0);
+  assert_ptr_equal(pieces[2], b);
+  assert_int_equal(b->items, 5);
+  batch_free(b);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -223,6 +327,7 @@ int main(void) {
     T(a_split_of_merged_batches_takes_their_waiters_along), T(merged_batches_are_told_apart_by_halving),
     T(writing_to_a_shared_batch_leaves_the_other_alone), T(three_holders_share_the_data_and_one_encoding),
     T(memory_made_before_the_edit_lives_with_the_data),
-    T(a_batch_that_crossed_is_not_written_in_place) };
+    T(a_batch_that_crossed_is_not_written_in_place), T(merged_parts_are_placed_record_by_record), T(what_belongs_to_one_lane_is_not_cut),
+    T(what_can_not_be_read_stays_on_its_lane) };
   return cmocka_run_group_tests_name("batch", tests, NULL, NULL);
 }

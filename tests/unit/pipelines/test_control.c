@@ -1,6 +1,7 @@
 /* The command socket: who may use it, where it may stand, and what comes back. */
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,9 +41,15 @@ static int teardown(void **state) {
   return rmdir(dir);
 }
 
-static int on_command(void *arg, const char *command, char **ret_text) {
+static struct control_request *later;
+
+static int on_command(void *arg, struct control_request *request, const char *command, char **ret_text) {
   (void)arg;
   snprintf(heard, sizeof heard, "%s", command);
+  if (strcmp(command, "later") == 0) {
+    later = request;
+    return CONTROL_LATER;
+  }
   *ret_text = strdup("");
   return 7;
 }
@@ -99,6 +106,34 @@ static int connect_raw(void) {
   return fd;
 }
 
+static void run_until(int (*done)(void)) {
+  for (int64_t end = clock_mono_ns() + 5 * NS_PER_S; !done() && clock_mono_ns() < end;) {
+    loop_run_once(&loop);
+    usleep(1000);
+  }
+}
+
+static int is_later(void) { return later != NULL; }
+static int has_asked(void) { return asked; }
+
+static void a_command_may_be_answered_later(void **state) {
+  (void)state;
+  struct control *c = start();
+  pthread_t thread;
+  asked = 0;
+  later = NULL;
+  pthread_create(&thread, NULL, ask, (void *)(uintptr_t) "later");
+  run_until(is_later);
+  assert_non_null(later);
+  for (int i = 0; i < 20; i++) loop_run_once(&loop);
+  assert_int_equal(asked, 0);
+  control_answer(later, 5, strdup("text"));
+  run_until(has_asked);
+  pthread_join(thread, NULL);
+  assert_int_equal(code, 5);
+  control_stop(c);
+}
+
 static void a_line_that_is_too_long_and_one_that_never_ends_are_cut_off(void **state) {
   (void)state;
   struct control *c = start();
@@ -114,6 +149,23 @@ static void a_line_that_is_too_long_and_one_that_never_ends_are_cut_off(void **s
   for (int i = 0; i < 5; i++) loop_run_once(&loop);
   assert_true(read(waits, &byte, 1) <= 0);
   close(waits);
+}
+
+static void who_asked_may_be_gone_before_the_answer(void **state) {
+  (void)state;
+  struct control *c = start();
+  for (int stopped = 0; stopped < 2; stopped++) {
+    later = NULL;
+    int fd = connect_raw();
+    assert_int_equal(write(fd, "later\n", 6), 6);
+    run_until(is_later);
+    assert_non_null(later);
+    if (stopped) control_stop(c);
+    close(fd);
+    for (int i = 0; i < 5; i++) loop_run_once(&loop);
+    control_answer(later, 0, strdup("nobody reads this"));
+    for (int i = 0; i < 5; i++) loop_run_once(&loop);
+  }
 }
 
 static void a_folder_for_everyone_is_refused(void **state) {
@@ -154,7 +206,9 @@ static void nobody_there(void **state) {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = { T(a_command_is_answered_with_its_exit_code), T(a_line_that_is_too_long_and_one_that_never_ends_are_cut_off),
+  signal(SIGPIPE, SIG_IGN); /* as the program does */
+  const struct CMUnitTest tests[] = { T(a_command_is_answered_with_its_exit_code), T(a_command_may_be_answered_later), T(who_asked_may_be_gone_before_the_answer),
+    T(a_line_that_is_too_long_and_one_that_never_ends_are_cut_off),
     T(a_folder_for_everyone_is_refused), T(a_socket_in_use_is_refused_and_a_dead_one_replaced), T(a_file_of_that_name_stays), T(nobody_there) };
   return cmocka_run_group_tests_name("control", tests, NULL, NULL);
 }

@@ -71,23 +71,6 @@ static const void *t_offer(void *self, const char *id) {
   return self;
 }
 
-static int prepared, released;
-
-static int t_prepare(const struct weir_host *host, struct weir_stage *s, const void *c, void **ret_shared, struct weir_error *err) {
-  (void)host;
-  (void)c;
-  (void)err;
-  note(s, "prepare");
-  *ret_shared = malloc(1);
-  prepared++;
-  return 0;
-}
-
-static void t_release(void *shared) {
-  free(shared);
-  released++;
-}
-
 #define STAGE(r, n, fl, take)                                                                                                              \
   {                                                                                                                                        \
     .type = {                                                                                                                              \
@@ -111,7 +94,6 @@ static const struct stage_entry receiver = STAGE(WEIR_RECEIVER, "r", 0, NULL), p
                                 queued = STAGE(WEIR_EXPORTER, "x", WEIR_QUEUED, t_consume),
                                 direct = STAGE(WEIR_EXPORTER, "d", 0, t_consume), alone = STAGE(WEIR_EXPORTER, "one", WEIR_ONE_LANE | WEIR_QUEUED, t_consume),
                                 extension = STAGE(WEIR_EXTENSION, "z", 0, NULL);
-static struct stage_entry shares = STAGE(WEIR_PROCESSOR, "s", 0, t_pass); /* setup gives it prepare and release */
 static const struct sender_config sender_defaults = { .queue = { .enabled = 1, .num_consumers = 2, .queue_size = 100 },
   .retry = { .enabled = 1, .initial_interval_ns = NS_PER_S, .max_interval_ns = NS_PER_S, .multiplier = 1 } };
 
@@ -120,7 +102,7 @@ static const struct sender_config sender_defaults = { .queue = { .enabled = 1, .
 static const struct {
   const char *type;
   const struct stage_entry *entry;
-} types[] = { { "r", &receiver }, { "p", &plain }, { "e", &editor }, { "s", &shares }, { "x", &queued }, { "d", &direct }, { "one", &alone }, { "z", &extension } };
+} types[] = { { "r", &receiver }, { "p", &plain }, { "e", &editor }, { "x", &queued }, { "d", &direct }, { "one", &alone }, { "z", &extension } };
 
 static struct config_component *component(struct config *c, const char *spec) {
   char type[16] = "", *id = arena_strdup(&c->arena, spec), *body = strchr(id, '=');
@@ -196,9 +178,7 @@ static int setup(void **state) {
   log_setup(&(struct log_config){ .level = WEIR_LOG_ERROR + 1, .fd = 2 });
   clock_set_virtual(1000 * NS_PER_S, 1000 * NS_PER_S);
   events[0] = 0;
-  n_got = emptied = prepared = released = 0;
-  shares.type.prepare = t_prepare;
-  shares.type.release = t_release;
+  n_got = emptied = 0;
   late_drainer = NULL;
   before = config_new();
   after = config_new();
@@ -583,42 +563,6 @@ static void settings_of_an_editing_stage_stay(void **state) {
   assert_ptr_equal(retirement.kept[0], before);
 }
 
-/* What instances share goes with them: kept, made anew for a new place, given back by what retires or came to nothing. */
-static void what_instances_share_stays_with_them(void **state) {
-  (void)state;
-  pipeline(before, WEIR_TRACES, "traces", "r", "s/kept s/changed=1", "d");
-  pipeline(after, WEIR_TRACES, "traces", "r", "s/kept s/changed=2", "x");
-  start();
-  void *kept = stage("s/kept", 1)->shared, *changed = stage("s/changed", 0)->shared;
-  assert_int_equal(prepared, 2);
-  swap_to(after);
-  assert_int_equal(prepared, 3);
-  assert_int_equal(released, 0);
-  assert_ptr_equal(stage("s/kept", 1)->shared, kept);
-  assert_ptr_equal(site("s/kept")->shared, kept);
-  assert_ptr_not_equal(stage("s/changed", 1)->shared, changed);
-  pass(NS_PER_S);
-  assert_int_equal(emptied, 1);
-  assert_int_equal(released, 1);
-  graph_close(graph);
-  assert_int_equal(released, 3);
-}
-
-static void what_was_prepared_for_nothing_is_released(void **state) {
-  (void)state;
-  pipeline(before, WEIR_TRACES, "traces", "r", "s=1 s/kept", "d");
-  pipeline(after, WEIR_TRACES, "traces", "r", "s=bad s/kept", "d");
-  start();
-  struct graph *next = graph_renew(graph, after, &ds);
-  assert_int_equal(graph_open(next, &ds), WEIR_E_CONFIG);
-  assert_int_equal(prepared, 3);
-  graph_disown(next);
-  graph_close(next);
-  assert_int_equal(released, 1);
-  graph_free(next);
-  assert_int_equal(released, 1);
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -628,6 +572,6 @@ int main(void) {
     T(a_replaced_sender_sends_its_queue_with_its_exporter), T(a_one_lane_exporter_is_replaced_too), T(a_receiver_stays_until_it_has_heard),
     T(it_ends_in_the_order_of_the_data), T(who_does_not_drain_is_closed_after_the_timeout), T(a_younger_one_waits_for_the_older_ones_processors),
     T(what_can_not_be_opened_changes_nothing), T(a_configuration_stays_while_something_uses_it),
-    T(settings_of_an_editing_stage_stay), T(what_instances_share_stays_with_them), T(what_was_prepared_for_nothing_is_released) };
+    T(settings_of_an_editing_stage_stay) };
   return cmocka_run_group_tests_name("graph_renew", tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include "core/listener.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "pipelines/question.h"
 #include "pipelines/telemetry.h"
 
 static struct env env;
@@ -86,6 +87,55 @@ static void other_paths_and_methods_are_told_where_to_go(void **state) {
   assert_non_null(strstr(ask("DELETE /metrics"), "HTTP/1.1 405"));
 }
 
+static char asked[QUESTION_MAX_N];
+
+/* On the loop's thread, as the graph's answer would come. */
+static void answer_at_once(void *arg, const char *question, ask_done_f *done, void *done_arg) {
+  struct weir_str line = { .p = "{\"time\":\"1\"}", .n = 12 };
+  (void)arg;
+  snprintf(asked, sizeof asked, "%s", question);
+  int known = strstr(question, "policy=unknown") == NULL;
+  struct ask_result r = { .code = known ? ASK_FOUND : ASK_NOTHING, .question = question, .why = known ? "" : "there is no such decision", .hint = "", .lines = &line, .n_lines = (size_t)known };
+  done(done_arg, &r);
+}
+
+static void turn_on(void *t) { telemetry_on_question(t, answer_at_once, NULL); }
+
+static void decisions_are_json(void **state) {
+  (void)state;
+  assert_non_null(strstr(ask("GET /decisions"), "HTTP/1.1 503"));
+  loop_call(&loop, turn_on, telemetry);
+  const char *page = ask("GET /why?trace_id=4BF92F3577B34DA6A3CE929D0E0E4736&stage=a%20b");
+  assert_non_null(strstr(page, "HTTP/1.1 200"));
+  assert_non_null(strstr(page, "content-type: application/json"));
+  assert_non_null(strstr(page, "{\"decisions\":[\n{\"time\":\"1\"}\n]}\n"));
+  assert_string_equal(asked, "why trace_id=4bf92f3577b34da6a3ce929d0e0e4736 stage=a%20b format=json");
+  assert_non_null(strstr(ask("GET /decisions?outcome=dropped&policy=a%26b&limit=5"), "HTTP/1.1 200"));
+  assert_string_equal(asked, "decisions outcome=dropped limit=5 policy=a%26b format=json");
+  page = ask("GET /decisions?policy=unknown");
+  assert_non_null(strstr(page, "HTTP/1.1 404"));
+  assert_non_null(strstr(page, "{\"error\":\"there is no such decision\"}"));
+}
+
+static void bad_questions_are_400(void **state) {
+  (void)state;
+  static const char *const bad[][2] = { { "/why", "which trace?" }, { "/why?trace_id=", "this has 0" }, { "/why?trace_id=4bf9", "this has 4" }, { "/why?trace_id=%22%0a", "character 1 is none" },
+    { "/decisions?since=x", "is no duration" }, { "/decisions?limit=-1", "is no number" }, { "/decisions?outcome=lost", "neither" }, { "/decisions?policy=a%00b", "or no text" } };
+  loop_call(&loop, turn_on, telemetry);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    char request[100];
+    snprintf(request, sizeof request, "GET %s", bad[i][0]);
+    const char *page = ask(request);
+    if (!strstr(page, "HTTP/1.1 400") || !strstr(page, "{\"error\":\"") || !strstr(page, bad[i][1])) fail_msg("%s: %s", bad[i][0], page);
+  }
+  char longest[260] = "GET /decisions?policy=";
+  memset(longest + strlen(longest), '%', 1);
+  for (size_t n = strlen(longest) - 1; n + 3 < sizeof longest; n += 3) memcpy(longest + n, "%20", 4);
+  assert_non_null(strstr(ask(longest), "HTTP/1.1 200"));
+  assert_non_null(strstr(ask("POST /decisions"), "HTTP/1.1 405"));
+  assert_non_null(strstr(ask("GET /decisions/"), "/why?trace_id=... and /decisions"));
+}
+
 static void a_taken_port_is_one_sentence_and_a_hint(void **state) {
   (void)state;
   struct weir_error err = { 0 };
@@ -109,7 +159,7 @@ static void a_taken_port_is_one_sentence_and_a_hint(void **state) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = { T(the_page_shows_the_process), T(other_paths_and_methods_are_told_where_to_go),
+  const struct CMUnitTest tests[] = { T(the_page_shows_the_process), T(other_paths_and_methods_are_told_where_to_go), T(decisions_are_json), T(bad_questions_are_400),
     T(a_taken_port_is_one_sentence_and_a_hint) };
   return cmocka_run_group_tests_name("telemetry", tests, NULL, NULL);
 }
