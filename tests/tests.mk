@@ -40,8 +40,8 @@ $(BUILD)/tests/unit/exporters/test_prometheus_scrape: HOST_LIBS := $(PROMETHEUS_
 
 TAIL_POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,processors/tail_sampling/config.c $(wildcard processors/tail_sampling/policy*.c))
 TAIL_POLICY_BIN := $(filter $(BUILD)/tests/unit/processors/test_tail_policy%,$(UNIT_BIN))
-$(TAIL_POLICY_BIN): $(TAIL_POLICY_OBJ) $(KIT_LIB)
-$(TAIL_POLICY_BIN): HOST_LIBS := $(TAIL_POLICY_OBJ) $(KIT_LIB) $(HOST_LIBS)
+$(TAIL_POLICY_BIN) $(BUILD)/bench/micro_tail_policy: $(TAIL_POLICY_OBJ) $(KIT_LIB)
+$(TAIL_POLICY_BIN) $(BUILD)/bench/micro_tail_policy: HOST_LIBS := $(TAIL_POLICY_OBJ) $(KIT_LIB) $(HOST_LIBS)
 
 JOURNAL_OBJ := $(patsubst %.c,$(BUILD)/obj/%.pic.o,$(wildcard processors/tail_sampling/journal*.c))
 $(BUILD)/tests/unit/processors/test_tail_journal: $(JOURNAL_OBJ) $(KIT_LIB)

@@ -71,10 +71,10 @@ static void latency(void **state) {
     { BETWEEN, "1000..2000", 'K', 'K', NULL },
     { BETWEEN, "1000..2001", 'N', 'N', NULL },
     /* [M] the Collector tests each prefix of the trace */
-    { BETWEEN, "1000..1500 | 1000..6000", 'N', 'K', "latency-prefix" },
+    { BETWEEN, "1000..1500 | 1000..6000", 'N', 'K', "latency-upper-bound" },
     { BETWEEN, "1000..6000 | 1000..1500", 'N', 'N', NULL },
-    { LATENCY, "1000..1090 | 0..1010", 'N', 'K', "latency-unset" },
-    { LATENCY, "0..1010 | 1000..1090", 'N', 'K', "latency-unset" },
+    { LATENCY, "1000..1090 | 0..1010", 'N', 'K', "latency-zero-times" },
+    { LATENCY, "0..1010 | 1000..1090", 'N', 'K', "latency-zero-times" },
     { LATENCY, "1000..0", 'N', 'N', NULL },
     { LATENCY, "2000..1000", 'N', 'N', NULL },
     { LATENCY, "0..0", 'N', 'N', NULL },
@@ -119,15 +119,15 @@ static void numeric_attribute(void **state) {
     { NUMERIC("min_value: 50, max_value: 100"), "1..2 m=75", 'N', 'N', NULL },
     { NUMERIC("min_value: -5, max_value: -1"), "1..2 n=-3", 'K', 'K', NULL },
     /* [M] what is no int reads 0 in the Collector */
-    { NUMERIC("max_value: 100"), "1..2 n='x'", 'N', 'K', "numeric-type" },
-    { NUMERIC("min_value: 50, max_value: 100"), "1..2 n=75.0", 'K', 'N', "numeric-double" },
+    { NUMERIC("max_value: 100"), "1..2 n='x'", 'N', 'K', "numeric-other-kinds" },
+    { NUMERIC("min_value: 50, max_value: 100"), "1..2 n=75.0", 'K', 'N', "numeric-other-kinds" },
     { NUMERIC("min_value: 50, max_value: 100"), "1..2 n=100.5", 'N', 'N', NULL },
     { NUMERIC("min_value: 50, max_value: 100"), "1..2 n=49.9999", 'N', 'N', NULL },
     { NUMERIC("min_value: 50, max_value: 100"), "1..2 n=nan", 'N', 'N', NULL },
-    { NUMERIC("min_value: 50"), "1..2 n=1e300", 'K', 'N', "numeric-double" },
-    { NUMERIC("min_value: 9223372036854775807"), "1..2 n=9.2233720368547758e18", 'K', 'N', "numeric-double" },
-    { NUMERIC("max_value: 100"), "1..2 n=true", 'N', 'K', "numeric-type" },
-    { NUMERIC("max_value: 100"), "1..2 n=[]", 'N', 'K', "numeric-type" },
+    { NUMERIC("min_value: 50"), "1..2 n=1e300", 'K', 'N', "numeric-other-kinds" },
+    { NUMERIC("min_value: 9223372036854775807"), "1..2 n=9.2233720368547758e18", 'K', 'N', "numeric-other-kinds" },
+    { NUMERIC("max_value: 100"), "1..2 n=true", 'N', 'K', "numeric-other-kinds" },
+    { NUMERIC("max_value: 100"), "1..2 n=[]", 'N', 'K', "numeric-other-kinds" },
     /* 0 is not written, for the Collector */
     { NUMERIC("min_value: 0, max_value: 100"), "1..2 n=-7", 'N', 'K', "numeric-zero" },
     { NUMERIC("min_value: -10, max_value: 0"), "1..2 n=7", 'N', 'K', "numeric-zero" },
@@ -159,7 +159,7 @@ static void string_attribute(void **state) {
     { STRING("values: [b], enabled_regex_matching: true"), "1..2 s='abc'", 'K', 'K', NULL },
     { STRING("values: [^$], enabled_regex_matching: true"), "1..2 s=''", 'K', 'N', "string-empty" },
     { STRING("values: [^$], enabled_regex_matching: true"), "1..2 @s=''", 'K', 'K', NULL },
-    { STRING("values: [^$], enabled_regex_matching: true"), "1..2 @s=7", 'N', 'K', "string-type" },
+    { STRING("values: [^$], enabled_regex_matching: true"), "1..2 @s=7", 'N', 'K', "string-empty" },
     { STRING("values: [^$], enabled_regex_matching: true"), "1..2 s=7", 'N', 'N', NULL },
     { STRING("values: [slow, b], enabled_regex_matching: true"), "1..2 s='abc'", 'K', 'K', NULL },
     { STRING("values: [slow], enabled_regex_matching: true"), "1..2 s='abc'", 'N', 'N', NULL },
@@ -179,11 +179,11 @@ static void boolean_attribute(void **state) {
     { BOOLEAN("value: true"), "1..2 @b=true", 'K', 'K', NULL },
     { BOOLEAN("value: true"), "1..2 b='true'", 'N', 'N', NULL },
     /* [M] what is no bool reads false in the Collector */
-    { BOOLEAN("value: false"), "1..2 b='x'", 'N', 'K', "boolean-type" },
+    { BOOLEAN("value: false"), "1..2 b='x'", 'N', 'K', "boolean-other-kinds" },
     { BOOLEAN("value: true, invert_match: true"), "1..2 b=false", 'K', 'K', NULL },
     { BOOLEAN("value: true, invert_match: true"), "1..2", 'K', 'K', NULL },
     { BOOLEAN("value: true, invert_match: true"), "1..2 b=false | 1..2 b=true", 'N', 'N', NULL },
-    { BOOLEAN("value: false, invert_match: true"), "1..2 b='x'", 'K', 'N', "boolean-type" },
+    { BOOLEAN("value: false, invert_match: true"), "1..2 b='x'", 'K', 'N', "boolean-other-kinds" },
   };
   CHECK(rows);
 }
@@ -223,7 +223,7 @@ static void trace_state(void **state) {
     { MEMBER, "1..2 ts:k=x,kk=v", 'N', 'N', NULL },
     { MEMBER, "1..2 ts:k=v,k=w", 'N', 'N', NULL },
     { MEMBER, "1..2 ts:k=v,broken", 'N', 'N', NULL },
-    { MEMBER, "1..2 ts:k=v,1a=b", 'K', 'N', "tracestate-level-2" },
+    { MEMBER, "1..2 ts:k=v,1a=b", 'K', 'N', "trace-state" },
     { MEMBER, "1..2 k='v'", 'N', 'N', NULL },
   };
   CHECK(rows);
@@ -286,16 +286,16 @@ static void and_not_drop(void **state) {
 static void consistent_probability(void **state) {
   (void)state;
   static const struct row rows[] = { /* id0 has R = 0x80000000000001 */
-    { "type: probabilistic, probabilistic: {sampling_percentage: 50}", "1..2", 'K', 'N', "probabilistic-consistent" },
+    { "type: probabilistic, probabilistic: {sampling_percentage: 50}", "1..2", 'K', 'N', "probability" },
     { "type: probabilistic, probabilistic: {sampling_percentage: 49.9}", "1..2", 'N', 'N', NULL },
     { "type: probabilistic, probabilistic: {sampling_percentage: 100}", "1..2", 'K', 'K', NULL },
     { "type: probabilistic, probabilistic: {sampling_percentage: 1000}", "1..2", 'K', 'K', NULL },
     { "type: probabilistic, probabilistic: {sampling_percentage: 0}", "1..2 ts:ot=rv:ffffffffffffff", 'N', 'N', NULL },
     { "type: probabilistic", "1..2", 'N', 'N', NULL },
-    { "type: probabilistic, probabilistic: {sampling_percentage: 1}", "1..2 | 1..2 ts:ot=rv:fd70a3d70a3d71", 'K', 'N', "probabilistic-consistent" },
-    { "type: probabilistic, probabilistic: {sampling_percentage: 1}", "1..2 ts:ot=rv:fd70a3d70a3d71", 'K', 'N', "probabilistic-consistent" },
+    { "type: probabilistic, probabilistic: {sampling_percentage: 1}", "1..2 | 1..2 ts:ot=rv:fd70a3d70a3d71", 'K', 'N', "probability" },
+    { "type: probabilistic, probabilistic: {sampling_percentage: 1}", "1..2 ts:ot=rv:fd70a3d70a3d71", 'K', 'N', "probability" },
     { "type: probabilistic, probabilistic: {sampling_percentage: 1}", "1..2 ts:ot=rv:fd70a3d70a3d70", 'N', 'N', NULL },
-    { "type: not, not: {not_sub_policy: {type: probabilistic, probabilistic: {sampling_percentage: 50}}}", "1..2", 'N', 'K', "probabilistic-consistent" },
+    { "type: not, not: {not_sub_policy: {type: probabilistic, probabilistic: {sampling_percentage: 50}}}", "1..2", 'N', 'K', "probability" },
   };
   CHECK(rows);
 }
