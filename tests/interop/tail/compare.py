@@ -112,7 +112,7 @@ def play_all(args, root, names):
         if r.returncode:
             sys.exit(f"differential: {' '.join(c[:2])} ended with {r.returncode}")
         out[k] = read(r.stdout)
-    for _ in range(3):  # what this busy machine let go wrong runs again, alone
+    for _ in range(5):  # what this busy machine let go wrong runs again, alone
         slow = [n for n in names if out["go"][n].outcome() == "ran" and out["go"][n].late > LATE_MS]
         if not slow:
             return out
@@ -241,7 +241,7 @@ class Report:
 
     def explained(self, generated, trace, mode):
         """By a key that speaks of this trace."""
-        keys = self.may_differ(all_cases.keys_of(generated.case, [s for _, _, s in generated.by_trace[trace]]), mode)
+        keys = self.may_differ(all_cases.keys_of(generated, trace), mode)
         self.shown.update(keys)
         return keys
 

@@ -33,9 +33,12 @@ import (
 
 const (
 	endOfCase = 0xffffffff
-	stagger   = 8 * time.Millisecond   // between the starts of cases, so that their ticks do not fall together
-	patience  = 4 * time.Second        // after the end of a case that may get stuck
-	phase     = 250 * time.Millisecond // of the wall clock's second at the first start: `composite` counts by wall seconds
+	patience  = 4 * time.Second // after the end of a case that may get stuck
+
+	// Cases start one after the other, so that their ticks do not fall together, in the middle of the wall clock's seconds: `composite` counts by those.
+	phase     = 150 * time.Millisecond
+	stagger   = 10 * time.Millisecond
+	perSecond = 60
 )
 
 type message struct {
@@ -213,14 +216,14 @@ func main() {
 		scripts = append(scripts, s)
 	}
 	results, done := make([]string, len(scripts)), sync.WaitGroup{}
-	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second + phase)))
+	base := time.Now().Truncate(time.Second).Add(time.Second + phase)
 	for i, s := range scripts {
 		play := s.play
 		if _, err := os.Stat(filepath.Join(s.dir, "alone")); err == nil {
 			play = s.playAlone
 		}
+		time.Sleep(time.Until(base.Add(time.Duration(i/perSecond)*time.Second + time.Duration(i%perSecond)*stagger)))
 		done.Go(func() { results[i] = play() })
-		time.Sleep(stagger)
 	}
 	done.Wait()
 	w := bufio.NewWriter(os.Stdout)
