@@ -13,6 +13,6 @@ tests/interop/build.sh jaeger loki tempo goclient
 export WEIR_GO_CLIENT=${INTEROP_HOME:-$HOME/.cache/weir-interop}/bin/goclient
 export SCENARIO_DIR=$PWD/tests/interop/cases${quick:+/quick} SCENARIO_SELFTEST=no CHECK_NAME=interop
 failed=0
-[ $# -gt 0 ] || tests/interop/tail/run.sh "$build" || failed=1
+[ $# -gt 0 ] || tests/interop/tail/run.sh "$build" --seeds "$([ -n "$quick" ] && echo 1 || echo 10)" || failed=1
 tests/scenario/run.sh "$build" "$@" || failed=1
 exit $failed

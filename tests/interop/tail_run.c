@@ -4,7 +4,7 @@
  *   WEIR_BUILD=build build/tests/interop/tail_run [-t TYPE] [-w TRACE] DIR LINE [CASE ...]
  *
  * LINE is added to each case's configuration ("semantics: strict"). TYPE: another processor, which gets no configuration. Prints what tests/interop/mods/tailsampling prints:
- * `case NAME`, then `span TRACE SPAN` for each span that came out, `refused TEXT`, `panic TEXT`, `invalid N`, and `late 0`. With -w also what the stage says of that
+ * `case NAME`, then `span TRACE SPAN` for each span that came out, `refused TEXT`, `panic TEXT`, `invalid N`. With -w also what the stage says of that
  * trace, as lines `why TEXT`. Each case runs in a process of its own.
  */
 #include <setjmp.h>
@@ -148,7 +148,6 @@ static void run_case(const char *dir, const struct options *o) {
   }
   play(harness_open(&s), dir, o->why);
   free(yaml);
-  puts("late 0");
   fflush(stdout);
 }
 

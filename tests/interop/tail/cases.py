@@ -19,14 +19,13 @@ class Case:
     end: int = 4600  # ms
     few: bool = False  # one trace is enough: the configuration is the point
     refused: bool = False  # by both; checked, so that such a case tests what it says
-    full: bool = False  # not in the quick set
 
 
-def case(name, policies, shape=None, keys=(), compare=IDS, within=0, alone=False, end=4600, few=False, refused=False, full=False, **config):
+def case(name, policies, shape=None, keys=(), compare=IDS, within=0, alone=False, end=4600, few=False, refused=False, **config):
     assert name not in CASES, name
     policies = [{"name": f"p{i}", **p} if "name" not in p else p for i, p in enumerate(policies)]
     config = {"decision_wait": "1s", **config, "policies": policies}
-    CASES[name] = Case(name, config, shape or Shape(), tuple(keys), compare, within, alone, end, few, refused, full)
+    CASES[name] = Case(name, config, shape or Shape(), tuple(keys), compare, within, alone, end, few, refused)
 
 
 def policy(type_, _name=None, **settings):
@@ -176,7 +175,7 @@ case("late-caches-drop", [drop(string()), status("ERROR")], LATE, decision_cache
 case("late-sampled-cache", [status("ERROR")], LATE, decision_cache=dict(sampled_cache_size=10000))
 case("late-other-cache", [status("ERROR")], LATE, decision_cache=dict(non_sampled_cache_size=10000))
 case("late-twins", [status("ERROR")], Shape(twins=0.5, late=0.3), ["cache-half-id"], decision_cache=MEM)
-case("wait-2s", [latency(500), count(3)], Shape(times=tuple(range(100, 1651, 150))), decision_wait="2s", end=5600)
+case("wait-2s", [latency(500), count(3)], Shape(times=tuple(range(120, 1651, 150))), decision_wait="2s", end=5600)
 case("wait-fraction", [count(4)], Shape(late_times=(2400,), late=0.3), ["wait-ticks"], decision_wait="1900ms")
 case("wait-short", [count(4)], Shape(times=tuple(range(100, 651, 50)), mean=6), ["wait-ticks"], decision_wait="300ms")
 case("root", [count(3)], LATE, decision_wait="3s", decision_wait_after_root_received="1s", end=5600)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The differential test of tail_sampling: the Go processor and weir's decide the same cases. Usage: run.sh BUILD [--seed N] [--keep DIR] [part of a case's name ...]
+# The differential test of tail_sampling: the Go processor and weir's decide the same cases. Usage: run.sh BUILD [--seed N] [--seeds N] [--keep DIR] [--verbose] [part of a case's name ...]
 set -eu
 cd "$(dirname "$0")/../../.."
-build=${1:?usage: run.sh BUILD [--seed N] [--keep DIR] [case ...]}; shift
+build=${1:?usage: run.sh BUILD [option ...] [case ...]}; shift
 tests/tools/deps.sh all
 tests/tools/deps.sh interop
 tests/interop/build.sh tailsampling

@@ -1,9 +1,10 @@
-// What the Go collector's tail_sampling processor decides of a folder of cases (the form is told in tests/interop/README.md), in real time, all at once.
+// What the Go collector's tail_sampling processor decides of a folder of cases (the form is told in tests/interop/README.md), each on a clock of its own that does not wait for
+// the time to pass (testing/synctest), so that its ticks do not depend on how busy the machine is.
 //
 //	tailsampling DIR [CASE ...]
 //
-// prints for each case a line `case NAME` and below it: `span TRACE SPAN` for each span that came out; `refused TEXT`: the configuration; `panic TEXT`; `stuck`: it did not
-// stop; `invalid N`: message N does not parse; `late MS`: how much too late the latest message was sent.
+// prints for each case a line `case NAME` and below it: `span TRACE SPAN` for each span that came out; `refused TEXT`: the configuration; `panic TEXT`; `stuck`: it does not
+// stop; `invalid N`: message N does not parse.
 package main
 
 import (
@@ -18,6 +19,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/processor/tailsamplingprocessor"
@@ -33,12 +36,7 @@ import (
 
 const (
 	endOfCase = 0xffffffff
-	patience  = 4 * time.Second // after the end of a case that may get stuck
-
-	// Cases start one after the other, so that their ticks do not fall together, in the middle of the wall clock's seconds: `composite` counts by those.
-	phase     = 150 * time.Millisecond
-	stagger   = 10 * time.Millisecond
-	perSecond = 60
+	patience  = time.Minute // of a case's clock, for a case that may not end
 )
 
 type message struct {
@@ -131,6 +129,7 @@ func start(ctx context.Context, dir string, next consumer.Traces) (processor.Tra
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
+// On the clock of the bubble that it runs in.
 func (s *script) play() string {
 	ctx, out := context.Background(), &sink{}
 	fmt.Fprintf(&out.out, "case %s\n", s.name)
@@ -138,7 +137,7 @@ func (s *script) play() string {
 	if err != nil {
 		return fmt.Sprintf("%srefused %s\n", out.out.String(), oneLine(err))
 	}
-	began, late := time.Now(), time.Duration(0)
+	began := time.Now()
 	for i, m := range s.messages {
 		if m.bad {
 			out.Lock()
@@ -147,40 +146,81 @@ func (s *script) play() string {
 			continue
 		}
 		time.Sleep(time.Until(began.Add(m.at)))
-		late = max(late, time.Since(began.Add(m.at)))
 		if err = p.ConsumeTraces(ctx, m.td); err != nil {
 			return fmt.Sprintf("case %s\nrefused message %d: %s\n", s.name, i, oneLine(err))
 		}
 	}
 	time.Sleep(time.Until(began.Add(s.end)))
-	late = max(late, time.Since(began.Add(s.end)))
 	if err = p.Shutdown(ctx); err != nil {
 		return fmt.Sprintf("case %s\nrefused at the end: %s\n", s.name, oneLine(err))
 	}
-	return fmt.Sprintf("%slate %d\n", out.out.String(), late.Milliseconds())
+	return out.out.String()
 }
 
 // In a process of its own, which may die or never end.
 func (s *script) playAlone() string {
-	ctx, cancel := context.WithTimeout(context.Background(), s.end+patience)
-	defer cancel()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, os.Args[0], "-one", s.dir)
+	cmd := exec.Command(os.Args[0], "-one", s.dir)
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	switch {
-	case err == nil:
+	if cmd.Run() == nil {
 		return out.String()
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Sprintf("case %s\nstuck\n", s.name)
 	}
 	first, _, _ := strings.Cut(errs.String(), "\n")
 	return fmt.Sprintf("case %s\npanic %s\n", s.name, first)
 }
 
+// The child's part. What does not end goes on ticking, so that its clock comes to the end of the patience.
+func (s *script) playOrGiveUp() {
+	go func() {
+		time.Sleep(s.end + patience)
+		fmt.Printf("case %s\nstuck\n", s.name)
+		os.Exit(0)
+	}()
+	fmt.Print(s.play())
+	os.Exit(0)
+}
+
 func die(err error) {
 	fmt.Fprintln(os.Stderr, "tailsampling:", err)
 	os.Exit(1)
+}
+
+// All cases, one after the other, each in a bubble.
+func playAll(t *testing.T, scripts []*script) {
+	w := bufio.NewWriter(os.Stdout)
+	for _, s := range scripts {
+		text := ""
+		if _, err := os.Stat(filepath.Join(s.dir, "alone")); err == nil {
+			text = s.playAlone()
+		} else {
+			synctest.Test(t, func(*testing.T) { text = s.play() })
+		}
+		w.WriteString(text)
+	}
+	if err := w.Flush(); err != nil {
+		die(err)
+	}
+}
+
+// Bubbles exist in tests only, so this is one; the package's own main ends the process.
+func asTest(f func(*testing.T)) {
+	os.Args = os.Args[:1]
+	all := func(string, string) (bool, error) { return true, nil }
+	testing.Main(all, []testing.InternalTest{{Name: "cases", F: f}}, nil, nil)
+}
+
+func names(dir string) []string {
+	var out []string
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		die(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			out = append(out, e.Name())
+		}
+	}
+	return out
 }
 
 func main() {
@@ -189,48 +229,22 @@ func main() {
 		if err != nil {
 			die(err)
 		}
-		fmt.Print(s.play())
-		return
+		asTest(func(t *testing.T) { synctest.Test(t, func(*testing.T) { s.playOrGiveUp() }) })
 	}
 	if len(os.Args) < 2 {
 		die(errors.New("usage: tailsampling DIR [CASE ...]"))
 	}
-	names := os.Args[2:]
-	if len(names) == 0 {
-		entries, err := os.ReadDir(os.Args[1])
-		if err != nil {
-			die(err)
-		}
-		for _, e := range entries {
-			if e.IsDir() {
-				names = append(names, e.Name())
-			}
-		}
+	dir, chosen := os.Args[1], os.Args[2:]
+	if len(chosen) == 0 {
+		chosen = names(dir)
 	}
 	var scripts []*script
-	for _, n := range names {
-		s, err := load(filepath.Join(os.Args[1], n))
+	for _, n := range chosen {
+		s, err := load(filepath.Join(dir, n))
 		if err != nil {
 			die(err)
 		}
 		scripts = append(scripts, s)
 	}
-	results, done := make([]string, len(scripts)), sync.WaitGroup{}
-	base := time.Now().Truncate(time.Second).Add(time.Second + phase)
-	for i, s := range scripts {
-		play := s.play
-		if _, err := os.Stat(filepath.Join(s.dir, "alone")); err == nil {
-			play = s.playAlone
-		}
-		time.Sleep(time.Until(base.Add(time.Duration(i/perSecond)*time.Second + time.Duration(i%perSecond)*stagger)))
-		done.Go(func() { results[i] = play() })
-	}
-	done.Wait()
-	w := bufio.NewWriter(os.Stdout)
-	for _, r := range results {
-		w.WriteString(r)
-	}
-	if err := w.Flush(); err != nil {
-		die(err)
-	}
+	asTest(func(t *testing.T) { playAll(t, scripts) })
 }
