@@ -126,9 +126,16 @@ check-san: ## the same tests as check, in a build with sanitizers (SAN=address o
 	@$(MAKE) --no-print-directory check-quick check-scenario
 	@echo "make check-san: passed ($(SAN))"
 
-check-build: all $(UNIT_BIN) $(STAGE_TEST_BIN) $(FUZZ_RUN) $(TEST_SO) ## compile all that the tests run, run nothing
+check-build: all $(UNIT_BIN) $(STAGE_TEST_BIN) $(FUZZ_RUN) $(TEST_SO) $(BUILD)/tests/interop/tail_run ## compile all that the tests run, run nothing
 
-check-interop: all ## real back ends and peers (Go modules, cached outside the tree)
+# --- interop -------------------------------------------------------------------------------------------
+# Runs cases of the differential test of tail_sampling on the stage harness.
+TAIL_RUN := $(BUILD)/tests/interop/tail_run
+$(TAIL_RUN): tests/interop/tail_run.c $(BUILD)/libweir.a $(HARNESS_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) -MMD -MP -MT $@ -MF $(BUILD)/obj/tail_run.d -o $@ $< $(HARNESS_OBJ) $(BUILD)/libweir.a $(HOST_LIBS) -lcmocka
+
+check-interop: all $(TAIL_RUN) ## real back ends and peers (Go modules, cached outside the tree)
 	@tests/interop/run.sh $(BUILD)
 
 layers: ## who includes whom

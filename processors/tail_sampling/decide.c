@@ -86,12 +86,16 @@ static void let_go(struct sampler *s, struct ts_trace *t, int when, const struct
   s->host->dropped(s->stage, t->facts.n_spans, drop_reason(when, v));
 }
 
-/* Under `semantics: collector` a trace that no cache takes stays known until num_traces needs its place. */
-static void remember(struct sampler *s, struct ts_trace *t, const struct ts_verdict *v) {
+/* Under `semantics: collector` a trace that no cache takes stays known until num_traces needs its place, but for what span-ingest gives up at its time: that is forgotten. */
+static void remember(struct sampler *s, struct ts_trace *t, int when, const struct ts_verdict *v) {
   int keep = v->outcome == TS_KEEP;
   int64_t cache = keep ? s->cfg->decision_cache.sampled_cache_size : s->cfg->decision_cache.non_sampled_cache_size;
   ts_store_release(s->store, t->newest);
   t->newest = 0;
+  if (ts_judges_alone(s) && cache <= 0 && (when == TS_WHEN_WAIT || when == TS_WHEN_ROOT)) {
+    ts_forget(s, t);
+    return;
+  }
   if (ts_is_collector(s) && cache <= 0) {
     t->state = TS_DECIDED;
     t->outcome = v->outcome;
@@ -115,7 +119,7 @@ void ts_end(struct sampler *s, struct ts_trace *t, int when, const struct ts_ver
   count_end(s, t, when, &v, r.age_ns);
   if (v.outcome == TS_KEEP) ts_output(s, t->newest, t->facts.n_spans, v.threshold, span ? TS_LEAF_NONE : v.leaf, &r);
   else let_go(s, t, when, &v, &r);
-  remember(s, t, &v);
+  remember(s, t, when, &v);
 }
 
 void ts_evict(struct sampler *s) {

@@ -277,6 +277,7 @@ static void take_all(struct sampler *s, const struct weir_data *d) {
         take_span(&a);
       }
     }
+    if (s->n_alone) judge_all_alone(s); /* there, a batch of one trace is what stands below one ResourceSpans */
   }
 }
 
@@ -310,7 +311,6 @@ void ts_consume(void *self, struct weir_batch *b) {
     return;
   }
   take_all(s, d);
-  if (s->n_alone) judge_all_alone(s);
   ts_flush(s);
   if (own) s->host->absorb(s->stage, own);
   s->host->absorb(s->stage, b);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the real peers that the interop tests talk to, from pinned Go modules. Usage: build.sh NAME ...
-# Names: jaeger loki tempo goclient | telemetrygen otelcol (with the collector's own builder, ocb) h2spec prometheus3
+# Names: jaeger loki tempo goclient tailsampling | telemetrygen otelcol (with the collector's own builder, ocb) h2spec prometheus3
 # Programs go to $INTEROP_HOME/bin (default ~/.cache/weir-interop/bin); one that was built from the same pins is kept.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,7 +24,7 @@ build() {
     cp gen.go.mod gen/go.mod; cp gen.go.sum gen/go.sum; cd gen
     go_build -tags remove_all_sd -o "$home/bin/otelcol" . ;;
   prometheus3) go_build -tags remove_all_sd -o "$home/bin/$name" "$(sed -n 's/^tool //p' go.mod)" ;; # without service discovery
-  goclient) go_build -o "$home/bin/goclient" . ;;
+  goclient | tailsampling) go_build -o "$home/bin/$name" . ;;
   *) go_build -o "$home/bin/$name" "$(sed -n 's/^tool //p' go.mod)" ;;
   esac
   rm -rf "$work"
