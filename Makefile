@@ -21,6 +21,9 @@ HOST_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
 NODEFS := $(if $(and $(SAN),$(findstring clang,$(CC))),,-Wl$(,)-z$(,)defs)
 VERSION := 0.1.0
 
+# No file that lies between two rules is removed: the next make would build it again, and with it every test.
+.SECONDARY:
+
 .PHONY: all
 all: $(BUILD)/weir stages template engines
 
@@ -100,7 +103,7 @@ $(BUILD)/obj/plugins/grpc_core/%.pic.o: plugins/grpc_core/%.c
 
 $(BUILD)/engines/grpc_core.so: $(GRPC_CORE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -shared $(NODEFS) -o $@ $^ -lgrpc -lgpr -lpthread
+	$(CC) $(CFLAGS_ALL) -shared $(NODEFS) -o $@ $^ -lgrpc -lgpr -lcrypto -lpthread
 
 .PHONY: template
 template: $(BUILD)/template/my_stage.so

@@ -5,7 +5,8 @@
  *             [--rate SPANS] [--limit SECONDS] [--tls CA_FILE]      --json: OTLP/JSON, over HTTP
  *             [--series N]                                          metrics instead of traces: points of N series in turn
  *             [--whole | --spread]                                  traces of ten spans that are never sent twice: whole in one request, or a span in each of ten
- *   load sink PORT      gRPC on PORT, HTTP on PORT+1 (OTLP, and remote write on /api/v1/write); answers at once; SIGTERM prints the counts
+ *             [--logs]                                              logs instead of traces
+ *   load sink PORT      gRPC on PORT, HTTP on PORT+1 (OTLP, remote write on /api/v1/write, Loki's push on /loki/api/v1/push); answers at once; SIGTERM prints the counts
  *
  * Closed loop: connections * streams requests are always under way, each answer starts the next; with --rate no faster than so many spans a second, so
  * that a receiver that answers before it has sent on is not fed faster than it sends. Requests are made once and sent
@@ -65,6 +66,7 @@ static void loop_begin(void) {
 struct options {
   const char *target, *ca_file; /* ca_file: TLS */
   int grpc, json;
+  uint32_t signal;
   const char *encoding; /* NULL = none */
   int64_t spans, per_request, connections, streams, limit_s, rate, series;
   int whole, spread;
@@ -78,7 +80,7 @@ struct lane { /* one request after the other */
   struct weir_iov own; /* --whole, --spread: its copy of a request, for new ids */
 };
 
-static struct options opt = { NULL, NULL, 1, 0, NULL, 1000000, 100, 4, 4, 120, 0, 0, 0, 0 };
+static struct options opt = { NULL, NULL, 1, 0, WEIR_TRACES, NULL, 1000000, 100, 4, 4, 120, 0, 0, 0, 0 };
 static int64_t run_began_ns;
 static struct weir_iov *requests;
 static uint64_t n_made, to_send, n_sent, n_answered, n_errors;
@@ -156,11 +158,11 @@ static void send_next(struct lane *l) {
   n_sent++;
   l->began_ns = clock_mono_ns();
   if (opt.grpc) {
-    grpc_native.call(l->grpc, opt.series ? METRICS_GRPC : TRACES_GRPC, body, 1, 0, on_grpc, l);
+    grpc_native.call(l->grpc, opt.signal == WEIR_METRICS ? METRICS_GRPC : opt.signal == WEIR_LOGS ? LOGS_GRPC : TRACES_GRPC, body, 1, 0, on_grpc, l);
     return;
   }
   struct weir_http_call_config call = { .method = "POST",
-    .path = opt.series ? "/v1/metrics" : "/v1/traces",
+    .path = opt.signal == WEIR_METRICS ? "/v1/metrics" : opt.signal == WEIR_LOGS ? "/v1/logs" : "/v1/traces",
     .headers = headers,
     .n_headers = opt.encoding ? 2 : 1,
     .body = body,
@@ -203,7 +205,7 @@ static struct weir_iov as_json(struct weir_iov message) {
   struct weir_body *text = NULL;
   struct weir_error err = { 0 };
   arena_init(&a, NULL, 0);
-  if (otlp_decode(opt.series ? WEIR_METRICS : WEIR_TRACES, &a, message.p, message.n, NULL, &tree, &c, &err) || otlp_json_encode(loop.pool, &tree, &text, &err)) die("json", err.msg);
+  if (otlp_decode(opt.signal, &a, message.p, message.n, NULL, &tree, &c, &err) || otlp_json_encode(loop.pool, &tree, &text, &err)) die("json", err.msg);
   arena_done(&a);
   return (struct weir_iov){ text->p, text->n };
 }
@@ -214,7 +216,7 @@ static void make_requests(void) {
   if (!requests) die("requests", "no memory");
   for (uint64_t i = 0; i < n_made; i++) {
     uint64_t first = i * (uint64_t)opt.per_request;
-    struct sample s = opt.series ? sample_metrics_request(first, (uint64_t)opt.per_request) : sample_request(first, (uint64_t)opt.per_request);
+    struct sample s = (opt.signal == WEIR_METRICS ? sample_metrics_request : opt.signal == WEIR_LOGS ? sample_logs_request : sample_request)(first, (uint64_t)opt.per_request);
     struct weir_iov plain = { s.p, s.n };
     struct weir_body *packed;
     struct weir_error err = { 0 };
@@ -331,6 +333,30 @@ static int64_t count_series(const char *p, const char *end, int v2) {
   return p ? n : -1;
 }
 
+/* Entries of a push to Loki; -1: no protobuf. */
+static int64_t count_entries(const char *p, const char *end) {
+  int64_t n = 0;
+  struct wire_field f, inner;
+  while (p < end && (p = wire_next(p, end, &f))) {
+    if (f.number != 1 || f.type != WIRE_LEN) continue;
+    for (const char *q = f.p, *last = f.p + f.v; q && q < last && (q = wire_next(q, last, &inner));) n += inner.type == WIRE_LEN && inner.number == 2;
+  }
+  return p ? n : -1;
+}
+
+static void answer_push(struct weir_http_exchange *x, const struct weir_http_request *r) {
+  struct weir_body *plain = NULL;
+  struct weir_error err;
+  int64_t n = -1;
+  n_requests++;
+  if (r->body && !compress_inflate(loop.pool, weir_str_of("snappy"), r->body->p, r->body->n, SINK_MAX_BYTES, 0, &plain, &err)) n = count_entries(plain->p, plain->p + plain->n);
+  body_free(plain);
+  if (n < 0) n_refused++;
+  else n_items[WEIR_LOGS] += (uint64_t)n;
+  struct weir_http_reply reply = { .status = n < 0 ? 400 : 204 };
+  http_reply(x, &reply);
+}
+
 static void answer_remote_write(struct weir_http_exchange *x, const struct weir_http_request *r) {
   struct weir_str type = weir_http_find(r->headers, r->n_headers, "content-type");
   struct weir_body *plain = NULL;
@@ -353,6 +379,10 @@ static void on_http_request(void *self, struct weir_http_exchange *x, const stru
   (void)self;
   if (weir_str_eq(r->path, weir_str_of("/api/v1/write"))) {
     answer_remote_write(x, r);
+    return;
+  }
+  if (weir_str_eq(r->path, weir_str_of("/loki/api/v1/push"))) {
+    answer_push(x, r);
     return;
   }
   static const struct weir_http_header type = { { "content-type", 12, 0 }, { "application/x-protobuf", 22, 0 } };
@@ -395,7 +425,7 @@ static int run_sink(int64_t port) {
 static int usage(void) {
   fprintf(stderr,
     "usage: load send --grpc|--http HOST:PORT [--spans N] [--per-request N] [--connections N] [--streams N] [--gzip|--zstd|--snappy] [--json] [--rate N] [--limit SECONDS]\n"
-    "                 [--tls CA_FILE] [--series N]\n"
+    "                 [--tls CA_FILE] [--series N | --logs]\n"
     "       load sink PORT\n");
   return 2;
 }
@@ -425,6 +455,10 @@ static int read_options(int argc, char **argv) {
       opt.json = 1;
       continue;
     }
+    if (strcmp(argv[i], "--logs") == 0) {
+      opt.signal = WEIR_LOGS;
+      continue;
+    }
     if (i + 1 == argc) return -1;
     if (strcmp(argv[i], "--tls") == 0) {
       opt.ca_file = argv[++i];
@@ -437,6 +471,7 @@ static int read_options(int argc, char **argv) {
       i++;
     }
   }
+  if (opt.series) opt.signal = WEIR_METRICS;
   return opt.target && !(opt.json && opt.grpc) ? 0 : -1;
 }
 

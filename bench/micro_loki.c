@@ -31,52 +31,12 @@ static double cpu_ns(void) {
   return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 
-static void record(struct sample *s, uint64_t i) {
-  struct sample body = { NULL, 0, 0 };
-  uint64_t trace[2] = { i * 0x9e3779b97f4a7c15u + 1, i + 7 }, span = i + 1;
-  char text[160];
-  int n = snprintf(text, sizeof text, "GET /api/v1/orders/%llu 200 in %llu ms: user %llu, cache miss, 3 items, upstream orders-db replied after retry", (unsigned long long)(i * 7919 % 100000),
-    (unsigned long long)(i % 97), (unsigned long long)(i * 31));
-  sample_field(&body, 1, text, (size_t)n);
-  sample_fixed64(s, 1, 1700000000000000000u + i * 1000);
-  sample_fixed64(s, 11, 1700000000000000100u + i * 1000);
-  sample_varint(s, 2 << 3 | WIRE_VARINT);
-  sample_varint(s, 9);
-  sample_field(s, 3, "INFO", 4);
-  sample_sub(s, 5, &body);
-  sample_attr(s, 6, "http.request.method", "GET", -1);
-  sample_attr(s, 6, "http.response.status_code", NULL, 200);
-  sample_attr(s, 6, "url.path", "/api/v1/orders", -1);
-  sample_attr(s, 6, "thread.id", NULL, (int64_t)(i % 16));
-  sample_attr(s, 6, "log.iostream", "stdout", -1);
-  sample_field(s, 9, trace, 16);
-  sample_field(s, 10, &span, 8);
-  free(body.p);
-}
-
 static void make(uint64_t records) {
-  struct sample request = { NULL, 0, 0 }, resource = { NULL, 0, 0 }, attrs = { NULL, 0, 0 }, scope = { NULL, 0, 0 }, one = { NULL, 0, 0 };
   static struct arena arena;
   struct otlp_counts c;
-  for (int r = 0; r < 2; r++) {
-    sample_attr(&attrs, 1, "service.name", r ? "cart" : "checkout", -1);
-    sample_attr(&attrs, 1, "k8s.namespace.name", "shop", -1);
-    sample_attr(&attrs, 1, "k8s.pod.name", "checkout-6b7c9d5f4-x2x7z", -1);
-    sample_attr(&attrs, 1, "k8s.container.name", "app", -1);
-    sample_attr(&attrs, 1, "host.name", "node-17.example.internal", -1);
-    sample_attr(&attrs, 1, "telemetry.sdk.language", "java", -1);
-    sample_attr(&attrs, 1, "telemetry.sdk.version", "1.42.0", -1);
-    sample_attr(&attrs, 1, "process.pid", NULL, 4711);
-    sample_sub(&resource, 1, &attrs);
-    for (uint64_t i = 0; i < records / 2; i++) {
-      record(&one, i);
-      sample_sub(&scope, 2, &one);
-    }
-    sample_sub(&resource, 2, &scope);
-    sample_sub(&request, 1, &resource);
-  }
+  struct sample request = sample_logs_request(0, records);
   arena_init(&arena, pool, 0);
-  if (otlp_decode(WEIR_LOGS, &arena, request.p, request.n, NULL, &data, &c, NULL) || c.items != records / 2 * 2) exit(1);
+  if (otlp_decode(WEIR_LOGS, &arena, request.p, request.n, NULL, &data, &c, NULL) || c.items != records) exit(1);
 }
 
 static double run(int json, int pack) {

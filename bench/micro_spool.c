@@ -1,7 +1,7 @@
 /*
  * bench/micro_spool.c - the disk queue beside a bare loop of append and fdatasync, with the same sizes, alternating on the same disk.
  *
- * Usage: micro_spool [directory, default .] [seconds a round, default 0.1]. A case is a size and a number of records in flight: the bare loop writes so many
+ * Usage: micro_spool [directory, default .] [seconds a round, default 0.1] [buffered: the queue through the page cache]. A case is a size and a number of records in flight: the bare loop writes so many
  * with one writev and syncs (also with space allocated ahead, as the queue does); the queue (sync: always) gets so many appends from one lane, each one begun
  * anew when it is acknowledged, and releases what it wrote. Rounds alternate, and the best of each counts: what disk and processor give when nobody else uses them.
  * `read` is a backlog read back and released; `crc` the checksum alone.
@@ -22,6 +22,7 @@ enum { ROUNDS = 25, MOST = 64, FILE_BYTES = 16 << 20 };
 
 static const char *where = ".";
 static double seconds = 0.1;
+static int buffered;
 static char *bytes;
 static struct loop loop;
 static struct spool *spool;
@@ -134,7 +135,7 @@ static void open_queue(void) {
   static char path[256];
   struct weir_error err = { 0 };
   snprintf(path, sizeof path, "%s/micro_spool.q", where);
-  struct spool_options o = { .directory = path, .max_bytes = 2ull << 30 };
+  struct spool_options o = { .directory = path, .max_bytes = 2ull << 30, .buffered = buffered };
   if (spool_open(&spool, &o, &err)) {
     fprintf(stderr, "micro_spool: %s\n", err.msg);
     exit(1);
@@ -238,6 +239,7 @@ int main(int argc, char **argv) {
   struct weir_error err;
   if (argc > 1) where = argv[1];
   if (argc > 2) seconds = strtod(argv[2], NULL);
+  buffered = argc > 3 && strcmp(argv[3], "buffered") == 0;
   must((bytes = malloc(1 << 20)) != NULL, "malloc");
   for (uint32_t i = 0; i < 1 << 20; i++) bytes[i] = (char)(i * 7919u >> 5);
   must(loop_init(&loop, 0, NULL, &err) == 0, "loop_init");

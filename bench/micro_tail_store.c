@@ -2,9 +2,9 @@
  * bench/micro_tail_store.c - what tail sampling's store and table cost: ns per span to find or add its trace, to put, to release; ns per trace to write, raw and
  * compressed; memory over wire bytes; the longest single call of each kind, in CPU time of the thread.
  *
- * Usage: micro_tail_store [traces, default 100000] [traces per batch, default 100]. A trace is 10 spans of about 440 bytes of 10 services, ids and times at random. Shapes: `spread` (a batch is one span of each
+ * Usage: micro_tail_store [traces, default 100000] [traces per batch, default 100] [one mode only: spread, spread-steady, spread-calls, whole ...]. A trace is 10 spans of about 440 bytes of 10 services, ids and times at random. Shapes: `spread` (a batch is one span of each
  * of so many traces, so a trace is in ten batches, as SDKs send) and `whole` (a trace's spans in a row, two to a service, as a balancer in front sends). All are held before the first is written
- * (every 20th) and all are released: find-add and put are with memory that is new to the process. Each shape runs twice: timed by the batch, then call by call for the longest. `steady` is as production runs:
+ * (every 20th) and all are released: find-add and put are with memory that is new to the process. `calls` times each call for the longest, the others by the batch. `steady` is as production runs:
  * with each group that comes the oldest goes, at a tenth of the traces held.
  */
 #include <time.h>
@@ -235,7 +235,7 @@ static void run_steady(int whole) {
     for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) *costs[i] = (struct cost){ .name = costs[i]->name };
     fill(s, t, whole, n_traces / 10);
   }
-  printf("  steady: find-add %.1f, put %.1f, release %.1f ns a span; remove %.1f ns a trace\n", find_add.ns / (double)find_add.n, put.ns / (double)put.n, gone.ns / (double)gone.n,
+  printf("  find-add %.1f, put %.1f, release %.1f ns a span; remove %.1f ns a trace\n", find_add.ns / (double)find_add.n, put.ns / (double)put.n, gone.ns / (double)gone.n,
     removed.ns / (double)removed.n);
   ts_store_free(s);
   ts_table_free(t);
@@ -254,16 +254,19 @@ static void hash_cost(void) {
 }
 
 int main(int argc, char **argv) {
+  static const char *const modes[] = { "spread", "spread-steady", "spread-calls", "whole", "whole-steady", "whole-calls" };
   if (argc > 1) n_traces = strtoull(argv[1], NULL, 10);
   if (argc > 2) per_batch = strtoull(argv[2], NULL, 10);
   n_traces -= n_traces % per_batch;
   make_services();
   hash_cost();
-  for (int shape = 0; shape < 4; shape++) {
-    each_call = shape % 2;
-    printf("%s, %llu traces%s\n", shape / 2 ? "whole" : "spread", (unsigned long long)n_traces, each_call ? ", call by call" : "");
-    run(shape / 2);
-    if (!each_call) run_steady(shape / 2);
+  for (int i = 0; i < 6; i++) {
+    if (argc > 3 && strcmp(argv[3], modes[i]) != 0) continue;
+    printf("%s, %llu traces\n", modes[i], (unsigned long long)n_traces);
+    fflush(stdout);
+    each_call = i % 3 == 2;
+    if (i % 3 == 1) run_steady(i / 3);
+    else run(i / 3);
   }
   return 0;
 }

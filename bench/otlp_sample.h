@@ -1,6 +1,6 @@
 /*
  * bench/otlp_sample.h - the requests that all benchmarks use. Traces: spans of about 400 bytes with 10 attributes and one event, two resources. Metrics: points of
- * counters and gauges with 5 attributes, 10 points a metric, one resource a request.
+ * counters and gauges with 5 attributes, 10 points a metric, one resource a request. Logs: records of about 310 bytes with 5 attributes, two resources of 8.
  */
 #ifndef BENCH_OTLP_SAMPLE_H
 #define BENCH_OTLP_SAMPLE_H
@@ -121,6 +121,58 @@ static inline struct sample sample_request(uint64_t first, uint64_t n) {
   }
   free(rs.p);
   free(ss.p);
+  free(tmp.p);
+  return req;
+}
+
+/* A record with 120 bytes of text, 5 attributes and ids. */
+static inline void sample_log(struct sample *s, uint64_t i) {
+  struct sample body = { NULL, 0, 0 };
+  uint64_t trace[2] = { i * 0x9e3779b97f4a7c15u + 1, i + 7 }, span = i + 1;
+  char text[160];
+  int n = snprintf(text, sizeof text, "GET /api/v1/orders/%llu 200 in %llu ms: user %llu, cache miss, 3 items, upstream orders-db replied after retry", (unsigned long long)(i * 7919 % 100000),
+    (unsigned long long)(i % 97), (unsigned long long)(i * 31));
+  sample_field(&body, 1, text, (size_t)n);
+  sample_fixed64(s, 1, 1700000000000000000u + i * 1000);
+  sample_fixed64(s, 11, 1700000000000000100u + i * 1000);
+  sample_varint(s, 2 << 3 | WIRE_VARINT);
+  sample_varint(s, 9);
+  sample_field(s, 3, "INFO", 4);
+  sample_sub(s, 5, &body);
+  sample_attr(s, 6, "http.request.method", "GET", -1);
+  sample_attr(s, 6, "http.response.status_code", NULL, 200);
+  sample_attr(s, 6, "url.path", "/api/v1/orders", -1);
+  sample_attr(s, 6, "thread.id", NULL, (int64_t)(i % 16));
+  sample_attr(s, 6, "log.iostream", "stdout", -1);
+  sample_field(s, 9, trace, 16);
+  sample_field(s, 10, &span, 8);
+  free(body.p);
+}
+
+/* An ExportLogsServiceRequest of n records whose numbers begin at first, of two resources with 8 attributes. The caller frees p. */
+static inline struct sample sample_logs_request(uint64_t first, uint64_t n) {
+  struct sample req = { NULL, 0, 0 }, resource = { NULL, 0, 0 }, tmp = { NULL, 0, 0 }, scope = { NULL, 0, 0 };
+  for (uint64_t half = 0; half < 2; half++) {
+    uint64_t from = half ? n / 2 : 0, to = half ? n : n / 2;
+    if (from == to) continue;
+    sample_attr(&tmp, 1, "service.name", half ? "cart" : "checkout", -1);
+    sample_attr(&tmp, 1, "k8s.namespace.name", "shop", -1);
+    sample_attr(&tmp, 1, "k8s.pod.name", "checkout-6b7c9d5f4-x2x7z", -1);
+    sample_attr(&tmp, 1, "k8s.container.name", "app", -1);
+    sample_attr(&tmp, 1, "host.name", "node-17.example.internal", -1);
+    sample_attr(&tmp, 1, "telemetry.sdk.language", "java", -1);
+    sample_attr(&tmp, 1, "telemetry.sdk.version", "1.42.0", -1);
+    sample_attr(&tmp, 1, "process.pid", NULL, 4711);
+    sample_sub(&resource, 1, &tmp);
+    for (uint64_t i = from; i < to; i++) {
+      sample_log(&tmp, first + i);
+      sample_sub(&scope, 2, &tmp);
+    }
+    sample_sub(&resource, 2, &scope);
+    sample_sub(&req, 1, &resource);
+  }
+  free(resource.p);
+  free(scope.p);
   free(tmp.p);
   return req;
 }

@@ -18,7 +18,7 @@ OTELCOL=${OTELCOL-$HOME/.cache/weir-interop/bin/otelcol}
 LIMIT_S=60 # for one load run, and for each wait
 GRPC=127.0.0.1:$PORT HTTP=127.0.0.1:$((PORT + 1)) SINK_PORT=$((PORT + 2)) FLOOR_PORT=$((PORT + 4))
 SCRAPE=127.0.0.1:$((PORT + 7)) TRACES=${TRACES:-100000} # undecided, in the cases -held and -compressed
-SERIES=${SERIES:-100000} # of the cases with metrics; a "span" is a data point there
+SERIES=${SERIES:-100000} # of the cases with metrics; a "span" is a data point there, and a record in those with logs
 export BENCH_GRPC=$GRPC BENCH_HTTP=$HTTP BENCH_SINK=127.0.0.1:$SINK_PORT BENCH_SINK_HTTP=127.0.0.1:$((SINK_PORT + 1)) BENCH_SCRAPE=$SCRAPE
 WORK=$(mktemp -d)
 BENCH_DISK=$(realpath "$BUILD")/bench/disk-queue # on the disk that BUILD is on
@@ -32,7 +32,7 @@ grpc-nop-gzip grpc-nop-zstd http-nop-gzip http-nop-zstd http-nop-snappy
 grpc-batch-grpc grpc-batch-grpc-envelope grpc-batch-grpc-read grpc-batch-grpc-insert
 grpc-memory-batch-grpc grpc-disk-batch-grpc grpc-disk-os-batch-grpc
 grpc-nop-core grpc-batch-grpc-core idle-core
-grpc-scrape grpc-batch-rw grpc-batch-rw2
+grpc-scrape grpc-batch-rw grpc-batch-rw2 grpc-batch-loki grpc-batch1k-loki http-batch-loki
 grpc-tail-whole grpc-tail-spread grpc-tail-held grpc-tail-compressed go:grpc-tail-whole go:grpc-tail-spread
 go:grpc-nop go:http-nop go:http-json-nop go:grpc-batch-grpc go:grpc-batch-grpc-insert go:grpc-scrape go:grpc-batch-rw
 one-by-one idle memory micro spool"
@@ -116,7 +116,7 @@ load_args() {
   http-*) echo "--http $HTTP$tls" ;;
   *) echo "--grpc $GRPC$tls" ;;
   esac
-  case $1 in *-gzip | *-zstd | *-snappy) echo "--${1##*-}" ;; *-rw | *-rw2) echo "--series $SERIES" ;; esac
+  case $1 in *-gzip | *-zstd | *-snappy) echo "--${1##*-}" ;; *-rw | *-rw2) echo "--series $SERIES" ;; *-loki) echo --logs ;; esac
 }
 
 # weir_args CASE: configuration of weir.
@@ -127,6 +127,7 @@ weir_args() {
   *-disk-*batch-grpc) args+=" --config bench/queue.yaml --config bench/queue_disk.yaml" ;;
   *batch-grpc*) args+=" --config bench/through.yaml" ;;
   *batch-rw*) args+=" --config bench/remote_write.yaml" ;;
+  *-loki) args+=" --config bench/loki.yaml" ;;
   *-scrape) args+=" --config bench/scrape.yaml" ;;
   grpc-tail-held | grpc-tail-compressed) args+=" --config bench/tail.yaml --set processors.tail_sampling.decision_wait=1h --set processors.tail_sampling.max_bytes=20GiB --set service.memory_limit=20GiB" ;;
   grpc-tail-*) args+=" --config bench/tail.yaml" ;;
@@ -144,6 +145,7 @@ weir_args() {
   *-disk-os-*) args+=" --set extensions.file_storage.sync=os" ;;
   *-envelope) args+=" --set receivers.otlp.validation=envelope" ;;
   esac
+  case $1 in *-batch1k-*) args+=" --set processors.batch.send_batch_size=1000" ;; esac
   case $1 in *-rw2) args+=" --set exporters.prometheus_remote_write.protobuf_message=io.prometheus.write.v2.Request" ;; esac
   [ "$1" = grpc-batch-grpc-core ] && args+=" --set exporters.otlp_grpc.engine=core"
   case $1 in *-read | *-insert) args+=" --set service.plugins=[$BUILD/bench/stages/processor_bench_edit.so]" ;; esac
@@ -173,7 +175,7 @@ run_between() {
   local name=$1 spans=$2 label=$3 sink= pid got
   shift 3
   case $name in
-  *batch-grpc* | *batch-rw*)
+  *batch-grpc* | *batch-rw* | *-loki)
     start sink "$BUILD/bench/load" sink "$SINK_PORT"
     sink=$PID
     wait_port "127.0.0.1:$SINK_PORT" "$sink" || { fail "$label" "no sink: $(tail -1 "$WORK/sink")"; return; }
@@ -192,6 +194,7 @@ run_between() {
     [ "$got" -ge $((spans + spans / 10)) ] || fail "$label" "the sink got $got of $((spans + spans / 10)) samples"
     return
     ;;
+  *-loki) got=$(sed -n 's/.* logs=\([0-9]*\).*/\1/p' "$WORK/sink") ;;
   esac
   [ "$got" = $((spans + spans / 10)) ] || fail "$label" "the sink got $got of $((spans + spans / 10)) spans"
 }
@@ -319,11 +322,11 @@ run_memory() {
   stop "$sink"
 }
 
-# What the data model costs, in ns of CPU a span, a batch boundary, in ns of CPU a batch, and a push to Loki, in ns of CPU a record.
+# What the data model costs, in ns of CPU a span, a batch boundary, in ns of CPU a batch, a push to Loki, in ns of CPU a record, and a condition, in ns of CPU an evaluation.
 run_micro() {
-  "$BUILD/bench/micro_otlp" >"$WORK/micro" && "$BUILD/bench/micro_stage" >>"$WORK/micro" && "$BUILD/bench/micro_loki" >>"$WORK/micro" || { fail micro "$(tail -1 "$WORK/micro")"; return; }
+  "$BUILD/bench/micro_otlp" >"$WORK/micro" && "$BUILD/bench/micro_stage" >>"$WORK/micro" && "$BUILD/bench/micro_loki" >>"$WORK/micro" && "$BUILD/bench/micro_expr" >>"$WORK/micro" || { fail micro "$(tail -1 "$WORK/micro")"; return; }
   while read -r name value; do note "$name" "$value"; done < <(sed -nE 's/^(copy|count|scan|decode|re-frame|insert\+encode|rewrite|place|json-decode|json-encode) +([0-9.]+).*/micro-\1-ns \2/p
-    s/^(loki-[a-z+]+) ([0-9.]+) ns/micro-\1-ns \2/p; s/^batch boundary ([0-9.]+) ns/micro-batch-boundary-ns \1/p; s/.*tree ([0-9.]+) x the wire/micro-tree-times-wire \1/p' "$WORK/micro")
+    s/^((loki|expr)-[a-z+]+) ([0-9.]+) ns/micro-\1-ns \3/p; s/^batch boundary ([0-9.]+) ns/micro-batch-boundary-ns \1/p; s/.*tree ([0-9.]+) x the wire/micro-tree-times-wire \1/p' "$WORK/micro")
 }
 
 # The disk queue beside a bare append and fdatasync of the same sizes, on the disk that BUILD is on: records a second, and the ratios.

@@ -54,7 +54,7 @@ static void set_bool(struct weir_value *v, int truth) {
 }
 
 int expr_run_ops(struct expr_run *run, uint32_t from, uint32_t to, struct weir_value *ret) {
-  struct weir_value stack[EXPR_STACK_MAX], *top = stack - 1; /* the parser has seen to it that it is large enough */
+  struct weir_value stack[EXPR_STACK_MAX + 1], *top = stack; /* the first is not used; the parser has seen to it that there are enough */
   int r = 0;
   for (uint32_t pc = from; pc < to && r >= 0; pc++) {
     const struct expr_op *op = &run->e->ops[pc];

@@ -259,7 +259,7 @@ static int is_match(struct expr_run *run, const struct expr_op *op, const struct
   const struct weir_regex *re = op->arg == EXPR_NO_REGEX ? NULL : run->e->regexes[op->arg];
   if (!re && need_string(run, &a[1], "IsMatch")) return WEIR_E_INVALID;
   int r = re ? 0 : regex_compile(a[1].u.s ? a[1].u.s : "", a[1].n, &own, &why);
-  if (r) return expr_fail(run, r, "IsMatch: %s", why.msg);
+  if (r) return expr_fail(run, r, "IsMatch: %s (at byte %llu of the pattern)", why.msg, (unsigned long long)why.offset);
   r = expr_value_text(run, &a[0], &p, &n);
   if (r > 0 && (r = regex_match(re ? re : own, p, n)) < 0) expr_fail(run, r, "IsMatch: the pattern takes too many steps on this text (REGEX_STEPS_MAX)");
   regex_free(own);

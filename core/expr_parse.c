@@ -75,7 +75,7 @@ static int fold(struct expr_parser *p, struct part *part) {
   if (r == WEIR_E_LIMIT) return 0; /* a long text: in its time */
   if (r) return EXPR_INVALID(p, why.offset, "%s", why.msg);
   if (v.kind == WEIR_V_STRING || v.kind == WEIR_V_BYTES || v.kind == EXPR_V_TRACE_ID || v.kind == EXPR_V_SPAN_ID) {
-    char *copy = arena_alloc(&e->arena, v.n);
+    char *copy = arena_alloc(&e->arena, v.n + 1u);
     if (v.n) memcpy(copy, v.u.s, v.n);
     v.u.s = copy;
   }
@@ -233,7 +233,7 @@ static int pattern(struct expr_parser *p, struct expr_op *op, uint32_t first) {
   if (last->code != EXPR_CONST || e->n_ops - 1 <= first || e->consts[last->arg].kind != WEIR_V_STRING) return 0;
   const struct weir_value *v = &e->consts[last->arg];
   int r = regex_compile(v->u.s, v->n, &e->regexes[e->n_regexes], &why);
-  if (r) return expr_refuse(p, r, last->at, "IsMatch: %s", why.msg);
+  if (r) return expr_refuse(p, r, last->at, "IsMatch: %s (at byte %llu of the pattern)", why.msg, (unsigned long long)why.offset);
   op->arg = e->n_regexes++;
   return 0;
 }
@@ -412,8 +412,9 @@ static int whole(struct expr_parser *p) {
 }
 
 static void *keep(struct weir_expr *e, const void *from, size_t size) {
+  if (!size) return NULL;
   void *to = arena_alloc(&e->arena, size);
-  if (size) memcpy(to, from, size);
+  memcpy(to, from, size);
   return to;
 }
 

@@ -25,7 +25,7 @@ struct expr_parser {
   struct weir_value literal;
 };
 
-/* Fills the error, with the byte at its end; returns code. */
+/* Fills the error; returns code. */
 WEIR_PRINTF(4, 5) int expr_refuse(struct expr_parser *, int code, size_t at, const char *fmt, ...);
 #define EXPR_INVALID(p, at, ...) expr_refuse(p, WEIR_E_INVALID, at, __VA_ARGS__)
 

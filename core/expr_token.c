@@ -10,10 +10,8 @@ WEIR_PRINTF(4, 5) int expr_refuse(struct expr_parser *p, int code, size_t at, co
   if (!p->err) return code;
   va_list ap;
   va_start(ap, fmt);
-  int n = vsnprintf(p->err->msg, sizeof p->err->msg, fmt, ap);
+  vsnprintf(p->err->msg, sizeof p->err->msg, fmt, ap);
   va_end(ap);
-  if (n < 0 || (size_t)n >= sizeof p->err->msg) n = (int)sizeof p->err->msg - 1;
-  snprintf(p->err->msg + n, sizeof p->err->msg - (size_t)n, " (at byte %zu)", at);
   p->err->code = code;
   p->err->offset = at;
   return code;
@@ -120,7 +118,7 @@ static int read_string(struct expr_parser *p) {
   size_t at = p->at + 1, end = at;
   while (end < p->n && p->text[end] != '"') end += p->text[end] == '\\' ? 2 : 1;
   if (end >= p->n) return EXPR_INVALID(p, p->at, "a string without its closing quote");
-  char *out = arena_alloc(&p->e->arena, end - at), *begin = out; /* no escape is shorter than what it stands for */
+  char *out = arena_alloc(&p->e->arena, end - at + 1), *begin = out; /* no escape is shorter than what it stands for */
   while (at < end) {
     size_t escape = at;
     int c = char_at(p, at++);

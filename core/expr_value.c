@@ -156,7 +156,7 @@ static int shortest(double v, char digits[20], int *exponent) {
   return n;
 }
 
-/* As Go's encoding/json: no exponent from 1e-6 up to below 1e21. */
+/* As the JSON library behind OTTL (goccy/go-json): no exponent from 1e-6 up to below 1e21. */
 static int double_text(struct expr_run *run, double v, const char **ret, size_t *ret_n) {
   char digits[20], *out = expr_scratch(run, 40), *p = out;
   int x, n;
@@ -169,7 +169,7 @@ static int double_text(struct expr_run *run, double v, const char **ret, size_t 
     if (n > 1) *p++ = '.';
     memcpy(p, digits + 1, (size_t)n - 1);
     p += n - 1;
-    p += snprintf(p, 8, "e%+d", x);
+    p += snprintf(p, 8, "e%+03d", x);
   } else {
     int whole = x < 0 ? 0 : x + 1; /* digits before the point */
     if (!whole) *p++ = '0';

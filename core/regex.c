@@ -83,9 +83,8 @@ static int need_library(struct weir_error *err) {
 static int refused(const char *pattern, size_t n, char *written, int code, size_t at, struct weir_error *err) {
   PCRE2_UCHAR why[160];
   if (loaded.get_error_message(code, why, sizeof why) < 0) why[0] = 0;
-  at = regex_translated_from(pattern, n, written, at);
-  if (err) err->offset = at;
-  return weir_fail(err, WEIR_E_INVALID, "%s (at byte %zu of the pattern)", (const char *)why, at);
+  if (err) err->offset = regex_translated_from(pattern, n, written, at);
+  return weir_fail(err, WEIR_E_INVALID, "%s", (const char *)why);
 }
 
 int regex_compile(const char *pattern, size_t n, struct weir_regex **ret, struct weir_error *err) {

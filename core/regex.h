@@ -13,7 +13,6 @@
 
 #define REGEX_PATTERN_MAX 8192u  /* bytes of a pattern */
 #define REGEX_NEST_MAX 100u      /* groups within groups */
-#define REGEX_NAMES_MAX 100u     /* named groups */
 #define REGEX_REPEAT_MAX 1000u   /* {n}, and the product of those within each other; RE2's own limit */
 #define REGEX_STEPS_MAX 50000u   /* of one match: each way through a repeat or a branch is one, as are 32 bytes passed over */
 #define REGEX_TRIES_MAX 100000u  /* PCRE2's match limit, for one place where a match may begin */

@@ -23,18 +23,14 @@ struct syntax {
   size_t out_n, probe, probe_at;
   enum atom atom;
   uint32_t atom_deep;
-  uint32_t depth, n_names;
+  uint32_t depth;
   struct level level[REGEX_NEST_MAX + 1];
-  struct {
-    const char *p;
-    size_t n;
-  } names[REGEX_NAMES_MAX];
   struct weir_error *err;
 };
 
 static int refuse(struct syntax *s, int code, size_t at, const char *what) {
   if (s->err) s->err->offset = at;
-  return weir_fail(s->err, code, "%s (at byte %zu of the pattern)", what, at);
+  return weir_fail(s->err, code, "%s", what);
 }
 
 static int invalid(struct syntax *s, size_t at, const char *what) { return refuse(s, WEIR_E_INVALID, at, what); }
@@ -303,11 +299,6 @@ static int group_name(struct syntax *s, size_t skip) {
   size_t n = (size_t)(end - p);
   for (size_t i = 0; i < n; i++)
     if (!is_alnum((unsigned char)p[i]) && p[i] != '_') return invalid(s, begin, "a group's name has letters, digits and _");
-  for (size_t i = 0; i < s->n_names; i++)
-    if (s->names[i].n == n && !memcmp(s->names[i].p, p, n)) return invalid(s, begin, "two groups have this name");
-  if (s->n_names == REGEX_NAMES_MAX) return refuse(s, WEIR_E_LIMIT, begin, "over 100 named groups (REGEX_NAMES_MAX)");
-  s->names[s->n_names].p = p;
-  s->names[s->n_names++].n = n;
   s->at += skip + n + 1;
   put_text(s, "(?:");
   return 0;

@@ -54,6 +54,7 @@ static void unref(struct spool *s) {
   }
   for (size_t i = 0; i < s->n_segs; i++) segment_free(s->segs[i]);
   free(s->segs);
+  free(s->stage);
   pthread_cond_destroy(&s->cond);
   pthread_mutex_destroy(&s->lock);
   s->magic = 0;

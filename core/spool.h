@@ -42,6 +42,7 @@ struct spool_options {
   uint64_t fs_reserve_bytes; /* left free on the filesystem; 0 = 64 MiB, or 5 % of it if that is less */
   weir_fn_f *on_room;        /* optional: room was given back. Runs on the writer thread, may only post */
   void *on_room_arg;
+  int buffered;              /* never write past the page cache */
   const struct spool_sys *sys; /* NULL = the system's */
 };
 

@@ -55,6 +55,7 @@ extern const struct spool_sys spool_sys_default;
 #define GROUP_BYTES (1u << 20)     /* written and synced together */
 #define LINGER_MAX_NS 1000000LL    /* and at most a quarter of what the last sync took */
 #define IOVS 1024                  /* IOV_MAX of Linux */
+#define DIRECT_BLOCK 4096u         /* of writes past the page cache; at least what a disk asks for */
 
 struct sealed {
   uint32_t magic, crc;
@@ -177,6 +178,8 @@ struct spool {
   uint32_t generation;
   struct segment *read_segment; /* the one that read_fd is open on */
   int read_fd;
+  int direct;         /* the active segment is written past the page cache */
+  char *stage, *tail; /* for that: a group in whole blocks; what the last block that was begun holds */
   struct iovec iov[IOVS];
   /* of spool_peek_*: the next record, and its bytes */
   size_t peek_segment;
@@ -210,6 +213,10 @@ int spool_pwrite(struct spool *, int fd, struct iovec *, int n, uint64_t offset)
 int spool_pread(struct spool *, int fd, void *, size_t n, uint64_t offset, size_t *ret_n); /* 0 or errno */
 int spool_openat(struct spool *, const char *name, int flags);                    /* -1: errno */
 int spool_sync(struct spool *, int fd, int (*sync)(int));                         /* 0 or errno; counted */
+
+/* spool_direct.c: writes past the page cache */
+void spool_direct_begin(struct spool *, const void *header);             /* a new active segment */
+int spool_direct_write(struct spool *, const struct iovec *, int n);     /* behind active->size. 0 or errno */
 
 /* spool_recover.c: fills segs, cursor and counts from the directory */
 int spool_recover(struct spool *, struct weir_error *);

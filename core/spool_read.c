@@ -55,7 +55,7 @@ int spool_read(struct spool_lane *lane, struct spool_read *r) {
 
 /* A descriptor of the segment; -1: errno. */
 static int open_for_reading(struct spool *s, struct segment *g) {
-  if (g == s->active) return s->active_fd;
+  if (g == s->active && !s->direct) return s->active_fd;
   if (g == s->read_segment) return s->read_fd;
   int fd = spool_openat(s, g->name, O_RDONLY);
   if (fd < 0) return -1;

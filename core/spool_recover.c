@@ -103,11 +103,21 @@ static uint64_t scan_records(struct scan *c, struct segment *g, uint64_t *items)
   }
 }
 
+/* Whole blocks are written: zeros behind the last record, up to the end of its block, are nothing that was lost. */
+static int is_rest_of_block(struct scan *c, uint64_t end) {
+  size_t n = 0;
+  if (c->size - end >= DIRECT_BLOCK || spool_pread(c->s, c->fd, c->buf, (size_t)(c->size - end), end, &n)) return 0;
+  c->buf_n = 0;
+  while (n && !c->buf[n - 1]) n--;
+  return n == 0;
+}
+
 /* In the last segment what follows the last record is an append that a crash cut off, or a damaged record: the two look the same. What was allocated ahead goes, too. */
 static void cut_tail(struct spool *s, struct scan *c, const struct segment *g, uint64_t end) {
-  s->stats.torn_tails += end < c->size;
+  int torn = end < c->size && !is_rest_of_block(c, end);
+  s->stats.torn_tails += (uint64_t)torn;
   if (s->read_only) return;
-  if (end < c->size) log_warn("queue", "%s/%s: cut %" PRIu64 " bytes behind its last record that are no record", s->directory, g->name, c->size - end);
+  if (torn) log_warn("queue", "%s/%s: cut %" PRIu64 " bytes behind its last record that are no record", s->directory, g->name, c->size - end);
   if (s->sys->ftruncate(c->fd, (off_t)end)) s->write_errors++;
 }
 

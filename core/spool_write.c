@@ -94,7 +94,7 @@ static void poison(struct spool *s, const char *what) {
 }
 
 static int put_group(struct spool *s, struct group *g) {
-  int n = gather(s, g), r = spool_pwrite(s, s->active_fd, s->iov, n, s->active->size);
+  int n = gather(s, g), r = s->direct ? spool_direct_write(s, s->iov, n) : spool_pwrite(s, s->active_fd, s->iov, n, s->active->size);
   if (r == ENOSPC || r == EDQUOT || r == EFBIG) {
     if (cut_back(s)) poison(s, "making it shorter");
     return WEIR_E_LIMIT;

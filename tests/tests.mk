@@ -53,6 +53,7 @@ TAIL_STORE_OBJ := $(patsubst %,$(BUILD)/obj/processors/tail_sampling/%.pic.o,ind
 TAIL_STORE_BIN := $(patsubst %,$(BUILD)/tests/unit/processors/test_tail_%,store table memory)
 $(TAIL_STORE_BIN) $(BUILD)/tests/fuzz/fuzz_tail_store $(BUILD)/bench/micro_tail_store: $(TAIL_STORE_OBJ) $(KIT_LIB)
 $(TAIL_STORE_BIN) $(BUILD)/tests/fuzz/fuzz_tail_store $(BUILD)/bench/micro_tail_store: HOST_LIBS := $(TAIL_STORE_OBJ) $(KIT_LIB) $(HOST_LIBS)
+$(BUILD)/tests/unit/processors/test_tail_policy_memory: HOST_LIBS += $(ALLOC_WRAP)
 $(TAIL_STORE_BIN): HOST_LIBS += $(ALLOC_WRAP)
 FUZZ_OBJ_fuzz_tail_store := $(TAIL_STORE_OBJ)
 $(BUILD)/tests/unit/processors/test_tail_store: HOST_LIBS += -Wl,--wrap=ZSTD_createCCtx -Wl,--wrap=ZSTD_createDCtx
@@ -76,6 +77,8 @@ $(BUILD)/tests/stage/test_exporter_prometheus_remote_write: HARNESS_OBJ += $(RW_
 $(BUILD)/tests/stage/test_exporter_prometheus_remote_write: HOST_CFLAGS += -I$(BUILD)/gen/oracle
 
 $(BUILD)/tests/stage/test_harness: $(BUILD)/tests/scenario/holder.so
+
+$(BUILD)/tests/stage/test_processor_tail_sampling_properties: HARNESS_OBJ += $(KIT_LIB)
 
 check-stage: all $(STAGE_TEST_BIN) ## each stage's .so on the harness
 	@tests/tools/run_all.sh stage $(BUILD) $(STAGE_TEST_BIN)

@@ -9,12 +9,14 @@
 #include <time.h>
 
 #include <grpc/support/log.h>
+#include <openssl/crypto.h>
 
 #include "core/assert.h"
 #include "core/clock.h"
 #include "core/log.h"
 
 #define EXIT_WAIT_S 2 /* at exit, for threads that end */
+#define JOIN_WAIT_S 1 /* for one that has finished, before the next is started: in practice microseconds */
 
 const struct grpc_host *grpc_host;
 
@@ -24,6 +26,8 @@ static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
 static struct run *current;
 static struct port *ports;
 static int n_runs; /* with those that are ending */
+static int n_pollers;
+static struct poller *finished; /* to be joined */
 
 /* --- the queue ----------------------------------------------------------------------------------------- */
 
@@ -100,34 +104,68 @@ void run_release(struct run *r) {
   run_free(r);
 }
 
+static struct timespec in_seconds(int s) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  t.tv_sec += s;
+  return t;
+}
+
+/* Finished threads have no more to do than the C library and OpenSSL do for each that ends. */
+static void join_finished(const struct timespec *until) {
+  pthread_mutex_lock(&lock);
+  struct poller *list = finished;
+  finished = NULL;
+  pthread_mutex_unlock(&lock);
+  while (list) {
+    struct poller *p = list;
+    list = p->next;
+    if (pthread_timedjoin_np(p->thread, NULL, until)) pthread_detach(p->thread);
+    free(p);
+  }
+}
+
 static void *poll_main(void *arg) {
-  struct run *r = arg;
+  struct poller *p = arg;
+  struct run *r = p->run;
   poll_queue(r);
   pthread_mutex_lock(&lock);
   int last = --r->threads == 0;
   pthread_mutex_unlock(&lock);
   if (last) run_free(r);
+  pthread_mutex_lock(&lock);
+  p->thread = pthread_self();
+  p->next = finished;
+  finished = p;
+  n_pollers--;
+  pthread_cond_broadcast(&ended);
+  pthread_mutex_unlock(&lock);
   return NULL;
 }
 
+static void count_thread(struct run *r, int n) {
+  pthread_mutex_lock(&lock);
+  r->threads += (uint32_t)n;
+  n_pollers += n;
+  pthread_mutex_unlock(&lock);
+}
+
 static int start_thread(struct run *r, uint32_t lane, struct weir_error *err) {
+  struct timespec until = in_seconds(JOIN_WAIT_S);
   sigset_t before;
   pthread_t thread;
-  pthread_attr_t attr;
   char name[16];
-  pthread_mutex_lock(&lock);
-  r->threads++;
-  pthread_mutex_unlock(&lock);
-  pthread_attr_init(&attr);
-  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  join_finished(&until);
+  struct poller *p = calloc(1, sizeof *p);
+  WEIR_ASSERT(p != NULL);
+  p->run = r;
+  count_thread(r, 1);
   block_signals(&before);
-  int e = pthread_create(&thread, &attr, poll_main, r);
+  int e = pthread_create(&thread, NULL, poll_main, p);
   restore_signals(&before);
-  pthread_attr_destroy(&attr);
   if (e) {
-    pthread_mutex_lock(&lock);
-    r->threads--;
-    pthread_mutex_unlock(&lock);
+    count_thread(r, -1);
+    free(p);
     return weir_fail(err, WEIR_E_IO, "cannot start the polling thread of the gRPC engine: %s", strerror(e));
   }
   snprintf(name, sizeof name, "weir-grpc-%u", lane == UINT32_MAX ? 0 : lane % 1000);
@@ -259,14 +297,13 @@ static void on_grpc_log(gpr_log_func_args *a) {
   else log_debug("grpc_core", "%s", a->message);
 }
 
-/* Threads that are ending when the program does would meet gRPC's destructors. */
+/* Threads that are ending when the program does would meet gRPC's destructors, and leave what OpenSSL has for each (random numbers, errors). */
 static void wait_at_exit(void) {
-  struct timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec += EXIT_WAIT_S;
+  struct timespec until = in_seconds(EXIT_WAIT_S);
   pthread_mutex_lock(&lock);
-  while (n_runs && pthread_cond_timedwait(&ended, &lock, &until) == 0) continue;
+  while ((n_runs || n_pollers) && pthread_cond_timedwait(&ended, &lock, &until) == 0) continue;
   pthread_mutex_unlock(&lock);
+  join_finished(&until);
 }
 
 __attribute__((visibility("default"))) grpc_core_init_f weir_grpc_core_init;
@@ -279,6 +316,8 @@ int weir_grpc_core_init(const struct grpc_host *host, const struct grpc_engine *
   }
   grpc_host = host;
   gpr_set_log_function(on_grpc_log);
+  /* OpenSSL registers its exit handler now (without an option it would not), so that ours runs first: threads that end behind it cannot give back what it has for them. */
+  OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL);
   atexit(wait_at_exit);
   *ret = &grpc_core;
   return 0;

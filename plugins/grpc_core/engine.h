@@ -38,6 +38,13 @@ struct run {
   uint32_t refs, threads; /* under the engine's lock */
 };
 
+/* A polling thread. */
+struct poller {
+  struct poller *next; /* among the finished; under the engine's lock, as thread */
+  struct run *run;
+  pthread_t thread;
+};
+
 /* A lane as seen from polling threads. */
 struct port {
   struct port *next; /* in the engine's list while it has users; under its lock */

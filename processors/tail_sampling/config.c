@@ -31,7 +31,7 @@ static const struct weir_field latency_fields[] = {
   { "threshold_ms", WEIR_T_INT, 0, O(ts_latency_config, threshold_ms), .dflt = "0", .min = "0", .unit = "milliseconds",
     .doc = "Keeps traces that took longer than this: from the earliest start of a span to the latest end of one." },
   { "upper_threshold_ms", WEIR_T_INT, 0, O(ts_latency_config, upper_threshold_ms), .dflt = "0", .min = "0", .unit = "milliseconds",
-    .doc = "And at most as long as this; 0 = no limit. A trace may always grow longer, so with a limit nothing is decided early." },
+    .doc = "And at most as long as this; 0 = no limit. A trace may always grow longer, so with a limit this policy answers at the end only." },
   WEIR_FIELD_END,
 };
 
@@ -85,7 +85,7 @@ static const struct weir_field bytes_fields[] = {
 static const struct weir_field span_count_fields[] = {
   { "min_spans", WEIR_T_UINT, 0, O(ts_span_count_config, min_spans), .dflt = "0", .max = "2147483647", .unit = "spans", .doc = "Keeps traces of at least so many spans." },
   { "max_spans", WEIR_T_UINT, 0, O(ts_span_count_config, max_spans), .dflt = "0", .max = "2147483647", .unit = "spans",
-    .doc = "And of at most so many; 0 = no limit. A trace may always get more spans, so with a limit nothing is decided early." },
+    .doc = "And of at most so many; 0 = no limit. A trace may always get more spans, so with a limit this policy answers at the end only." },
   WEIR_FIELD_END,
 };
 

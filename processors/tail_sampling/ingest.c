@@ -63,7 +63,7 @@ static const uint8_t no_id[16];
 /* 0: no id that a trace can have. The Collector takes them all as spans of one trace of zeros. */
 static int take_id(const struct sampler *s, const struct weir_span *span, uint8_t id[16]) {
   memset(id, 0, 16);
-  memcpy(id, span->trace_id.p, span->trace_id.n < 16 ? span->trace_id.n : 16);
+  if (span->trace_id.n) memcpy(id, span->trace_id.p, span->trace_id.n < 16 ? span->trace_id.n : 16);
   return ts_is_collector(s) || (span->trace_id.n == 16 && memcmp(id, no_id, 16) != 0);
 }
 

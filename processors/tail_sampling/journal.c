@@ -7,28 +7,32 @@
 
 #define TEXT_MAX 1000u
 #define TEXTS_MAX 65535u
-#define RECORDS_MAX (1u << 30)
+#define RECORDS_MAX (1u << 30) /* far below the numbers there are */
 #define RECORD_BYTES (sizeof(struct ts_record) + 2 * sizeof(uint32_t))
 
 _Static_assert(RECORD_BYTES == 80, "journal.h promises 80 bytes");
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */
 
-/* A multiple of the ring's size must be where numbers wrap, or slots would jump there: so it is a power of two, at least half of what was asked for. */
 static uint32_t capacity_of(uint64_t bytes) {
   uint64_t want = bytes / RECORD_BYTES;
-  uint32_t cap = 1;
-  if (!want) return 0;
-  while (cap < RECORDS_MAX && cap * 2ull <= want) cap *= 2;
-  return cap;
+  return want < RECORDS_MAX ? (uint32_t)want : RECORDS_MAX;
+}
+
+static uint32_t power_of_two_within(uint32_t n) {
+  uint32_t p = 1;
+  while (p <= n / 2) p *= 2;
+  return p;
 }
 
 /* The kernel gives zeroed pages as they are touched. */
 static int make_ring(struct ts_journal *j, uint32_t cap) {
+  j->cap = cap;
+  j->n_heads = power_of_two_within(cap);
+  j->wrap = (UINT32_MAX / cap) * (uint64_t)cap;
   j->ring = calloc(cap, sizeof *j->ring);
   j->older = calloc(cap, sizeof *j->older);
-  j->heads = calloc(cap, sizeof *j->heads);
-  j->cap = j->n_heads = cap;
+  j->heads = calloc(j->n_heads, sizeof *j->heads);
   return j->ring && j->older && j->heads ? 0 : WEIR_E_NOMEM;
 }
 
@@ -111,7 +115,8 @@ void ts_journal_add(struct ts_journal *j, const struct ts_record *r) {
   j->ring[slot] = *r;
   /* The chain's end has a number that is never among the newest: its own distance to itself is 0. */
   j->older[slot] = journal_at(j, *head) ? *head : j->next;
-  *head = j->next++;
+  *head = j->next;
+  j->next = (uint32_t)((j->next + 1ull) % j->wrap);
   if (j->n < j->cap) j->n++;
 }
 
@@ -133,22 +138,19 @@ static void add_mapped(struct ts_journal *to, const struct ts_journal *from, con
   ts_journal_add(to, &copy);
 }
 
+/* Of the same size. */
 static void swap_rings(struct ts_journal *a, struct ts_journal *b) {
   struct ts_journal t = *a;
   a->ring = b->ring;
   a->older = b->older;
   a->heads = b->heads;
-  a->cap = b->cap;
   a->n = b->n;
   a->next = b->next;
-  a->n_heads = b->n_heads;
   b->ring = t.ring;
   b->older = t.older;
   b->heads = t.heads;
-  b->cap = t.cap;
   b->n = t.n;
   b->next = t.next;
-  b->n_heads = t.n_heads;
 }
 
 static void take_ring(struct ts_journal *to, struct ts_journal *from, const uint16_t *map) {
@@ -156,7 +158,7 @@ static void take_ring(struct ts_journal *to, struct ts_journal *from, const uint
   struct kit_table none = { 0 };
   swap_rings(to, from);
   for (uint32_t i = 0; i < to->n; i++) {
-    struct ts_record *r = &to->ring[(to->next - 1 - i) % to->cap];
+    struct ts_record *r = &to->ring[journal_number(to, i + 1) % to->cap];
     r->policy = mapped(map, from, r->policy);
     r->predicate = mapped(map, from, r->predicate);
   }
@@ -177,15 +179,15 @@ static int merge(struct ts_journal *to, const struct ts_journal *from, const uin
     return WEIR_E_NOMEM;
   }
   to->n = to->next = 0;
-  uint32_t a = own.next - own.n, b = from->next - from->n;
-  while (a != own.next || b != from->next) {
-    const struct ts_record *x = journal_at(&own, a), *y = journal_at(from, b);
+  uint32_t a = own.n, b = from->n;
+  while (a || b) {
+    const struct ts_record *x = a ? journal_at(&own, journal_number(&own, a)) : NULL, *y = b ? journal_at(from, journal_number(from, b)) : NULL;
     if (x && (!y || x->time_unix_ns <= y->time_unix_ns)) {
       ts_journal_add(to, x);
-      a++;
+      a--;
     } else {
       add_mapped(to, from, y, map);
-      b++;
+      b--;
     }
   }
   free_ring(&own);

@@ -1,7 +1,7 @@
 /*
  * processors/tail_sampling/journal.h - a record of each decision in a ring of fixed size, per lane, and what people ask of it.
  *
- * A record takes 80 bytes, its part of the index by trace id included; there is room for a power of two of them, and the newest overwrites the oldest. Texts
+ * A record takes 80 bytes, its part of the index by trace id included; the newest overwrites the oldest. Texts
  * (policies, predicates) are kept once, for as long as the journal lives, so that they outlast the policies of a reload. Answers are lines: text for people or JSON, each
  * beginning with the time in UTC, so that lines of several lanes can be sorted. `why` follows the index; `decisions` may look at every record.
  * Threads: [lane].

@@ -85,7 +85,11 @@ static void put_time(struct kit_bytes *b, int64_t unix_ns, int digits) {
 }
 
 static void put_id(struct kit_bytes *b, const uint8_t id[16]) {
-  for (int i = 0; i < 16; i++) put_f(b, "%02x", id[i]);
+  static const char digits[] = "0123456789abcdef";
+  for (int i = 0; i < 16; i++) {
+    kit_put_char(b, digits[id[i] >> 4]);
+    kit_put_char(b, digits[id[i] & 15]);
+  }
 }
 
 static double probability(uint64_t threshold) { return threshold >= TS_R_ALWAYS ? 0 : 1.0 - (double)threshold / (double)TS_R_ALWAYS; }
@@ -267,7 +271,7 @@ static void why(const struct ts_journal *j, const char *question, struct lines *
   for (const struct ts_record *r; (r = journal_at(j, at)) != NULL;) {
     if (memcmp(r->id, id, 16) == 0 && !add_line(l, j, r)) return;
     uint32_t older = j->older[at % j->cap];
-    if (j->next - older <= j->next - at) return; /* the end */
+    if (journal_age(j, older) <= journal_age(j, at)) return; /* the end */
     at = older;
   }
 }
@@ -309,7 +313,7 @@ static void decisions(const struct ts_journal *j, const char *question, struct l
   uint16_t policy = number_of_policy(j, &f);
   if (f.by_policy && !policy) return;
   for (uint32_t i = 1; i <= j->n; i++) {
-    const struct ts_record *r = journal_at(j, j->next - i);
+    const struct ts_record *r = journal_at(j, journal_number(j, i));
     if (!(r->outcome == TS_KEEP ? f.kept : f.dropped) || (policy && r->policy != policy) || r->time_unix_ns < f.since_unix_ns) continue; /* no end at `since`: clocks jump */
     if (!add_line(l, j, r)) return;
   }

@@ -57,7 +57,7 @@ static int regexes(struct ts_compiler *c, struct weir_strings values, struct ts_
     if (rc == WEIR_E_NOMEM) return no_memory(c);
     snprintf(key, sizeof key, "string_attribute.values[%zu]", i);
     if (*why.hint) weir_hint(c->err, "%s", why.hint);
-    if (rc == WEIR_E_INVALID) return ts_refuse(c, key, "the regular expression `%s` is wrong at byte %llu: %s", values.v[i], (unsigned long long)why.offset, why.msg);
+    if (rc == WEIR_E_INVALID) return ts_refuse(c, key, "the regular expression `%s` is wrong: %s", values.v[i], why.msg);
     if (rc) return ts_refuse(c, key, "the regular expression `%s` can not be used: %s", values.v[i], why.msg);
   }
   return 0;
@@ -119,7 +119,7 @@ static int conditions(struct ts_compiler *c, uint32_t context, const char *name,
     if (rc == WEIR_E_NOMEM) return no_memory(c);
     snprintf(key, sizeof key, "ottl_condition.%s[%zu]", name, i);
     if (*why.hint) weir_hint(c->err, "%s", why.hint);
-    if (rc) return ts_refuse(c, key, "the condition `%s` is wrong at byte %llu: %s", texts.v[i], (unsigned long long)why.offset, why.msg);
+    if (rc) return ts_refuse(c, key, "the condition `%s` is wrong: %s", texts.v[i], why.msg);
   }
   return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * OTLP protobuf from outside: scan, count, decode, rewrite, edit and cut must agree with one another on any bytes. The first byte chooses the signal.
+ * OTLP protobuf from outside: scan, count, decode, rewrite, edit, cut and place must agree with one another on any bytes. The first byte chooses the signal.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -66,6 +66,34 @@ static void cut(struct part *part, uint64_t step) {
   part_unref(part);
 }
 
+#define LANES 3u
+
+static uint32_t n_records(const struct weir_data *d) {
+  uint32_t n = 0;
+  for (uint32_t r = 0; r < d->n_resources; r++)
+    for (uint32_t s = 0; s < d->resources[r]->n_scopes; s++) n += d->resources[r]->scopes[s]->n_records;
+  return n;
+}
+
+/* By where records belong: no item is lost, and each piece is a message. */
+static void place(struct part *part) {
+  struct part *pieces[LANES];
+  uint32_t n = n_records(part->tree);
+  uint64_t items = 0;
+  uint8_t *lanes = malloc(n + 1);
+  MUST(lanes != NULL);
+  for (uint32_t i = 0; i < n; i++) lanes[i] = (uint8_t)((i * 7 + i / 5) % LANES);
+  MUST(part_place(pool, part, lanes, LANES, 1, pieces, NULL) == 0);
+  for (uint32_t i = 0; i < LANES; i++) {
+    if (!pieces[i]) continue;
+    items += pieces[i]->items;
+    check_wire(pieces[i]);
+    part_unref(pieces[i]);
+  }
+  MUST(items == part->items);
+  free(lanes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -84,8 +112,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!scanned) return 0;
   MUST(counted == 0 && c.items == scanned->items && c.items == decoded->items);
   check_wire(decoded);
+  place(decoded);
   edit_all(decoded);
   check_wire(decoded);
+  place(decoded);
   cut(decoded, 1 + decoded->items / 3);
   cut(scanned, 1);
   return 0;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Interop tests: weir between real peers. Usage: run.sh BUILD [quick] [part of a case's name ...]
-# quick (or INTEROP=quick): a real Jaeger, Loki and Tempo, the Go SDK, and the differential test of tail_sampling. Otherwise also telemetrygen, the Go collector on both sides, h2spec, and Prometheus 3.
+# quick (or INTEROP=quick): a real Jaeger, Loki and Tempo, Debian's Alertmanager and Pushgateway, the Go SDK, and the differential test of tail_sampling. Otherwise also telemetrygen, the
+# Go collector on both sides, h2spec, and Prometheus 3.
 # The peers are built once from pinned Go modules and kept in $INTEROP_HOME (~/.cache/weir-interop).
 set -eu
 cd "$(dirname "$0")/../.."

@@ -36,15 +36,22 @@ def until(within, look):
         time.sleep(0.05)
 
 
+def check_of(key):
+    if key not in CHECKS:
+        raise Failure(f"expect: unknown key {key!r}")
+    return CHECKS[key]
+
+
 def expect(scenario, spec):
     within = spec.get("within", 10) * scenario.slow
     for key, wanted in spec.items():
-        if key == "within":
-            continue
-        check = CHECKS.get(key)
-        if check is None:
-            raise Failure(f"expect: unknown key {key!r}")
-        until(within, lambda: check(scenario, wanted))
+        if key != "within":
+            until(within, lambda: check_of(key)(scenario, wanted))
+
+
+def holds(scenario, spec):
+    """None when all of it is so at this moment, or the first complaint."""
+    return next((wrong for wrong in (check_of(key)(scenario, wanted) for key, wanted in spec.items()) if wrong is not None), None)
 
 
 def expect_sinks(scenario, wanted):

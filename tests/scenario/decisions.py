@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 
 import check
+import peers
 from weir_process import Failure
 
 
@@ -16,6 +17,14 @@ def _by_trace(store):
             for scope in resource.scope_spans:
                 for span in scope.spans:
                     out.setdefault(span.trace_id.hex(), set()).add(span.span_id.hex())
+    return out
+
+
+def _in_jaeger(spec):
+    out = {}
+    for service in spec["services"]:
+        for _, span in peers.query(spec["jaeger"], service):
+            out.setdefault(span["traceId"], set()).add(span["spanId"])
     return out
 
 
@@ -53,13 +62,14 @@ def _wrong(weir, sent, got, wanted):
 
 
 def decisions(scenario, spec):
-    """Every trace that SDKs sent has an answer; kept ones came out whole, of dropped ones nothing did. kept, dropped, policies: how many."""
+    """Every trace that SDKs sent has an answer; kept ones came out whole, of dropped ones nothing did. kept, dropped, policies: how
+    many. jaeger, services: what came out is what Jaeger shows of these, not what the sink has."""
     weir = scenario.weir(spec.get("weir"))
-    store = scenario.sink(spec.get("sink", "")).store
+    got = (lambda: _in_jaeger(spec)) if "jaeger" in spec else (lambda: _by_trace(scenario.sink(spec.get("sink", "")).store))
     sent = _by_trace(scenario.reference_sink().store)
     if not sent:
         raise Failure("decisions: nothing was sent that could be asked about")
-    check.until(spec.get("within", 10) * scenario.slow, lambda: _wrong(weir, sent, _by_trace(store), spec))
+    check.until(spec.get("within", 10) * scenario.slow, lambda: _wrong(weir, sent, got(), spec))
     trace = next(iter(sent))
     said = subprocess.run([f"{weir.build}/weir", "why", trace, "--socket", scenario.fill(spec["socket"])], capture_output=True, text=True, timeout=30) if "socket" in spec else None
     if said and (said.returncode or not any(word in said.stdout for word in ("kept", "dropped"))):

@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from google.protobuf import message as protobuf_message
 from google.rpc import error_details_pb2, status_pb2
 
+import check
 import items
 import otlp_json
 import packing
@@ -145,7 +146,7 @@ def guarded(scenario, fn, *args):
 
 
 def send_generated(scenario, spec):
-    """requests x items from each of `clients` connections; `seconds` instead of requests sends as long."""
+    """requests x items from each of `clients` connections; `seconds` instead of requests sends as long, `until` (as in expect) until that holds."""
     clients = int(spec.get("clients", 1))
     threads, errors = [], []
     for _ in range(clients):
@@ -164,16 +165,25 @@ def send_client(scenario, spec, errors):
     client = GrpcClient(*to) if via == "grpc" else HttpClient(*to, spec.get("encoding", "proto"))
     deadline = time.monotonic() + spec.get("within", 30) * scenario.slow
     end = time.monotonic() + spec["seconds"] if "seconds" in spec else None
-    left = spec.get("requests", 1 if end is None else 10**9)
+    left = spec.get("requests", 1 if end is None and "until" not in spec else 10**9)
     try:
         while left > 0 and (end is None or time.monotonic() < end):
             left -= 1
             request = payload.message(signal, spec.get("items", 1), spec.get("pad", 0), spec.get("service", "generated"))
             send_one(scenario, spec, client, signal, request, deadline)
+            if "until" in spec and is_reached(scenario, spec["until"], deadline):
+                return
     except Exception as e:
         errors.append(f"{type(e).__name__}: {e}")
     finally:
         client.close()
+
+
+def is_reached(scenario, wanted, deadline):
+    wrong = check.holds(scenario, wanted)
+    if wrong and time.monotonic() > deadline:
+        raise Failure(f"sent all the time, but {wrong}")
+    return wrong is None
 
 
 def send_one(scenario, spec, client, signal, request, deadline):

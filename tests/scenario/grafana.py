@@ -1,4 +1,4 @@
-"""Steps of the interop tests: what a real Loki (`loki`) and a real Tempo (`tempo`) show of what SDK programs sent."""
+"""Steps of the interop tests: what a real Loki (`loki`) and a real Tempo (`tempo`) show of what SDK programs sent, and where the links of docs/grafana/datasources.yaml lead (`links`)."""
 import base64
 import decimal
 import json
@@ -8,6 +8,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+
+import yaml
 
 import check
 import items
@@ -96,9 +98,9 @@ def expected(scenario, service, is_push):
                 yield entry
 
 
-def _query(spec, extra=""):
+def _query(spec, extra="", query=None):
     now = time.time_ns()
-    what = {"query": f'{{service_name="{spec["service"]}"}}{extra}', "limit": 5000, "start": now - 3600 * 10**9, "end": now + 3600 * 10**9}
+    what = {"query": query or f'{{service_name="{spec["service"]}"}}{extra}', "limit": 5000, "start": now - 3600 * 10**9, "end": now + 3600 * 10**9}
     answer = fetch(f"{spec['url']}/loki/api/v1/query_range?{urllib.parse.urlencode(what)}", spec.get("tenant"), **{"X-Loki-Response-Encoding-Flags": "categorize-labels"})
     for stream in answer["data"]["result"]:
         for at, line, extras in stream["values"]:
@@ -182,5 +184,86 @@ def tempo(scenario, spec):
         if len(found) != spec["spans"]:
             return f"Tempo shows {len(found)} spans of {spec['service']}, expected {spec['spans']}"
         return peers.compare(scenario, spec["service"], found, "Tempo")
+
+    check.until(20 * scenario.slow, look)
+
+
+# --- Grafana's links, without Grafana ------------------------------------------------------------------------------
+
+def provisioned(text):
+    """The data sources by uid, as Grafana reads such a file: in every text $NAME and ${NAME} are environment variables, of which there are none here, and $$ is a $."""
+    def read(value):
+        if isinstance(value, dict):
+            return {k: read(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [read(v) for v in value]
+        if not isinstance(value, str):
+            return value
+        return "$".join(re.sub(r"\$\{[^}]*\}|\$\w+", "", part) for part in value.split("$$"))
+
+    return {d["uid"]: read(d) for d in yaml.safe_load(text)["datasources"]}
+
+
+def filled(template, trace="", tags=None, value="", joined=""):
+    """A link's text with Grafana's variables in place."""
+    for name, text_of_it in {"__trace.traceId": trace, "__value.raw": value, "__tags": joined}.items():
+        template = template.replace("${" + name + "}", text_of_it)
+    template = template.replace("$__tags", joined)
+    return re.sub(r'\$\{__span\.tags(?:\["([^"]+)"\]|\.([\w.]+))\}', lambda m: (tags or {}).get(m.group(1) or m.group(2), ""), template)
+
+
+def _link_from_lines(sources, spec, entries):
+    """Lines of Loki to Tempo: the field that is derived from a label or structured metadata of that name."""
+    loki_source = sources["loki"]
+    for field in loki_source["jsonData"]["derivedFields"]:
+        if field["matcherType"] != "label" or sources[field["datasourceUid"]]["type"] != "tempo":
+            return f"no derived field that this test knows: {field}"
+        values = {v for e in entries for k, v in {**e[0], **e[3]}.items() if re.fullmatch(field["matcherRegex"], k)}
+        if not values:
+            return f"no line has a {field['matcherRegex']}"
+        for value in sorted(values)[:5]:
+            if not list(_spans(spec["tempo"], filled(field["url"], value=value), None)):
+                return f"Tempo has no trace {filled(field['url'], value=value)!r}, which a line names"
+    return None
+
+
+def _links_from_span(sources, spec, span):
+    """A span of Tempo to its lines in Loki, and to series in Prometheus."""
+    tags = {k: json.loads(v).get("stringValue", "") for k, v in {**span["resource"], **span["attributes"]}.items()}
+    to_logs, to_metrics = sources["tempo"]["jsonData"]["tracesToLogsV2"], sources["tempo"]["jsonData"]["tracesToMetrics"]
+    query = filled(to_logs["query"], span["traceId"], tags)
+    found = list(_query({"url": spec["loki"]}, query=query))
+    if sources[to_logs["datasourceUid"]]["type"] != "loki" or not found or any(e[3].get("trace_id") != span["traceId"] for e in found):
+        return f"Loki finds {len(found)} lines of the trace by {query}"
+    joined = ", ".join(f'{t["value"]}="{tags[t["key"]]}"' for t in to_metrics["tags"])
+    for one in to_metrics["queries"]:
+        fetch(f"{spec['prometheus']}/api/v1/query?{urllib.parse.urlencode({'query': filled(one['query'], joined=joined)})}")  # an HTTP error if it can not be read
+    series = fetch(f"{spec['prometheus']}/api/v1/query?{urllib.parse.urlencode({'query': f'count({{{joined}}})'})}")["data"]["result"]
+    return None if series else f"Prometheus has no series with {joined}"
+
+
+def _link_from_graph(sources, spec):
+    """An exemplar of Prometheus to its trace."""
+    text_of_it = urllib.parse.urlencode({"query": '{__name__=~".+"}', "start": 0, "end": 4102444800})
+    exemplars = [e["labels"] for s in fetch(f"{spec['prometheus']}/api/v1/query_exemplars?{text_of_it}")["data"] if s["seriesLabels"].get("job") == spec["service"] for e in s["exemplars"]]
+    for to in sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]:
+        traces = sorted({e[to["name"]] for e in exemplars if to["name"] in e})
+        if not traces or sources[to["datasourceUid"]]["type"] != "tempo":
+            return f"no exemplar has a {to['name']}: {exemplars[:3]}"
+        if not any(list(_spans(spec["tempo"], t, None)) for t in traces[:5]):
+            return f"Tempo has none of the traces {traces[:5]}, which exemplars name"
+    return None
+
+
+def links(scenario, spec):
+    """{file, service, tempo, loki, prometheus: URLs}: the links of a provisioning file for Grafana, followed as Grafana does: each leads to something."""
+    sources = provisioned(scenario.repository_file(spec["file"]))
+
+    def look():
+        entries = list(_query({"url": spec["loki"], "service": spec["service"]}))
+        wrong = _link_from_lines(sources, spec, entries) or _link_from_graph(sources, spec)
+        traces = [e[3]["trace_id"] for e in entries if "trace_id" in e[3]]
+        span = next(iter(_spans(spec["tempo"], traces[0], None)), None) if traces else None
+        return wrong or (_links_from_span(sources, spec, span) if span else "no span of a line's trace")
 
     check.until(20 * scenario.slow, look)

@@ -15,7 +15,7 @@ import items
 from weir_process import Failure
 
 BIN = os.path.join(os.environ.get("INTEROP_HOME") or os.path.expanduser("~/.cache/weir-interop"), "bin")
-DEBIAN = {"prometheus": "WEIR_PROMETHEUS", "victoria-metrics": "WEIR_VICTORIA_METRICS"}  # where tests/tools/deps.sh has them
+DEBIAN = {"prometheus": "WEIR_PROMETHEUS", "promtool": "WEIR_PROMTOOL", "victoria-metrics": "WEIR_VICTORIA_METRICS", "pushgateway": "WEIR_PUSHGATEWAY"}  # where tests/tools/deps.sh has them
 BOUNDS = {"GOMEMLIMIT": "400MiB", "GOMAXPROCS": "2"}  # peers are Go programs
 
 
@@ -62,9 +62,9 @@ def stop(process):
 
 
 def command(scenario, spec):
-    """Runs a program of the interop cache to its end: {run: [...], exit, within, stdout: [texts]}. Gives what it printed."""
+    """Runs a program of the interop cache or of DEBIAN to its end: {run: [...], exit, within, stdout: [texts]}. Gives what it printed."""
     try:
-        done = subprocess.run(["nice", os.path.join(BIN, spec["run"][0]), *map(str, spec["run"][1:])], capture_output=True, text=True,
+        done = subprocess.run(["nice", path_of(spec["run"][0]), *map(str, spec["run"][1:])], capture_output=True, text=True,
                               timeout=spec.get("within", 30), check=False, cwd=scenario.folder, env={**os.environ, **BOUNDS})
     except subprocess.TimeoutExpired:
         raise Failure(f"{spec['run'][0]} is not done after {spec.get('within', 30)} s") from None

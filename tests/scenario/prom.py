@@ -209,8 +209,9 @@ def scrape(scenario, spec):
 # --- a server -------------------------------------------------------------------------------------------
 
 def server(scenario, spec):
-    """{port, targets: [host:port, ...]}: Debian's Prometheus, which scrapes them twice a second."""
-    config = {"global": {"scrape_interval": "500ms", "scrape_timeout": "400ms"},
+    """{port, targets: [host:port, ...], rules: [file, ...], alertmanager: host:port}: Debian's Prometheus, which scrapes them, and looks at its rules, twice a second."""
+    config = {"global": {"scrape_interval": "500ms", "scrape_timeout": "400ms", "evaluation_interval": "500ms"}, "rule_files": spec.get("rules", []),
+              "alerting": {"alertmanagers": [{"static_configs": [{"targets": [spec["alertmanager"]]}]}] if "alertmanager" in spec else []},
               "scrape_configs": [{"job_name": "weir", "honor_labels": True, "metrics_path": spec.get("path", "/metrics"), "static_configs": [{"targets": spec["targets"]}]}]}
     with open(os.path.join(scenario.folder, "prometheus.json"), "w", encoding="utf-8") as f:
         json.dump(config, f)  # JSON is YAML

@@ -20,6 +20,7 @@ import time
 
 import yaml
 
+import alerting
 import check
 import decisions
 import drive
@@ -112,6 +113,8 @@ class Scenario:
                 return self.certs()
             if kind == "build":
                 return self.build
+            if kind == "now":
+                return str(time.time_ns())
             if kind == "repo":
                 return REPOSITORY
             if kind == "python":
@@ -189,12 +192,14 @@ class Scenario:
             self.names.answers[f"{name}.test"] = None if sinks is None else [self.hosts.get(s, s) for s in sinks]
 
     def step_sink(self, spec):
-        """{up|down: true} or a fault; `name` of a further sink."""
+        """{up|down|forget: true} or a fault; `name` of a further sink."""
         sink = self.sink(spec.get("name", ""))
         if spec.get("down"):
             sink.down()
         elif spec.get("up"):
             sink.up()
+        elif spec.get("forget"):
+            sink.store.forget()
         else:
             sink.store.set_fault(spec)
 
@@ -277,8 +282,17 @@ class Scenario:
     def step_tempo(self, spec):
         grafana.tempo(self, spec)
 
+    def step_links(self, spec):
+        grafana.links(self, spec)
+
     def step_scrape(self, spec):
         prom.scrape(self, spec)
+
+    def step_alerts(self, spec):
+        alerting.alerts(self, spec)
+
+    def step_pushgateway(self, spec):
+        alerting.pushgateway(self, spec)
 
     def step_prometheus_server(self, spec):
         prom.server(self, spec)
@@ -298,6 +312,10 @@ class Scenario:
             text, mode = (spec, None) if isinstance(spec, str) else (spec.get("text", ""), spec.get("mode"))
             if isinstance(spec, dict) and "from" in spec:
                 text = self.repository_file(spec["from"])
+            for old, new in spec.get("replace", {}).items() if isinstance(spec, dict) else []:
+                if old not in text:
+                    raise Failure(f"files: {name} has no {old!r} to replace")
+                text = text.replace(old, new)
             with open(path, "w", encoding="utf-8") as f:
                 f.write(text)
             if isinstance(spec, dict) and "copy" in spec:

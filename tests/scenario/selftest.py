@@ -141,6 +141,15 @@ class Faults(unittest.TestCase):
         self.assertEqual([a.kind for a in self.answers({"mode": "reset"})][1], "lost")
         self.assertEqual([a.kind for a in self.answers({"mode": "unavailable", "times": 1})], ["retry", "ok"])
 
+    def test_forget_and_until(self):
+        scenario = types.SimpleNamespace(sink=lambda name: self.sink)
+        self.answers({"mode": "ok"})
+        self.assertTrue(drive.is_reached(scenario, {"sink": {"spans": 4}}, 0))
+        self.sink.store.forget()
+        self.assertFalse(drive.is_reached(scenario, {"sink": {"spans": 4}}, float("inf")))
+        with self.assertRaises(weir_process.Failure):
+            drive.is_reached(scenario, {"sink": {"spans": 4}}, 0)
+
     def test_down_and_up(self):
         self.sink.down()
         self.assertEqual([a.kind for a in self.answers({"mode": "ok"}, 0.5)], ["retry", "lost"])

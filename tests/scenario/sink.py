@@ -57,6 +57,11 @@ class Store:
         with self.lock:
             self.fault = dict(fault)
 
+    def forget(self):
+        """What came in so far counts no more."""
+        with self.lock:
+            self.attempts = []
+
     def take(self, signal, transport, body, headers, wire_bytes):
         """Notes the request; returns it and the fault that applies to it."""
         attempt = Attempt(signal, transport, body, headers, wire_bytes)

@@ -179,23 +179,31 @@ static void test_ids_that_are_none(void **state) {
   harness_free(h);
 }
 
-/* 3 MiB of undecided traces under a limit of 2 MiB: compressed first, thinned out, then pushed back. */
-static void test_the_ladder(void **state) {
-  (void)state;
-  struct harness *h = open_with("decision_wait: 100s\nnum_traces: 1000000\nmax_bytes: 2MiB\npolicies: [{name: few, type: span_count, span_count: {min_spans: 1, max_spans: 5}}]\n");
+static int feed_noise(struct harness *h, unsigned trace, unsigned span) {
   char attribute[700] = "{\"key\":\"k\",\"value\":{\"stringValue\":\"";
   size_t n = strlen(attribute);
-  int refused = 0;
-  for (unsigned i = 1; i < 12000 && !refused; i++) {
-    struct harness_waiter w = { 0 };
-    for (size_t k = 0; k < 600; k++) attribute[n + k] = (char)('a' + (i * 31 + k * (i % 97 + 1) * 7919) % 26 % (k % 3 ? 26 : 5));
-    strcpy(attribute + n + 600, "\"}}");
-    feed_with(h, (struct made){ .trace = i, .span = i, .attributes = attribute }, &w);
-    refused = w.verdict.code == WEIR_RETRY;
+  uint64_t x = span * 0x9e3779b97f4a7c15u + 1;
+  struct harness_waiter w = { 0 };
+  for (size_t k = 0; k < 600; k++) {
+    x = x * 6364136223846793005u + 1442695040888963407u;
+    attribute[n + k] = (char)('A' + (x >> 33) % 57 % (k % 3 ? 57 : 7));
+    if (attribute[n + k] == '\\') attribute[n + k] = '-';
   }
-  assert_true(refused);
+  strcpy(attribute + n + 600, "\"}}");
+  feed_with(h, (struct made){ .trace = trace, .span = span, .attributes = attribute }, &w);
+  return w.verdict.code == WEIR_RETRY;
+}
+
+/* More than max_bytes of undecided traces: compressed from half of it on, new ones thinned out, and in the end senders pushed back. */
+static void test_the_ladder(void **state) {
+  (void)state;
+  struct harness *h = open_with("decision_wait: 100s\nnum_traces: 1000000\nmax_bytes: 2MiB\npolicies: [{name: few, type: span_count, span_count: {min_spans: 1, max_spans: 50000}}]\n");
+  int refused = 0;
+  for (unsigned i = 1; i < 8000 && !refused; i++) refused = feed_noise(h, i, i);
   assert_true(harness_metric(h, "weir_tail_sampling_compressed_segments", NULL) > 0);
   assert_true(harness_metric(h, "weir_tail_sampling_shed_traces_total", NULL) > 0);
+  for (unsigned i = 10000; i < 20000 && !refused; i++) refused = feed_noise(h, 1 + i % 20, i); /* traces that are held already are not thinned out */
+  assert_true(refused);
   assert_true(harness_metric(h, "weir_tail_sampling_held_bytes", NULL) < 2.6 * 1024 * 1024);
   double held = harness_metric(h, "weir_stage_items_held", NULL);
   harness_advance(h, 101 * NS_PER_S);

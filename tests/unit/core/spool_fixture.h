@@ -198,12 +198,16 @@ static inline int setup_folder(void **state) {
   (void)state;
   struct weir_error err = { 0 };
   log_setup(&(struct log_config){ .level = WEIR_LOG_ERROR + 1, .fd = 2 });
-  const char *fast = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+  const char *fast = getenv("SPOOL_FOLDER"), *buffered = getenv("SPOOL_BUFFERED"); /* another filesystem, and through its page cache */
+#ifdef SPOOL_FOLDER
+  if (!fast) fast = SPOOL_FOLDER;
+#endif
+  if (!fast) fast = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
   static char path[80];
   snprintf(dir, sizeof dir, "%s/weir-spool-XXXXXX", fast);
   if (!mkdtemp(dir)) return -1;
   snprintf(path, sizeof path, "%s/q", dir);
-  options = (struct spool_options){ .directory = path, .max_bytes = 64u << 20, .segment_bytes = 1u << 20, .fs_reserve_bytes = 1 };
+  options = (struct spool_options){ .directory = path, .max_bytes = 64u << 20, .segment_bytes = 1u << 20, .fs_reserve_bytes = 1, .buffered = buffered != NULL };
   return loop_init(&loop, 0, NULL, &err);
 }
 

@@ -34,10 +34,11 @@ static int fake_regex_compile(const char *pattern, size_t n, struct weir_regex *
   const char *wrong = memchr(pattern, '(', n);
   if (wrong) {
     err->offset = (uint64_t)(wrong - pattern);
-    return weir_fail(err, WEIR_E_INVALID, "missing )");
+    return weir_fail(err, WEIR_E_INVALID, "missing ) (at byte %u)", (unsigned)err->offset);
   }
-  struct weir_regex *r = malloc(sizeof *r);
-  *r = (struct weir_regex){ malloc(n + 1), n };
+  struct weir_regex *r = malloc(sizeof *r + n + 1);
+  if (!r) return weir_fail(err, WEIR_E_NOMEM, "no memory");
+  *r = (struct weir_regex){ (char *)(r + 1), n };
   memcpy(r->p, pattern, n + 1);
   *ret = r;
   return 0;
@@ -53,10 +54,7 @@ static int fake_regex_match(const struct weir_regex *r, const char *p, size_t n)
   return 0;
 }
 
-static void fake_regex_free(struct weir_regex *r) {
-  if (r) free(r->p);
-  free(r);
-}
+static void fake_regex_free(struct weir_regex *r) { free(r); }
 
 static const struct weir_regex_service fake_regex = { sizeof fake_regex, 0, fake_regex_compile, fake_regex_match, fake_regex_free };
 
@@ -67,10 +65,11 @@ struct weir_expr {
 static int fake_expr_compile(uint32_t context, const char *text, struct weir_expr **ret, struct weir_error *err) {
   if (strstr(text, "??")) {
     err->offset = (uint64_t)(strstr(text, "??") - text);
-    return weir_fail(err, WEIR_E_INVALID, "expected a path");
+    return weir_fail(err, WEIR_E_INVALID, "expected a path (at byte %u)", (unsigned)err->offset);
   }
   assert_true(context == WEIR_EXPR_SPAN || context == WEIR_EXPR_SPANEVENT);
   *ret = calloc(1, sizeof **ret);
+  if (!*ret) return weir_fail(err, WEIR_E_NOMEM, "no memory");
   snprintf((*ret)->text, sizeof (*ret)->text, "%s", text);
   return 0;
 }

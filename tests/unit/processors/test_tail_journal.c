@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "processors/tail_sampling/journal.h"
+#include "processors/tail_sampling/journal_internal.h"
 #include "processors/tail_sampling/policy.h"
 
 #define NOW 1795953601123000000ll /* 2026-11-29T12:00:01.123Z */
@@ -193,6 +194,43 @@ static void records_of_one_trace_stay_together_while_others_come(void **state) {
   assert_int_equal(n_lines(ask(why(7777, ""))), expected);
 }
 
+/* Of sizes that are no power of two, as long as a model of it: the newest so many. */
+static void any_size_does(void **state) {
+  (void)state;
+  static const uint32_t sizes[] = { 1, 2, 3, 7, 50, 63, 65, 100 };
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    ts_journal_free(j);
+    j = ts_journal_new(RECORDS(sizes[s]) + 79);
+    for (uint32_t i = 0; i < 300; i++) add(i % 90, TS_KEEP, NULL);
+    size_t n = 0;
+    for (uint32_t t = 0; t < 90; t++) {
+      size_t expected = 0;
+      for (uint32_t i = 300 - sizes[s]; i < 300; i++) expected += i % 90 == t;
+      assert_int_equal(n_lines(ask(why(t, ""))), expected);
+      n += expected;
+    }
+    assert_int_equal(n_lines(ask("decisions limit=0")), n);
+    assert_int_equal(n, sizes[s]);
+  }
+}
+
+/* Where numbers wrap, far beyond what a test can add. */
+static void numbers_wrap(void **state) {
+  (void)state;
+  ts_journal_free(j);
+  j = ts_journal_new(RECORDS(50));
+  j->next = (uint32_t)(j->wrap - 120);
+  assert_int_equal(j->wrap % 50, 0);
+  for (uint32_t i = 0; i < 300; i++) {
+    add(i % 20, TS_KEEP, NULL);
+    size_t n = 0;
+    for (uint32_t t = 0; t < 20; t++) n += n_lines(ask(why(t, "")));
+    assert_int_equal(n, i + 1 < 50 ? i + 1 : 50);
+    assert_int_equal(n_lines(ask("decisions limit=0")), n);
+  }
+  assert_true(j->next < 300);
+}
+
 static void without_room_nothing_is_recorded(void **state) {
   (void)state;
   struct ts_journal *none = ts_journal_new(0);
@@ -326,7 +364,7 @@ static void records_of_both_stand_in_order_of_time(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = { T(each_kind_of_decision_has_its_sentence), T(late_spans_stand_below_the_decision), T(json_has_a_line_for_each), T(hostile_texts_are_escaped),
-    T(the_newest_overwrites_the_oldest), T(records_of_one_trace_stay_together_while_others_come), T(without_room_nothing_is_recorded), T(a_text_has_one_number),
+    T(the_newest_overwrites_the_oldest), T(records_of_one_trace_stay_together_while_others_come), T(any_size_does), T(numbers_wrap), T(without_room_nothing_is_recorded), T(a_text_has_one_number),
     T(decisions_are_filtered), T(other_questions_are_not_for_it), T(an_answer_ends_at_a_mebibyte_with_the_newest), T(an_empty_journal_takes_the_other_over),
     T(records_of_both_stand_in_order_of_time) };
   return cmocka_run_group_tests_name("tail_journal", tests, NULL, NULL);

@@ -477,8 +477,7 @@ static void adjusted_counts_add_up(void **state) {
     "[{name: c, type: probabilistic, probabilistic: {sampling_percentage: 10}}]",
     "[{name: c, type: probabilistic, probabilistic: {sampling_percentage: 0.7}}, {name: e, type: status_code, status_code: {status_codes: [ERROR]}}]",
     "[{name: c, type: probabilistic, probabilistic: {sampling_percentage: 20, hash_salt: pepper}}]",
-    "[{name: a, type: and, and: {and_sub_policy: [{type: probabilistic, probabilistic: {sampling_percentage: 25}}, {type: not, not: {not_sub_policy: {type: status_code, status_code: {status_codes: "
-    "[ERROR]}}}}]}}, {name: e, type: probabilistic, probabilistic: {sampling_percentage: 50}}]",
+    "[{name: a, type: and, and: {and_sub_policy: [{type: probabilistic, probabilistic: {sampling_percentage: 25}}, {type: not, not: {not_sub_policy: {type: trace_flags}}}]}}, {name: e, type: probabilistic, probabilistic: {sampling_percentage: 50}}]",
   };
   static const double lowest[] = { 0.1, 0.007, 0.2, 0.5 };
   for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {

@@ -73,8 +73,8 @@ static void what_can_not_work_is_refused(void **state) {
     { "policies: [{name: a, type: status_code, status_code: {status_codes: [OK, error]}}]", "policies[0].status_code.status_codes[1]", "`error`" },
     { "policies: [{name: a, type: status_code}]", "policies[0]", "status_code" },
     { "policies: [{name: a, type: not}]", "policies[0]", "not" },
-    { "policies: [{name: a, type: string_attribute, string_attribute: {key: s, values: [ok, 'a(b'], enabled_regex_matching: true}}]", "policies[0].string_attribute.values[1]", "byte 1: missing )" },
-    { "policies: [{name: a, type: ottl_condition, ottl_condition: {span: [error, has ??]}}]", "policies[0].ottl_condition.span[1]", "byte 4: expected a path" },
+    { "policies: [{name: a, type: string_attribute, string_attribute: {key: s, values: [ok, 'a(b'], enabled_regex_matching: true}}]", "policies[0].string_attribute.values[1]", "missing ) (at byte 1)" },
+    { "policies: [{name: a, type: ottl_condition, ottl_condition: {span: [error, has ??]}}]", "policies[0].ottl_condition.span[1]", "expected a path (at byte 4)" },
     { "policies: [{name: a, type: ottl_condition, ottl_condition: {error_mode: ignore}}]", "policies[0].ottl_condition", "needs a condition" },
     { "policies: [{name: a, type: composite, composite: {policy_order: [x], composite_sub_policy: [{name: y, type: always_sample}]}}]", "policies[0].composite.policy_order[0]", "`x`" },
     { "policies: [{name: a, type: composite, composite: {rate_allocation: [{policy: x}], composite_sub_policy: [{name: y, type: always_sample}]}}]",
@@ -445,6 +445,10 @@ static void composite_in_strict(void **state) {
   int kept = 0;
   for (int i = 0; i < 30; i++) kept += sub_of(p, i % 2 ? "1..2" : "1..2 ERROR", S) != TS_LEAF_NONE;
   assert_int_equal(kept, 10);
+  /* what found no room in the total takes nothing from its share */
+  assert_int_equal(sub_of(p, "1..2 | 1..2 | 1..2 | 1..2 | 1..2", 2 * S), 1);
+  assert_int_equal(sub_of(p, "1..2 ERROR | 1..2 | 1..2 | 1..2 | 1..2 | 1..2", 2 * S), TS_LEAF_NONE);
+  assert_int_equal(sub_of(p, "1..2 ERROR | 1..2 | 1..2 | 1..2 | 1..2", 2 * S), 0);
   unmake(p);
   p = make("", "{name: c, type: composite, composite: {max_total_spans_per_second: 100, composite_sub_policy: [{name: x, type: probabilistic, probabilistic: {sampling_percentage: 50}}]}}");
   struct judged j;

@@ -53,11 +53,12 @@ static inline const char *model_bytes(struct model *m, const struct model_span *
     while (!(m->bytes = malloc(m->cap_bytes))) continue; /* it may be told to fail */
   }
   uint64_t x = s->seed * 0x9e3779b97f4a7c15u + 1;
-  for (uint32_t i = 0; i < s->n; i++) {
+  for (uint32_t i = 0; i < s->n; i += 8) {
     x ^= x << 13;
     x ^= x >> 7;
     x ^= x << 17;
-    m->bytes[i] = s->seed % 3 ? (char)(i % 37 + (x % 61 == 0)) : (char)x;
+    uint64_t word = s->seed % 3 ? i % 296 + (x % 61 == 0) : x;
+    memcpy(m->bytes + i, &word, s->n - i < 8 ? s->n - i : 8);
   }
   return m->bytes;
 }
