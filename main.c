@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +203,7 @@ static int components_command(struct registry *registry) {
 
 int main(int argc, char **argv) {
   struct command command;
+  mallopt(M_MMAP_THRESHOLD, 128 << 10); /* fixed: else freed segments of tail sampling stay on the heap after the first that was freed (bench/results.md, "Tail sampling's store") */
   int code = EXIT_USAGE;
   if (command_parse(&command, argc, argv, stderr) == 0) {
     struct registry *registry = registry_new();

@@ -361,7 +361,7 @@ static int comparison(struct expr_parser *p, struct part *ret) {
   if (p->token == EXPR_T_COMPARE) return EXPR_INVALID(p, p->at, "a comparison can not be compared: write (a == b) and (b == c)");
   ret->kind = WEIR_V_BOOL;
   ret->comparison = ret->condition = 1;
-  return emit(p, op, 2);
+  return (r = emit(p, op, 2)) ? r : fold(p, ret);
 }
 
 /* and, or, not and the whole take conditions; a path alone is none, as its type is not known. */
@@ -378,7 +378,19 @@ static int negation(struct expr_parser *p, struct part *ret) {
   if (!is_keyword(p, "not")) return comparison(p, ret);
   if ((r = expr_advance(p)) || (r = comparison(p, ret)) || (r = need_condition(p, ret))) return r;
   ret->comparison = 1;
-  return emit(p, (struct expr_op){ .code = EXPR_NOT, .at = (uint32_t)at }, 1);
+  return (r = emit(p, (struct expr_op){ .code = EXPR_NOT, .at = (uint32_t)at }, 1)) ? r : fold(p, ret);
+}
+
+/* `x and false`, `x or true`: x is not looked at, as in OTTL. */
+static int decided(struct expr_parser *p, const struct part *ret, const struct part *right, int is_or) {
+  struct weir_expr *e = p->e;
+  const struct expr_op *only = &e->ops[right->first];
+  if (e->n_ops != right->first + 1 || only->code != EXPR_CONST) return 0;
+  struct weir_value v = e->consts[only->arg];
+  if ((v.u.i != 0) != is_or) return 0;
+  e->n_ops = ret->first;
+  p->stack--;
+  return emit_const(p, v, ret->at);
 }
 
 static int chain(struct expr_parser *p, struct part *ret, int is_or) {
@@ -391,6 +403,7 @@ static int chain(struct expr_parser *p, struct part *ret, int is_or) {
     if ((r = expr_advance(p)) || (r = is_or ? chain(p, &right, 0) : negation(p, &right)) || (r = need_condition(p, &right))) return r;
     p->e->ops[jump].arg = p->e->n_ops;
     ret->comparison = 1;
+    r = decided(p, ret, &right, is_or);
   }
   return r;
 }

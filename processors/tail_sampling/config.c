@@ -59,7 +59,7 @@ static const struct weir_field status_code_fields[] = {
 
 static const struct weir_field string_fields[] = {
   { "key", WEIR_T_STRING, WEIR_REQUIRED | WEIR_NONEMPTY, O(ts_string_config, key), .doc = "The attribute, of a span or of its resource." },
-  { "values", WEIR_T_STRINGS, 0, O(ts_string_config, values), .doc = "The values to keep, or regular expressions; without any nothing matches." },
+  { "values", WEIR_T_STRINGS, WEIR_REQUIRED | WEIR_NONEMPTY, O(ts_string_config, values), .doc = "The values to keep, or regular expressions." },
   { "enabled_regex_matching", WEIR_T_BOOL, 0, O(ts_string_config, enabled_regex_matching), .dflt = "false",
     .doc = "The values are regular expressions in the syntax of Go (RE2), found anywhere in the attribute's value unless they say ^ or $." },
   { "cache_max_size", WEIR_T_INT, 0, O(ts_string_config, cache_max_size), .dflt = "0", .doc = "Accepted, no effect: matching needs no cache of results." },
@@ -91,7 +91,7 @@ static const struct weir_field span_count_fields[] = {
 
 static const struct weir_field trace_state_fields[] = {
   { "key", WEIR_T_STRING, WEIR_REQUIRED | WEIR_NONEMPTY, O(ts_trace_state_config, key), .doc = "The member of W3C tracestate." },
-  { "values", WEIR_T_STRINGS, 0, O(ts_trace_state_config, values), .doc = "Keeps traces with a span whose member has one of these values. What is too long for a tracestate never matches." },
+  { "values", WEIR_T_STRINGS, WEIR_REQUIRED | WEIR_NONEMPTY, O(ts_trace_state_config, values), .doc = "Keeps traces with a span whose member has one of these values. What is too long for a tracestate never matches." },
   WEIR_FIELD_END,
 };
 
@@ -201,7 +201,7 @@ static const struct weir_field cache_fields[] = {
 };
 
 const struct weir_field ts_fields[] = {
-  { "policies", WEIR_T_GROUPS, WEIR_REQUIRED, O(ts_config, policies),
+  { "policies", WEIR_T_GROUPS, WEIR_REQUIRED | WEIR_NONEMPTY, O(ts_config, policies),
     .doc = "What to keep. A trace that any policy wants is kept, unless a policy of type drop wants it gone. At most 1024, those within others counted too.", .group = policy_fields,
     .group_size = sizeof(struct ts_policy_config) },
   { "decision_wait", WEIR_T_DURATION, 0, O(ts_config, decision_wait), .dflt = "30s", .min = "0",

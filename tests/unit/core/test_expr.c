@@ -88,7 +88,9 @@ static void comparisons(void **state) {
 
 static void logic(void **state) {
   static const struct row rows[] = { { "true", 1 }, { "not true", 0 }, { "(not (true))", 0 }, { "true or false and false", 1 }, { "(true or false) and false", 0 }, { "not false and false", 0 }, { "not (false and false)", 1 }, { "not 1 == 2", 1 }, { "false or false or true", 1 },
-    { "true and true and false", 0 }, { "true or attributes[\"text\"] + 1 == 2", 1 }, { "false and attributes[\"text\"] + 1 == 2", 0 }, { "true and attributes[\"text\"] + 1 == 2", FAILS }, { "not attributes[\"text\"] + 1 == 2", FAILS }, { "1 == 1and 2==2", 1 },
+    { "true and true and false", 0 }, { "true or attributes[\"text\"] + 1 == 2", 1 }, { "false and attributes[\"text\"] + 1 == 2", 0 }, { "true and attributes[\"text\"] + 1 == 2", FAILS }, { "not attributes[\"text\"] + 1 == 2", FAILS }, { "attributes[\"text\"] + 1 == 2 and false", 0 }, { "attributes[\"text\"] + 1 == 2 and 1 == 2", 0 }, { "attributes[\"text\"] + 1 == 2 or not false", 1 },
+    { "attributes[\"text\"] + 1 == 2 and true", FAILS }, { "kind == 2 and attributes[\"text\"] + 1 == 2 and (kind == 3 and false) or true and kind == 2", 1 }, { "not (kind == 2 and false) and kind == 2", 1 }, { "kind == 2 and not (true and 1 == 2)", 1 },
+    { "kind == 3 or (true and true)", 1 }, { "kind == 3 and false or kind == 2", 1 }, { "1 == 1and 2==2", 1 },
     { "\ttrue\r\n", 1 }, { "IsRootSpan() and not IsRootSpan() or IsRootSpan()", 1 }, { "IsRootSpan() == true", 1 }, { "(IsRootSpan())", 1 }, { "false == true or name == \"GET /api\" and kind == 2", 1 } };
   (void)state;
   CHECK(WEIR_EXPR_SPAN, rows);

@@ -94,7 +94,7 @@ static void false_positives_are_rare(void **state) {
   struct ts_memory *m = ts_memory_new(0, 1000000);
   struct ts_remembered r;
   uint8_t id[16] = { 0 };
-  uint64_t wrong = 0, lookups = 1u << 23, same = ~(0xffffull << 32);
+  uint64_t wrong = 0, lookups = 1u << 22, same = ~(0xffffull << 32);
   for (uint64_t n = 0; n < 2200000; n++) ts_memory_drop(m, id, trace_of(n).hash & same);
   for (uint64_t n = 0; n < lookups; n++) wrong += ts_memory_find(m, id, trace_of(n + (1u << 30)).hash & same, &r) != TS_FORGOTTEN;
   print_message("%llu of %llu lookups wrong, 2^16 times as many as there would be\n", (unsigned long long)wrong, (unsigned long long)lookups);

@@ -37,6 +37,9 @@ static void nesting_is_the_collectors(void **state) {
     "[{name: a, type: drop, drop: {drop_sub_policy: [{type: drop}]}}]",
     "[{name: a, type: composite, composite: {composite_sub_policy: [{type: not}]}}]",
     "[{name: a, type: and, and: {and_sub_policy: []}}]",
+    "[]",
+    "[{name: a, type: string_attribute, string_attribute: {key: s, values: []}}]",
+    "[{name: a, type: drop, drop: {drop_sub_policy: []}}]",
     "[{name: a, type: sometimes}]",
     "[{name: '', type: always_sample}]",
     "[{type: always_sample}]",
@@ -103,10 +106,9 @@ static void what_the_collector_takes_is_taken(void **state) {
   static const char *const good[] = {
     "block_on_overflow: true\npolicies: [{name: a, type: always_sample}]",
     "semantics: collector\nblock_on_overflow: true\ndecision_cache: {sampled_cache_size: 5, non_sampled_cache_size: 5}\npolicies: [{name: a, type: always_sample}]",
-    "num_shards: 256\nexpected_new_traces_per_sec: 100\npolicies: []",
+    "num_shards: 256\nexpected_new_traces_per_sec: 100\npolicies: [{name: a, type: trace_flags}]",
     "sampling_strategy: span-ingest\npolicies: [{name: a, type: latency}, {name: b, type: span_count, span_count: {min_spans: 3}}]",
     "policies: [{name: a, type: composite, composite: {composite_sub_policy: [{type: always_sample}, {type: latency}]}}]",
-    "policies: [{name: a, type: string_attribute, string_attribute: {key: s, values: []}}]",
   };
   for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
     struct bound b;

@@ -47,7 +47,8 @@ static void one_step(struct ts_table *t, uint64_t now) {
   uint64_t n = ts_table_count(t), bytes = ts_table_bytes(t);
   assert_ptr_equal(find(t, k), there[k]);
   if (there[k] && below(2)) {
-    ts_table_root(t, there[k]);
+    if (below(3)) ts_table_root(t, there[k]);
+    else ts_table_unroot(t, there[k]);
   } else if (there[k]) {
     assert_int_equal(there[k]->facts.bits[1], k);
     ts_table_remove(t, there[k]);
@@ -74,7 +75,10 @@ static void check_orders(const struct ts_table *t) {
     assert_true(!e->newer || e->newer->older == e);
   }
   assert_int_equal(n, ts_table_count(t));
-  for (const struct ts_trace *e = ts_table_oldest_root(t); e; e = e->root_newer) assert_true(e->in_roots && (!e->root_newer || e->root_newer->root_older == e));
+  uint64_t roots = 0;
+  for (const struct ts_trace *e = ts_table_oldest(t); e; e = e->newer) roots += e->in_roots;
+  for (const struct ts_trace *e = ts_table_oldest_root(t); e; e = e->root_newer, roots--) assert_true(e->in_roots && (!e->root_newer || e->root_newer->root_older == e));
+  assert_int_equal(roots, 0);
 }
 
 static void random_operations_agree_with_a_list(void **state) {
