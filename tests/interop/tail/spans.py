@@ -228,7 +228,7 @@ def request(spans, apart=False):
     """Neighbours of one resource and scope stand together, in the order given; `apart`: and of one trace."""
     out, last = ExportTraceServiceRequest(), None
     for s in spans:
-        here = (s.resource, s.trace if apart else None)
+        here = (repr(s.resource), s.trace if apart else None)  # 1 == True
         if last is None or last[0] != here:
             rs = out.resource_spans.add()
             put_attrs(rs.resource.attributes, s.resource)
