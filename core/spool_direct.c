@@ -16,34 +16,37 @@
 #define BLOCK DIRECT_BLOCK
 #define STAGE_BYTES (GROUP_BYTES + BLOCK)
 
-/* The new active segment's file, of which `tail` is in place. Where it can not be, writes go through the page cache. */
-void spool_direct_begin(struct spool *s, const void *header) {
+static int set_direct(int fd, int on) {
+  int flags = fcntl(fd, F_GETFL);
+  return flags < 0 || fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) ? -1 : 0;
+}
+
+/* The first n bytes of `stage`. */
+static int put_blocks(struct spool *s, int fd, size_t n, uint64_t at) {
+  struct iovec iov = { s->stage, n };
+  int r = spool_pwrite(s, fd, &iov, 1, at);
+  if (r != EINVAL) return r;
+  (void)set_direct(fd, 0); /* larger blocks than ours, or a write that ended inside of one */
   s->direct = 0;
-  if (s->o.sync != SPOOL_ALWAYS || s->o.buffered) return;
-  int flags = fcntl(s->active_fd, F_GETFL);
-  if (flags < 0 || fcntl(s->active_fd, F_SETFL, flags | O_DIRECT)) return;
+  iov = (struct iovec){ s->stage, n };
+  return spool_pwrite(s, fd, &iov, 1, at);
+}
+
+int spool_write_header(struct spool *s, int fd, const void *header) {
+  s->direct = s->o.sync == SPOOL_ALWAYS && !s->o.buffered && set_direct(fd, 1) == 0;
+  if (!s->direct) {
+    struct iovec iov = { (void *)(uintptr_t)header, SEGMENT_HEADER };
+    return spool_pwrite(s, fd, &iov, 1, 0);
+  }
   if (!s->stage) {
     s->stage = aligned_alloc(BLOCK, STAGE_BYTES + BLOCK);
     WEIR_ASSERT(s->stage != NULL);
+    s->tail = s->stage + STAGE_BYTES;
   }
-  s->tail = s->stage + STAGE_BYTES;
   memcpy(s->tail, header, SEGMENT_HEADER);
-  s->direct = 1;
-}
-
-static void go_on_buffered(struct spool *s) {
-  int flags = fcntl(s->active_fd, F_GETFL);
-  if (flags >= 0) (void)fcntl(s->active_fd, F_SETFL, flags & ~O_DIRECT);
-  s->direct = 0;
-}
-
-static int put_blocks(struct spool *s, size_t n, uint64_t at) {
-  struct iovec iov = { s->stage, n };
-  int r = spool_pwrite(s, s->active_fd, &iov, 1, at);
-  if (r != EINVAL || !s->direct) return r;
-  go_on_buffered(s); /* larger blocks than ours, or a write that ended inside of one */
-  iov = (struct iovec){ s->stage, n };
-  return spool_pwrite(s, s->active_fd, &iov, 1, at);
+  memcpy(s->stage, header, SEGMENT_HEADER);
+  memset(s->stage + SEGMENT_HEADER, 0, BLOCK - SEGMENT_HEADER);
+  return put_blocks(s, fd, BLOCK, 0); /* never through the page cache: a dirty page would be in the way of what comes */
 }
 
 int spool_direct_write(struct spool *s, const struct iovec *iov, int n) {
@@ -57,7 +60,7 @@ int spool_direct_write(struct spool *s, const struct iovec *iov, int n) {
       memcpy(s->stage + used, from, k);
       used += k;
       if (used < STAGE_BYTES) continue;
-      int r = put_blocks(s, used, at);
+      int r = put_blocks(s, s->active_fd, used, at);
       if (r) return r;
       at += used;
       used = 0;
@@ -65,7 +68,7 @@ int spool_direct_write(struct spool *s, const struct iovec *iov, int n) {
   }
   rest = used % BLOCK;
   if (rest) memset(s->stage + used, 0, BLOCK - rest);
-  int r = used ? put_blocks(s, used + (rest ? BLOCK - rest : 0), at) : 0;
+  int r = used ? put_blocks(s, s->active_fd, used + (rest ? BLOCK - rest : 0), at) : 0;
   if (!r && rest) memcpy(s->tail, s->stage + used - rest, rest);
   return r;
 }

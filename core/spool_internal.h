@@ -215,7 +215,7 @@ int spool_openat(struct spool *, const char *name, int flags);                  
 int spool_sync(struct spool *, int fd, int (*sync)(int));                         /* 0 or errno; counted */
 
 /* spool_direct.c: writes past the page cache */
-void spool_direct_begin(struct spool *, const void *header);             /* a new active segment */
+int spool_write_header(struct spool *, int fd, const void *header);      /* of a new segment; decides how it is written. 0 or errno */
 int spool_direct_write(struct spool *, const struct iovec *, int n);     /* behind active->size. 0 or errno */
 
 /* spool_recover.c: fills segs, cursor and counts from the directory */

@@ -203,14 +203,14 @@ static int create_file(struct spool *s, char *name) {
 }
 
 /* 0 or errno. Its header is synced with the first records; that its name is must be certain before one of them is acknowledged. */
-static int fill_new(struct spool *s, int fd, struct segment_header *h, unsigned char *bytes, uint64_t limit) {
-  struct iovec iov = { bytes, SEGMENT_HEADER };
+static int fill_new(struct spool *s, int fd, struct segment_header *h, uint64_t limit) {
+  unsigned char bytes[SEGMENT_HEADER];
   int r;
   do r = s->sys->fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)limit);
   while (r && errno == EINTR);
   if (r && errno == ENOSPC) return ENOSPC; /* other errors: this filesystem can not; then writing will tell */
   segment_header_write(bytes, h);
-  r = spool_pwrite(s, fd, &iov, 1, 0);
+  r = spool_write_header(s, fd, bytes);
   if (r) return r;
   return spool_sync(s, s->dir_fd, s->sys->fsync);
 }
@@ -225,8 +225,7 @@ int spool_make_segment(struct spool *s, uint64_t bytes) {
   if (limit > need + left) limit = need + left;
   struct segment_header h = { .first_seq = s->next_seq, .first_items = s->next_items, .epoch = s->epoch + 1, .created_unix_ns = clock_unix_ns() };
   memcpy(h.uuid, s->uuid, UUID_BYTES);
-  unsigned char header[SEGMENT_HEADER];
-  int fd = create_file(s, name), r = fd < 0 ? errno : fill_new(s, fd, &h, header, limit);
+  int fd = create_file(s, name), r = fd < 0 ? errno : fill_new(s, fd, &h, limit);
   if (r) {
     if (fd >= 0) {
       close(fd);
@@ -241,7 +240,6 @@ int spool_make_segment(struct spool *s, uint64_t bytes) {
   g->limit = limit;
   s->epoch++;
   s->active_fd = fd;
-  spool_direct_begin(s, header);
   spool_lock(s);
   s->active = g;
   spool_add_segment(s, g);

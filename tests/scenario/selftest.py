@@ -84,6 +84,16 @@ class Comparison(unittest.TestCase):
         self.assertIsNotNone(items.difference("traces", items.collect("traces", [sent]), items.collect("traces", [got])))
 
 
+class GrafanaLinks(unittest.TestCase):
+    def test_one_dollar_is_an_environment_variable(self):
+        source = "datasources: [{uid: t, jsonData: {a: '{x=\"${__span.tags}\"} $HOME', b: ['$${__value.raw} $$__tags']}}]"
+        self.assertEqual(grafana.provisioned(source)["t"]["jsonData"], {"a": '{x=""} ', "b": ["${__value.raw} $__tags"]})
+
+    def test_variables(self):
+        template = '${__span.tags["service.name"]} ${__span.tags.a.b} ${__trace.traceId} ${__value.raw} $__tags ${__span.tags.none}'
+        self.assertEqual(grafana.filled(template, "t1", {"service.name": "s", "a.b": "c"}, "v", 'job="s"'), 's c t1 v job="s" ')
+
+
 class Series(unittest.TestCase):
     def test_each_value_counts(self):
         sent = payload.message("metrics", 3)

@@ -73,8 +73,10 @@ static void h_drain(void *self) {
 }
 
 static void h_close(void *self) {
-  note(((struct holder *)self)->stage, "close");
-  free(self);
+  struct holder *h = self;
+  note(h->stage, "close");
+  for (int i = 0; i < h->n; i++) host_table()->drop(h->stage, h->held[i], "closed");
+  free(h);
 }
 
 static void h_adopt(void *self, void *from) {
