@@ -35,7 +35,7 @@ static void count_end(struct sampler *s, const struct ts_trace *t, int when, con
   count_said(s, v);
   s->metrics->add(v->outcome == TS_KEEP ? s->cells.sampled : v->outcome == TS_DROPPED ? s->cells.dropped : s->cells.not_sampled, 1);
   s->metrics->add(s->cells.when[when], 1);
-  if (!t->facts.n_roots) s->metrics->add(s->cells.rootless, 1);
+  if (!t->facts.n_roots && when != TS_WHEN_EARLY) s->metrics->add(s->cells.rootless, 1);
   if (when == TS_WHEN_TOO_LARGE) s->metrics->add(s->cells.too_large, 1);
   s->metrics->observe(s->cells.removal_age, (double)age_ns / 1e9);
 }
