@@ -17,16 +17,25 @@ static int fit_bits(struct sampler *s, struct ts_trace *t) {
   return 0;
 }
 
+/* Nothing could be read: what does not depend on policies stays as it was, and the next span, or the end, tries again. */
+static void keep_sums(struct sampler *s, struct ts_trace *t, const struct ts_facts *was, uint8_t generation) {
+  uint64_t *bits = t->facts.bits;
+  t->facts = *was;
+  t->facts.bits = bits;
+  t->generation = generation;
+  s->host->log(s->stage, WEIR_LOG_WARN, "no memory to look at a trace again after a reload: until there is, only its times, counts and chance are known to the new policies");
+}
+
 void ts_renew(struct sampler *s, struct ts_trace *t) {
   struct weir_batch *b = NULL;
-  uint8_t id[16];
-  memcpy(id, t->facts.id, 16);
+  struct ts_facts was = t->facts;
+  uint8_t generation = t->generation;
   t->generation = s->generation;
   if (t->state == TS_DECIDED) return;
   const struct weir_data *d = fit_bits(s, t) ? NULL : ts_reread(s, t->newest, &b);
   uint64_t *bits = t->facts.bits;
   t->facts = (struct ts_facts){ .bits = bits };
-  ts_facts_init(s->program, &t->facts, id);
+  ts_facts_init(s->program, &t->facts, was.id);
   ts_observer_batch(&s->observer);
   for (uint32_t i = 0; d && i < d->n_resources; i++)
     for (uint32_t j = 0; j < d->resources[i]->n_scopes; j++)
@@ -36,6 +45,7 @@ void ts_renew(struct sampler *s, struct ts_trace *t) {
       }
   if (b) s->host->absorb(s->stage, b);
   ts_observer_batch(&s->observer);
+  if (!d) keep_sums(s, t, &was, generation);
 }
 
 void ts_renew_some(struct sampler *s) {
