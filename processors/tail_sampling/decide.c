@@ -211,6 +211,7 @@ void ts_on_timer(void *self) {
   ts_renew_some(s);
   int more = end_due(s);
   ts_flush(s);
+  if (!ts_table_count(s->table)) ts_store_trim(s->store);
   ts_settle_bytes(s);
   s->metrics->observe(s->cells.latency, (double)(s->host->now_mono_ns() - began) / 1e6);
   if (s->draining && !more && !s->n_runs) {

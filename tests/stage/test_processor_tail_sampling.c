@@ -235,6 +235,9 @@ static void test_the_ladder(void **state) {
   double held = harness_metric(h, "weir_stage_items_held", NULL);
   harness_advance(h, 101 * NS_PER_S);
   assert_true((double)take_all(h) == held);
+  assert_true(harness_metric(h, "weir_tail_sampling_held_bytes", NULL) < 256 * 1024);
+  assert_false(feed_noise(h, 100000, 1)); /* what is kept for use again is no reason to refuse or thin out */
+  assert_true(harness_metric(h, "weir_stage_items_held", NULL) == 1);
   harness_free(h);
 }
 
