@@ -53,11 +53,18 @@ void ts_renew_some(struct sampler *s) {
   for (uint32_t n = 0; s->stale && n < TS_RENEW_TRACES; n++) {
     struct ts_trace *t = s->stale;
     s->stale = t->newer;
+    if (t->state == TS_DECIDED && !ts_is_collector(s)) {
+      ts_forget_decided(s, t);
+      continue;
+    }
     if (t->generation == s->generation || t->state == TS_DECIDED) continue;
     ts_renew(s, t);
     if (!ts_is_collector(s) && ts_settled(s->program, &t->facts, &v)) ts_end(s, t, TS_WHEN_EARLY, &v, 0);
   }
 }
+
+/* Under `semantics: collector` without caches there is none: not even room for one. */
+static int has_memory(const struct sampler *s) { return !ts_is_collector(s) || s->cfg->decision_cache.sampled_cache_size > 0 || s->cfg->decision_cache.non_sampled_cache_size > 0; }
 
 void ts_adopt(void *self, void *from) {
   struct sampler *s = self, *old = from;
@@ -79,8 +86,10 @@ void ts_adopt(void *self, void *from) {
   atomic_fetch_sub_explicit(&old->shared->traces, n, memory_order_relaxed);
   atomic_fetch_add_explicit(&s->shared->traces, n, memory_order_relaxed);
   struct ts_memory *memory = s->memory;
-  s->memory = old->memory;
-  old->memory = memory;
+  if (has_memory(old)) {
+    s->memory = old->memory;
+    old->memory = memory;
+  }
   ts_journal_move(s->journal, old->journal);
   ts_settle_bytes(old);
   ts_settle_bytes(s);

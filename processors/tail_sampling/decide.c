@@ -122,10 +122,20 @@ void ts_end(struct sampler *s, struct ts_trace *t, int when, const struct ts_ver
   remember(s, t, when, &v);
 }
 
+void ts_forget_decided(struct sampler *s, struct ts_trace *t) {
+  if (t->outcome == TS_KEEP) ts_memory_keep(s->memory, t->facts.id, t->hash, (struct ts_remembered){ .policy = TS_LEAF_NONE });
+  else ts_memory_drop(s->memory, t->facts.id, t->hash);
+  ts_forget(s, t);
+}
+
 void ts_evict(struct sampler *s) {
   struct ts_trace *t = ts_table_oldest(s->table);
   if (!t) return;
   if (!ts_is_collector(s)) {
+    if (t->state == TS_DECIDED) {
+      ts_forget_decided(s, t);
+      return;
+    }
     ts_end(s, t, TS_WHEN_NUM_TRACES, NULL, 0);
     return;
   }

@@ -136,6 +136,8 @@ const struct weir_data *ts_read_clean(struct sampler *, struct weir_batch *, str
  * when none did. */
 void ts_end(struct sampler *, struct ts_trace *, int when, const struct ts_verdict *, uint64_t span);
 void ts_forget(struct sampler *, struct ts_trace *); /* removes it from the table; its spans were released */
+/* strict, after a reload from `semantics: collector`: what stayed known there is remembered as others are. */
+void ts_forget_decided(struct sampler *, struct ts_trace *);
 /* num_traces is reached: the oldest makes room. */
 void ts_evict(struct sampler *);
 void ts_on_timer(void *self);

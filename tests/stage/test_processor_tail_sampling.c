@@ -335,6 +335,26 @@ static void test_reload_keeps_traces_and_asks_the_new_policies(void **state) {
   harness_free(h);
 }
 
+/* The way from the Go processor: what was decided there and stayed known is remembered, and judged no second time. */
+static void test_reload_from_collector_to_strict(void **state) {
+  (void)state;
+  struct harness *h = open_with("semantics: collector\ndecision_wait: 1s\nnum_traces: 3\n" ERRORS);
+  for (unsigned i = 1; i <= 3; i++) feed(h, (struct made){ .trace = i, .span = i, .error = i == 1 });
+  harness_advance(h, 4 * NS_PER_S);
+  assert_int_equal(take_all(h), 1);
+  harness_adopt(h, "decision_wait: 1s\nnum_traces: 3\n" ERRORS);
+  for (unsigned i = 11; i <= 15; i++) feed(h, (struct made){ .trace = i, .span = i });
+  harness_advance(h, 2 * NS_PER_S);
+  assert_true(dropped(h, "not_sampled") == 5 && dropped(h, "num_traces") == 2);
+  assert_true(harness_metric(h, "otelcol_processor_tail_sampling_sampling_traces_on_memory", NULL) == 0);
+  feed(h, (struct made){ .trace = 1, .span = 4, .parent = 1 });
+  feed(h, (struct made){ .trace = 2, .span = 5, .parent = 2, .error = 1 });
+  feed(h, (struct made){ .trace = 11, .span = 6, .parent = 11, .error = 1 });
+  assert_int_equal(take_all(h), 1);
+  assert_true(dropped(h, "late") == 2);
+  harness_free(h);
+}
+
 /* There is room for the trace, but not for it and a copy to read: what was counted stays true. */
 static void test_reload_without_memory(void **state) {
   (void)state;
@@ -367,6 +387,7 @@ int main(void) {
     cmocka_unit_test(test_drain_may_drop),
     cmocka_unit_test(test_why),
     cmocka_unit_test(test_reload_keeps_traces_and_asks_the_new_policies),
+    cmocka_unit_test(test_reload_from_collector_to_strict),
     cmocka_unit_test(test_reload_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
