@@ -78,7 +78,7 @@ static int unknown_verb(FILE *out, const char *name) {
   for (size_t i = 0; i < N_VERBS; i++) nearest_offer(&near, verbs[i].name);
   usage(out, "unknown command", name);
   if (near.best) fprintf(out, "  did you mean `weir %s`?\n", near.best);
-  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, print-config, reload, queue, why, decisions, components, doc, schema, version, help");
+  return hint(out, near.best ? "`weir help` lists them all" : "commands: run, validate, print-config, test, reload, queue, why, decisions, components, doc, schema, version, help");
 }
 
 static int unknown_option(FILE *out, const char *arg) {

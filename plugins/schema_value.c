@@ -38,7 +38,7 @@ union scalar {
 
 static const struct type_info *info(uint32_t type) { return type < sizeof types / sizeof *types ? &types[type] : &types[0]; }
 
-const char *schema_type_name(uint32_t type) { return info(type)->name; }
+const char *schema_type_name(uint32_t type) { return type == SCHEMA_T_NODE ? "any value" : info(type)->name; }
 size_t schema_type_size(uint32_t type) { return type == SCHEMA_T_NODE ? sizeof(const void *) : info(type)->size; }
 
 const char *schema_describe(const struct yaml_node *node, int secret, char *buf, size_t cap) {

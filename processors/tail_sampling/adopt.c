@@ -17,16 +17,25 @@ static int fit_bits(struct sampler *s, struct ts_trace *t) {
   return 0;
 }
 
+/* Nothing could be read: what does not depend on policies stays as it was, and the next span, or the end, tries again. */
+static void keep_sums(struct sampler *s, struct ts_trace *t, const struct ts_facts *was, uint8_t generation) {
+  uint64_t *bits = t->facts.bits;
+  t->facts = *was;
+  t->facts.bits = bits;
+  t->generation = generation;
+  s->host->log(s->stage, WEIR_LOG_WARN, "no memory to look at a trace again after a reload: until there is, only its times, counts and chance are known to the new policies");
+}
+
 void ts_renew(struct sampler *s, struct ts_trace *t) {
   struct weir_batch *b = NULL;
-  uint8_t id[16];
-  memcpy(id, t->facts.id, 16);
+  struct ts_facts was = t->facts;
+  uint8_t generation = t->generation;
   t->generation = s->generation;
   if (t->state == TS_DECIDED) return;
   const struct weir_data *d = fit_bits(s, t) ? NULL : ts_reread(s, t->newest, &b);
   uint64_t *bits = t->facts.bits;
   t->facts = (struct ts_facts){ .bits = bits };
-  ts_facts_init(s->program, &t->facts, id);
+  ts_facts_init(s->program, &t->facts, was.id);
   ts_observer_batch(&s->observer);
   for (uint32_t i = 0; d && i < d->n_resources; i++)
     for (uint32_t j = 0; j < d->resources[i]->n_scopes; j++)
@@ -36,6 +45,7 @@ void ts_renew(struct sampler *s, struct ts_trace *t) {
       }
   if (b) s->host->absorb(s->stage, b);
   ts_observer_batch(&s->observer);
+  if (!d) keep_sums(s, t, &was, generation);
 }
 
 void ts_renew_some(struct sampler *s) {
@@ -43,11 +53,18 @@ void ts_renew_some(struct sampler *s) {
   for (uint32_t n = 0; s->stale && n < TS_RENEW_TRACES; n++) {
     struct ts_trace *t = s->stale;
     s->stale = t->newer;
+    if (t->state == TS_DECIDED && !ts_is_collector(s)) {
+      ts_forget_decided(s, t);
+      continue;
+    }
     if (t->generation == s->generation || t->state == TS_DECIDED) continue;
     ts_renew(s, t);
     if (!ts_is_collector(s) && ts_settled(s->program, &t->facts, &v)) ts_end(s, t, TS_WHEN_EARLY, &v, 0);
   }
 }
+
+/* Under `semantics: collector` without caches there is none: not even room for one. */
+static int has_memory(const struct sampler *s) { return !ts_is_collector(s) || s->cfg->decision_cache.sampled_cache_size > 0 || s->cfg->decision_cache.non_sampled_cache_size > 0; }
 
 void ts_adopt(void *self, void *from) {
   struct sampler *s = self, *old = from;
@@ -69,8 +86,10 @@ void ts_adopt(void *self, void *from) {
   atomic_fetch_sub_explicit(&old->shared->traces, n, memory_order_relaxed);
   atomic_fetch_add_explicit(&s->shared->traces, n, memory_order_relaxed);
   struct ts_memory *memory = s->memory;
-  s->memory = old->memory;
-  old->memory = memory;
+  if (has_memory(old)) {
+    s->memory = old->memory;
+    old->memory = memory;
+  }
   ts_journal_move(s->journal, old->journal);
   ts_settle_bytes(old);
   ts_settle_bytes(s);

@@ -35,7 +35,7 @@ static void count_end(struct sampler *s, const struct ts_trace *t, int when, con
   count_said(s, v);
   s->metrics->add(v->outcome == TS_KEEP ? s->cells.sampled : v->outcome == TS_DROPPED ? s->cells.dropped : s->cells.not_sampled, 1);
   s->metrics->add(s->cells.when[when], 1);
-  if (!t->facts.n_roots) s->metrics->add(s->cells.rootless, 1);
+  if (!t->facts.n_roots && when != TS_WHEN_EARLY) s->metrics->add(s->cells.rootless, 1);
   if (when == TS_WHEN_TOO_LARGE) s->metrics->add(s->cells.too_large, 1);
   s->metrics->observe(s->cells.removal_age, (double)age_ns / 1e9);
 }
@@ -122,10 +122,20 @@ void ts_end(struct sampler *s, struct ts_trace *t, int when, const struct ts_ver
   remember(s, t, when, &v);
 }
 
+void ts_forget_decided(struct sampler *s, struct ts_trace *t) {
+  if (t->outcome == TS_KEEP) ts_memory_keep(s->memory, t->facts.id, t->hash, (struct ts_remembered){ .policy = TS_LEAF_NONE });
+  else ts_memory_drop(s->memory, t->facts.id, t->hash);
+  ts_forget(s, t);
+}
+
 void ts_evict(struct sampler *s) {
   struct ts_trace *t = ts_table_oldest(s->table);
   if (!t) return;
   if (!ts_is_collector(s)) {
+    if (t->state == TS_DECIDED) {
+      ts_forget_decided(s, t);
+      return;
+    }
     ts_end(s, t, TS_WHEN_NUM_TRACES, NULL, 0);
     return;
   }

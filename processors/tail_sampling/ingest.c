@@ -77,26 +77,19 @@ static void note_late(struct arrival *a, int outcome) {
   ts_journal_add(a->s->journal, &r);
 }
 
-/* A run of late spans ends where the threshold changes. */
+/* A run of late spans ends where the threshold changes. There is room for one more. */
 static void run_of_late(struct sampler *s, uint64_t threshold) {
-  struct ts_run *last = s->n_runs ? &s->runs[s->n_runs - 1] : NULL;
-  if (last && !last->has_record && last->threshold == threshold) {
+  struct ts_run *last = s->n_runs > s->n_put ? &s->runs[s->n_runs - 1] : NULL;
+  if (last && last->threshold == threshold) {
     last->spans++;
     return;
-  }
-  if (s->n_runs == s->cap_runs) {
-    size_t cap = s->cap_runs ? 2 * s->cap_runs : 64;
-    struct ts_run *runs = realloc(s->runs, cap * sizeof *runs);
-    if (!runs) return; /* it goes on without a threshold */
-    s->runs = runs;
-    s->cap_runs = cap;
   }
   s->runs[s->n_runs++] = (struct ts_run){ .spans = 1, .threshold = threshold, .leaf = TS_LEAF_NONE };
 }
 
 static void late_kept(struct arrival *a, uint64_t threshold) {
   struct sampler *s = a->s;
-  ts_ref ref = ts_store_put(s->store, a->resource, a->scope, a->span, s->late);
+  ts_ref ref = ts_room_for_run(s) ? ts_store_put(s->store, a->resource, a->scope, a->span, s->late) : 0;
   s->metrics->add(s->cells.late_kept, 1);
   if (!ref) {
     s->host->dropped(s->stage, 1, "no_memory");
@@ -153,7 +146,8 @@ static struct ts_trace *begin_trace(struct arrival *a) {
   struct sampler *s = a->s;
   uint64_t threshold = ts_shed_threshold(s);
   if (threshold && shed(a, threshold)) return NULL;
-  if (s->cfg->num_traces && atomic_load_explicit(&s->shared->traces, memory_order_relaxed) >= s->cfg->num_traces) ts_evict(s);
+  int full = s->cfg->num_traces && atomic_load_explicit(&s->shared->traces, memory_order_relaxed) >= s->cfg->num_traces;
+  if (full && !s->cfg->block_on_overflow) ts_evict(s); /* else what began within this batch is over the limit, and the next batch is refused */
   struct ts_trace *t = ts_table_add(s->table, a->id, a->hash);
   uint64_t *bits = t && s->words > s->table_words ? calloc(s->words, sizeof *bits) : NULL;
   if (!t || (s->words > s->table_words && !bits)) {
@@ -287,10 +281,12 @@ void ts_put_late(struct sampler *s) {
   size_t before = s->out.n;
   if (ts_store_write(s->store, s->late, &s->out)) {
     s->out.n = before;
-    while (s->n_runs && !s->runs[s->n_runs - 1].has_record) s->host->dropped(s->stage, s->runs[--s->n_runs].spans, "no_memory");
+    s->out.failed = 0;
+    while (s->n_runs > s->n_put) s->host->dropped(s->stage, s->runs[--s->n_runs].spans, "no_memory");
   }
   ts_store_release(s->store, s->late);
   s->late = 0;
+  s->n_put = s->n_runs;
 }
 
 void ts_consume(void *self, struct weir_batch *b) {

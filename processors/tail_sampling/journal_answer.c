@@ -221,8 +221,8 @@ static void put_json_line(struct kit_bytes *b, const struct ts_journal *j, const
 
 /* Lines as they are found, newest first; they are given in the other order. */
 struct lines {
-  struct kit_bytes text, ends;
-  uint64_t n, limit; /* limit 0: none */
+  struct kit_bytes text, ends; /* behind the last end: the line that did not fit, if there is one */
+  uint64_t n, limit;           /* limit 0: none */
   int json, with_id;
 };
 
@@ -233,8 +233,8 @@ static int add_line(struct lines *l, const struct ts_journal *j, const struct ts
   if (l->json) put_json_line(&l->text, j, r);
   else put_text_line(&l->text, j, r, l->with_id);
   kit_put_char(&l->text, '\n');
-  if (l->text.n > ANSWER_MAX) l->text.n = from;
-  if (l->text.n == from || l->text.failed) return 0;
+  if (l->text.failed) l->text.n = from;
+  if (l->text.failed || l->text.n > ANSWER_MAX) return 0;
   kit_put(&l->ends, &l->text.n, sizeof l->text.n);
   l->n++;
   return !l->ends.failed;
@@ -247,7 +247,9 @@ static size_t end_of(const struct lines *l, uint64_t i) {
 }
 
 static void give(struct lines *l, struct weir_answer *a) {
-  for (uint64_t i = l->ends.n / sizeof(size_t); i > 0; i--) a->put(a, l->text.p + end_of(l, i - 1), end_of(l, i) - end_of(l, i - 1));
+  uint64_t n = l->ends.n / sizeof(size_t);
+  for (uint64_t i = n; i > 0; i--) a->put(a, l->text.p + end_of(l, i - 1), end_of(l, i) - end_of(l, i - 1));
+  if (l->text.n > end_of(l, n)) a->put(a, l->text.p + end_of(l, n), l->text.n - end_of(l, n)); /* over the limit: so whoever asked knows that there was more */
   kit_bytes_free(&l->text);
   kit_bytes_free(&l->ends);
 }

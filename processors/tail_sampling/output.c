@@ -6,30 +6,28 @@
 
 #include "plugins/kit/tracestate.h"
 
-static struct ts_run *add_run(struct sampler *s) {
-  if (s->n_runs == s->cap_runs) {
-    size_t cap = s->cap_runs ? 2 * s->cap_runs : 64;
-    struct ts_run *runs = realloc(s->runs, cap * sizeof *runs);
-    if (!runs) return NULL;
-    s->runs = runs;
-    s->cap_runs = cap;
-  }
-  return &s->runs[s->n_runs++];
+int ts_room_for_run(struct sampler *s) {
+  if (s->n_runs < s->cap_runs) return 1;
+  size_t cap = s->cap_runs ? 2 * s->cap_runs : 64;
+  struct ts_run *runs = realloc(s->runs, cap * sizeof *runs);
+  if (!runs) return 0;
+  s->runs = runs;
+  s->cap_runs = cap;
+  return 1;
 }
 
 int ts_output(struct sampler *s, ts_ref newest, uint64_t spans, uint64_t threshold, uint16_t leaf, const struct ts_record *record) {
   ts_put_late(s);
   size_t before = s->out.n;
-  struct ts_run *run = add_run(s);
-  if (!run || ts_store_write(s->store, newest, &s->out)) {
-    if (run) s->n_runs--;
+  if (!ts_room_for_run(s) || ts_store_write(s->store, newest, &s->out)) {
     s->out.n = before;
     s->out.failed = 0;
     s->host->dropped(s->stage, spans, "no_memory");
     s->host->log(s->stage, WEIR_LOG_ERROR, "a trace that was to be kept is lost: no memory for its %llu spans", (unsigned long long)spans);
     return WEIR_E_NOMEM;
   }
-  *run = (struct ts_run){ .spans = spans, .threshold = threshold, .leaf = leaf, .has_record = 1, .record = *record };
+  s->runs[s->n_runs++] = (struct ts_run){ .spans = spans, .threshold = threshold, .leaf = leaf, .has_record = 1, .record = *record };
+  s->n_put = s->n_runs;
   if (s->out.n >= TS_OUT_BYTES) ts_flush(s);
   return 0;
 }
@@ -121,7 +119,7 @@ static void lose_output(struct sampler *s, const char *why) {
 }
 
 static void reset(struct sampler *s) {
-  s->n_runs = 0;
+  s->n_runs = s->n_put = 0;
   s->out.n = 0;
   if (s->out.cap > 2 * TS_OUT_BYTES) kit_bytes_free(&s->out);
 }
@@ -131,7 +129,10 @@ void ts_flush(struct sampler *s) {
   ts_put_late(s);
   if (!s->n_runs) return;
   struct weir_batch *b = to_batch(s, &s->out, &err);
-  if (!b && err.code == WEIR_E_NOMEM) return; /* what was released gives room: the timer comes back */
+  if (!b && err.code == WEIR_E_NOMEM) { /* what was released gives room: the timer comes back */
+    ts_store_trim(s->store);
+    return;
+  }
   if (b) {
     complete(s, b);
     s->host->emit(s->stage, 0, b);

@@ -43,6 +43,11 @@ static const void *ask(struct ts_compiler *c, const void *known, const char *id,
   return table;
 }
 
+/* A long text is cut, so that there is room for what is wrong with it. */
+static int wrong_text(struct ts_compiler *c, const char *key, const char *what, const char *text, const struct weir_error *why) {
+  return ts_refuse(c, key, "the %s `%.80s%s` is wrong at byte %llu: %s", what, text, strlen(text) > 80 ? "..." : "", (unsigned long long)why->offset, why->msg);
+}
+
 static int regexes(struct ts_compiler *c, struct weir_strings values, struct ts_leaf *l) {
   struct ts_program *p = c->program;
   p->regex = ask(c, p->regex, WEIR_REGEX_SERVICE, "string_attribute.enabled_regex_matching", "regular expressions");
@@ -57,7 +62,7 @@ static int regexes(struct ts_compiler *c, struct weir_strings values, struct ts_
     if (rc == WEIR_E_NOMEM) return no_memory(c);
     snprintf(key, sizeof key, "string_attribute.values[%zu]", i);
     if (*why.hint) weir_hint(c->err, "%s", why.hint);
-    if (rc == WEIR_E_INVALID) return ts_refuse(c, key, "the regular expression `%s` is wrong: %s", values.v[i], why.msg);
+    if (rc == WEIR_E_INVALID) return wrong_text(c, key, "regular expression", values.v[i], &why);
     if (rc) return ts_refuse(c, key, "the regular expression `%s` can not be used: %s", values.v[i], why.msg);
   }
   return 0;
@@ -119,7 +124,7 @@ static int conditions(struct ts_compiler *c, uint32_t context, const char *name,
     if (rc == WEIR_E_NOMEM) return no_memory(c);
     snprintf(key, sizeof key, "ottl_condition.%s[%zu]", name, i);
     if (*why.hint) weir_hint(c->err, "%s", why.hint);
-    if (rc) return ts_refuse(c, key, "the condition `%s` is wrong: %s", texts.v[i], why.msg);
+    if (rc) return wrong_text(c, key, "condition", texts.v[i], &why);
   }
   return 0;
 }

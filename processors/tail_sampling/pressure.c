@@ -58,8 +58,13 @@ static void tell(struct sampler *s) {
   charge(s, bytes);
 }
 
+/* Blocks that are kept for use again count as held: near the limit nobody may be refused for them. */
 void ts_settle_bytes(struct sampler *s) {
   tell(s);
+  if (level(s) >= TS_SHED_FROM) {
+    ts_store_trim_blocks(s->store);
+    tell(s);
+  }
   if (level(s) > TS_COMPRESS_FROM && ts_store_compress_one(s->store) > 0) tell(s);
   ts_show(s);
 }

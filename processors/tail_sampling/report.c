@@ -17,12 +17,16 @@ static const char *with(char *buf, size_t cap, const char *labels, const char *m
   return buf;
 }
 
-/* A policy's name as a label's value: ours to escape. */
+/* A name as a label's value: ours to escape, and to cut between two characters. */
 static const char *escape(const char *name, char *buf, size_t cap) {
   size_t n = 0;
   for (; *name && n + 3 < cap; name++) {
     if (*name == '"' || *name == '\\') buf[n++] = '\\';
     if ((unsigned char)*name >= 0x20) buf[n++] = *name;
+  }
+  if (*name) {
+    while (n && ((unsigned char)buf[n - 1] & 0xc0) == 0x80) n--;
+    if (n && (unsigned char)buf[n - 1] >= 0xc0) n--;
   }
   buf[n] = 0;
   return buf;
@@ -69,7 +73,7 @@ static void make_own_cells(struct sampler *s, const char *labels) {
   c->spans = gauge(s, "weir_tail_sampling_held_spans", labels, "Spans of undecided traces.");
   c->compressed = gauge(s, "weir_tail_sampling_compressed_segments", labels, "Segments that are compressed, as max_bytes is half used.");
   c->oldest = gauge(s, "weir_tail_sampling_oldest_trace_seconds", labels, "Age of the oldest undecided trace of each lane, added up over the lanes.");
-  c->rootless = counter(s, "weir_tail_sampling_traces_without_root_total", labels, "Traces that were decided before a span without a parent had come.");
+  c->rootless = counter(s, "weir_tail_sampling_traces_without_root_total", labels, "Traces whose time had come before a span without a parent had; those that were settled early do not count.");
   c->shed = counter(s, "weir_tail_sampling_shed_traces_total", labels, "New traces that were thinned out near max_bytes.");
   for (size_t i = 0; i < sizeof when_names / sizeof *when_names; i++) {
     snprintf(more, sizeof more, "when=\"%s\"", when_names[i]);
@@ -80,8 +84,8 @@ static void make_own_cells(struct sampler *s, const char *labels) {
 void ts_make_cells(struct sampler *s) {
   static const double ms[] = { 1, 2, 5, 10, 25, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000, 2000, 3000, 4000, 5000, 10000, 20000, 30000, 50000 };
   static const double seconds[] = { 0, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 1800, 3600, 7200 };
-  char labels[200];
-  snprintf(labels, sizeof labels, "processor=\"%s\"", s->host->stage_id(s->stage));
+  char id[180], labels[200];
+  snprintf(labels, sizeof labels, "processor=\"%s\"", escape(s->host->stage_id(s->stage), id, sizeof id));
   make_policy_cells(s, labels);
   make_trace_cells(s, labels);
   make_own_cells(s, labels);
@@ -133,13 +137,16 @@ static void put_time(int64_t unix_ns, char *buf, size_t cap) {
 }
 
 static void tell_undecided(struct sampler *s, const struct ts_trace *t, int json, struct weir_answer *answer) {
-  char at[40], line[400];
+  char at[40], id[33], line[400];
   int64_t age = s->host->now_mono_ns() - t->first_ns, left = s->cfg->decision_wait - age;
   put_time(s->host->now_unix_ns(), at, sizeof at);
-  int n = snprintf(line, sizeof line,
-    json ? "{\"time\":\"%s\",\"outcome\":\"undecided\",\"age_seconds\":%.3f,\"decided_in_seconds\":%.3f,\"spans\":%" PRIu32 ",\"bytes\":%" PRIu64 ",\"roots\":%u}\n"
-         : "%s undecided: its first span came %.1f s ago, it is decided in %.1f s at the latest; %" PRIu32 " spans, %" PRIu64 " bytes, root spans: %u\n",
-    at, (double)age / 1e9, left > 0 ? (double)left / 1e9 : 0.0, t->facts.n_spans, t->facts.bytes, t->facts.n_roots);
+  for (size_t i = 0; i < 16; i++) snprintf(id + 2 * i, 3, "%02x", t->facts.id[i]);
+  if (left < 0) left = 0;
+  int n = json ? snprintf(line, sizeof line,
+                   "{\"time\":\"%s\",\"trace_id\":\"%s\",\"outcome\":\"undecided\",\"age_ms\":%" PRId64 ",\"decided_in_ms\":%" PRId64 ",\"spans\":%" PRIu32 ",\"bytes\":%" PRIu64 ",\"root_seen\":%s}\n", at, id,
+                   age / 1000000, left / 1000000, t->facts.n_spans, t->facts.bytes, t->facts.n_roots ? "true" : "false")
+               : snprintf(line, sizeof line, "%s undecided: its first span came %.1f s ago, it is decided in %.1f s at the latest; %" PRIu32 " %s, %" PRIu64 " bytes, %s\n", at,
+                   (double)age / 1e9, (double)left / 1e9, t->facts.n_spans, t->facts.n_spans == 1 ? "span" : "spans", t->facts.bytes, t->facts.n_roots ? "root seen" : "no root seen");
   answer->put(answer, line, (size_t)n);
 }
 

@@ -60,6 +60,8 @@ void ts_store_free(struct ts_store *s) {
 
 void ts_store_batch(struct ts_store *s) { s->pairs.last = NULL; }
 
+void ts_store_trim_blocks(struct ts_store *s) { ts_blocks_trim(s); }
+
 void ts_store_trim(struct ts_store *s) {
   ts_blocks_trim(s);
   ts_store_give(s, s->pieces, s->cap_pieces * sizeof *s->pieces);

@@ -52,6 +52,8 @@ uint32_t ts_store_missing_parents(struct ts_store *, ts_ref newest);
 int ts_store_compress_one(struct ts_store *);
 /* Of the open segment's end, to be called after a pause: lets go of scratch memory that is not needed. */
 void ts_store_trim(struct ts_store *);
+/* Of that only the blocks that are kept for use again: what compresses goes on with its own. */
+void ts_store_trim_blocks(struct ts_store *);
 void ts_store_stats(const struct ts_store *, struct ts_store_stats *ret);
 
 #endif

@@ -107,7 +107,7 @@ struct sampler {
   uint16_t *policy_texts;      /* journal numbers of the policies' names; 0: not yet asked */
   struct kit_bytes out;
   struct ts_run *runs;
-  size_t n_runs, cap_runs;
+  size_t n_runs, cap_runs, n_put; /* n_put: of so many runs the bytes are in `out` */
   ts_ref late;                 /* chain of late spans whose runs are in `runs` and whose bytes are not yet in `out` */
   uint8_t noted[16];           /* the last trace with a record of a late span */
   struct ts_alone *alone;
@@ -136,6 +136,8 @@ const struct weir_data *ts_read_clean(struct sampler *, struct weir_batch *, str
  * when none did. */
 void ts_end(struct sampler *, struct ts_trace *, int when, const struct ts_verdict *, uint64_t span);
 void ts_forget(struct sampler *, struct ts_trace *); /* removes it from the table; its spans were released */
+/* strict, after a reload from `semantics: collector`: what stayed known there is remembered as others are. */
+void ts_forget_decided(struct sampler *, struct ts_trace *);
 /* num_traces is reached: the oldest makes room. */
 void ts_evict(struct sampler *);
 void ts_on_timer(void *self);
@@ -143,6 +145,7 @@ void ts_arm(struct sampler *); /* sets the timer for the next trace that is due 
 uint16_t ts_policy_text(struct sampler *, uint16_t policy);
 
 /* output.c */
+int ts_room_for_run(struct sampler *); /* 1, or 0: no memory */
 /* Puts the trace's spans into the output; the record is completed (span) and written when it is sent. 0, or the spans were dropped and counted. */
 int ts_output(struct sampler *, ts_ref newest, uint64_t spans, uint64_t threshold, uint16_t leaf, const struct ts_record *);
 /* Sends what is in the output. What finds no memory stays, and the timer tries again. */

@@ -110,6 +110,18 @@ static void test_settled_traces_stream_through(void **state) {
   harness_free(h);
 }
 
+/* A root that has not come yet says nothing of the wait when the trace did not have to wait. */
+static void test_rootless_is_who_waited(void **state) {
+  (void)state;
+  struct harness *h = open_with("decision_wait: 2s\n" ERRORS);
+  feed(h, (struct made){ .trace = 1, .span = 2, .parent = 1, .error = 1 });
+  feed(h, (struct made){ .trace = 2, .span = 3, .parent = 9 });
+  harness_advance(h, 3 * NS_PER_S);
+  assert_int_equal(take_all(h), 1);
+  assert_true(harness_metric(h, "weir_tail_sampling_traces_without_root_total", NULL) == 1);
+  harness_free(h);
+}
+
 static void test_root_brings_the_decision_forward(void **state) {
   (void)state;
   struct harness *h = open_with("decision_wait: 30s\ndecision_wait_after_root_received: 2s\npolicies: [{name: few, type: span_count, span_count: {min_spans: 1, max_spans: 5}}]\n");
@@ -153,6 +165,21 @@ static void test_num_traces_as_the_collector(void **state) {
   assert_int_equal(take_all(h), 2);
   feed(h, (struct made){ .trace = 2, .span = 4, .parent = 2 }); /* decided, no cache: still known */
   assert_int_equal(take_all(h), 1);
+  harness_free(h);
+}
+
+static void test_block_on_overflow_evicts_nothing(void **state) {
+  (void)state;
+  struct harness *h = open_with("decision_wait: 2s\nnum_traces: 2\nblock_on_overflow: true\npolicies: [{name: few, type: span_count, span_count: {min_spans: 2, max_spans: 5}}]\n");
+  struct harness_waiter w = { 0 };
+  char text[2000] = "{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[", id[33];
+  for (unsigned i = 1; i <= 4; i++) snprintf(text + strlen(text), 200, "%s{\"traceId\":\"%s\",\"spanId\":\"%016x\",\"name\":\"n\"}", i > 1 ? "," : "", hex_trace(i, id), i);
+  harness_feed(h, harness_batch_json(h, strcat(text, "]}]}]}"), NULL)); /* all of a batch, or nothing */
+  assert_true(dropped(h, "not_sampled") == 0 && harness_metric(h, "weir_stage_items_held", NULL) == 4);
+  feed_with(h, (struct made){ .trace = 1, .span = 9, .parent = 1 }, &w);
+  assert_int_equal(w.verdict.code, WEIR_RETRY);
+  harness_advance(h, 3 * NS_PER_S);
+  assert_true(dropped(h, "not_sampled") == 4);
   harness_free(h);
 }
 
@@ -208,6 +235,9 @@ static void test_the_ladder(void **state) {
   double held = harness_metric(h, "weir_stage_items_held", NULL);
   harness_advance(h, 101 * NS_PER_S);
   assert_true((double)take_all(h) == held);
+  assert_true(harness_metric(h, "weir_tail_sampling_held_bytes", NULL) < 256 * 1024);
+  assert_false(feed_noise(h, 100000, 1)); /* what is kept for use again is no reason to refuse or thin out */
+  assert_true(harness_metric(h, "weir_stage_items_held", NULL) == 1);
   harness_free(h);
 }
 
@@ -305,14 +335,50 @@ static void test_reload_keeps_traces_and_asks_the_new_policies(void **state) {
   harness_free(h);
 }
 
+/* The way from the Go processor: what was decided there and stayed known is remembered, and judged no second time. */
+static void test_reload_from_collector_to_strict(void **state) {
+  (void)state;
+  struct harness *h = open_with("semantics: collector\ndecision_wait: 1s\nnum_traces: 3\n" ERRORS);
+  for (unsigned i = 1; i <= 3; i++) feed(h, (struct made){ .trace = i, .span = i, .error = i == 1 });
+  harness_advance(h, 4 * NS_PER_S);
+  assert_int_equal(take_all(h), 1);
+  harness_adopt(h, "decision_wait: 1s\nnum_traces: 3\n" ERRORS);
+  for (unsigned i = 11; i <= 15; i++) feed(h, (struct made){ .trace = i, .span = i });
+  harness_advance(h, 2 * NS_PER_S);
+  assert_true(dropped(h, "not_sampled") == 5 && dropped(h, "num_traces") == 2);
+  assert_true(harness_metric(h, "otelcol_processor_tail_sampling_sampling_traces_on_memory", NULL) == 0);
+  feed(h, (struct made){ .trace = 1, .span = 4, .parent = 1 });
+  feed(h, (struct made){ .trace = 2, .span = 5, .parent = 2, .error = 1 });
+  feed(h, (struct made){ .trace = 11, .span = 6, .parent = 11, .error = 1 });
+  assert_int_equal(take_all(h), 1);
+  assert_true(dropped(h, "late") == 2);
+  harness_free(h);
+}
+
+/* There is room for the trace, but not for it and a copy to read: what was counted stays true. */
+static void test_reload_without_memory(void **state) {
+  (void)state;
+  struct harness *h = harness_open(&(struct harness_setup){ .role = WEIR_PROCESSOR, .type = "tail_sampling", .signal = WEIR_TRACES, .budget_bytes = 4u << 20,
+    .yaml = "decision_wait: 30s\nmax_bytes: 100MiB\npolicies: [{name: few, type: span_count, span_count: {min_spans: 2, max_spans: 50000}}]\n" });
+  unsigned n = 3000;
+  for (unsigned i = 1; i <= n; i++) assert_false(feed_noise(h, 1, i));
+  harness_adopt(h, "decision_wait: 20s\nmax_bytes: 100MiB\npolicies: [{name: many, type: span_count, span_count: {min_spans: 1000, max_spans: 50000}}]\n");
+  assert_true(harness_metric(h, "weir_stage_items_held", NULL) == n);
+  harness_advance(h, 21 * NS_PER_S);
+  assert_int_equal(take_all(h), n);
+  harness_free(h);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_kept_and_dropped_as_a_whole),
     cmocka_unit_test(test_late_spans_follow),
     cmocka_unit_test(test_settled_traces_stream_through),
+    cmocka_unit_test(test_rootless_is_who_waited),
     cmocka_unit_test(test_root_brings_the_decision_forward),
     cmocka_unit_test(test_num_traces_decides_the_oldest),
     cmocka_unit_test(test_num_traces_as_the_collector),
+    cmocka_unit_test(test_block_on_overflow_evicts_nothing),
     cmocka_unit_test(test_a_trace_too_large),
     cmocka_unit_test(test_ids_that_are_none),
     cmocka_unit_test(test_the_ladder),
@@ -321,6 +387,8 @@ int main(void) {
     cmocka_unit_test(test_drain_may_drop),
     cmocka_unit_test(test_why),
     cmocka_unit_test(test_reload_keeps_traces_and_asks_the_new_policies),
+    cmocka_unit_test(test_reload_from_collector_to_strict),
+    cmocka_unit_test(test_reload_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
