@@ -181,7 +181,7 @@ static int too_large(struct sampler *s, struct ts_trace *t) {
 static void judge(struct arrival *a, struct ts_trace *t, int news) {
   struct sampler *s = a->s;
   struct ts_verdict v = { .said = s->said };
-  if (too_large(s, t) || ts_is_collector(s) || !news || !ts_settled(s->program, &t->facts, &v)) return;
+  if (t->unread || too_large(s, t) || ts_is_collector(s) || !news || !ts_settled(s->program, &t->facts, &v)) return;
   ts_end(s, t, TS_WHEN_EARLY, &v, v.leaf != TS_LEAF_NONE && ts_leaf_matches(s->program, v.leaf, a->resource, a->scope, a->span) ? ts_span_id(a->span->span_id) : 0);
 }
 
@@ -231,7 +231,7 @@ static void judge_all_alone(struct sampler *s) {
 
 static void add_to_trace(struct arrival *a, struct ts_trace *t) {
   struct sampler *s = a->s;
-  int first = t->facts.n_spans == 0, had_root = t->facts.n_roots != 0;
+  int first = t->newest == 0, had_root = t->facts.n_roots != 0;
   ts_ref ref = ts_store_put(s->store, a->resource, a->scope, a->span, t->newest);
   if (!ref) {
     s->host->dropped(s->stage, 1, "no_memory");
@@ -310,6 +310,7 @@ void ts_consume(void *self, struct weir_batch *b) {
     if (own) s->host->absorb(s->stage, own);
     return;
   }
+  ts_step_begin(s);
   take_all(s, d);
   ts_flush(s);
   if (own) s->host->absorb(s->stage, own);

@@ -21,6 +21,7 @@ struct ts_trace {
   struct ts_trace *root_older, *root_newer; /* by arrival of the root, when in_roots; the table's */
   uint64_t hash;
   ts_ref newest;
+  ts_ref unread;             /* the owner's: from here on older spans are not yet in the facts; 0: all are */
   int64_t first_ns, root_ns; /* monotonic; when its first span came, and its first root */
   uint8_t in_roots;          /* the table's */
   uint8_t state, outcome;    /* the owner's */
