@@ -88,6 +88,7 @@ void ts_leave_moves(struct sampler *to, struct sampler *from) {
   to->leaving = from->leaving;
   to->leaving_end = from->leaving ? from->leaving_end : NULL;
   from->leaving = NULL;
+  from->leaving_waits = 0;
 }
 
 void ts_leave_free(struct sampler *s) {
