@@ -435,9 +435,7 @@ static void test_a_pattern_that_backtracks(void **state) {
   assert_says(h, id, "\"errors\"");
   spread_ids(4, id);
   assert_says(h, id, "no policy");
-#ifndef __SANITIZE_ADDRESS__
-  if (each > 60) fail_msg("a span took %.1f ms of CPU", each);
-#endif
+  if (each > 200) fail_msg("a span took %.1f ms of CPU", each); /* 1 to 2; without a limit it is years */
   harness_free(h);
 }
 
