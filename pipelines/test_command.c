@@ -191,18 +191,37 @@ static void check_spans(struct test *t, const char *trace, const struct yaml_nod
   else if (n != o->spans) differs(t, v->pos, o, arena_printf(&t->arena, "trace `%s`: expected %" PRIu64 " spans, %" PRIu64 " were kept", trace, n, o->spans));
 }
 
-static void check(struct test *t, const char *trace, const struct yaml_node *v) {
+static int is_sent(const struct test *t, const char *trace) {
+  char id[33], sent[33];
+  test_trace_id(trace, id);
+  for (size_t i = 0; i < t->file.steps.n; i++) {
+    const struct weir_groups *send = &((const struct test_step *)t->file.steps.v + i)->send;
+    for (size_t k = 0; k < send->n; k++) {
+      test_trace_id(((const struct test_trace *)send->v + k)->name, sent);
+      if (!strcmp(id, sent)) return 1;
+    }
+  }
+  return 0;
+}
+
+static void check(struct test *t, const struct yaml_node *key, const struct yaml_node *v) {
+  const char *trace = key->text;
+  if (!is_sent(t, trace)) {
+    t->checked++;
+    diag_error(&t->ds, key->pos, "no step sends a trace `%s`", trace);
+    return;
+  }
   struct outcome o = look(t, trace);
   if (v->kind != YAML_MAP) {
     check_word(t, trace, v, &o);
     return;
   }
   for (size_t i = 0; i < v->n; i++) {
-    const char *key = v->keys[i]->text;
-    if (!strcmp(key, "outcome")) check_word(t, trace, v->items[i], &o);
-    else if (!strcmp(key, "policy")) check_policy(t, trace, v->items[i], &o);
-    else if (!strcmp(key, "spans")) check_spans(t, trace, v->items[i], &o);
-    else diag_error(&t->ds, v->keys[i]->pos, "unknown key `%s`; allowed here: outcome, policy, spans", key);
+    const char *what = v->keys[i]->text;
+    if (!strcmp(what, "outcome")) check_word(t, trace, v->items[i], &o);
+    else if (!strcmp(what, "policy")) check_policy(t, trace, v->items[i], &o);
+    else if (!strcmp(what, "spans")) check_spans(t, trace, v->items[i], &o);
+    else diag_error(&t->ds, v->keys[i]->pos, "unknown key `%s`; allowed here: outcome, policy, spans", what);
   }
 }
 
@@ -211,7 +230,7 @@ static void expect(struct test *t, const struct yaml_node *map) {
     diag_error(&t->ds, map->pos, "`expect` is a mapping of traces to what is expected of them");
     return;
   }
-  for (size_t i = 0; i < map->n; i++) check(t, map->keys[i]->text, map->items[i]);
+  for (size_t i = 0; i < map->n; i++) check(t, map->keys[i], map->items[i]);
 }
 
 static void run_steps(struct test *t) {

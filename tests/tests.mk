@@ -78,7 +78,10 @@ $(BUILD)/tests/stage/test_exporter_prometheus_remote_write: HOST_CFLAGS += -I$(B
 
 $(BUILD)/tests/stage/test_harness: $(BUILD)/tests/scenario/holder.so
 
-$(BUILD)/tests/stage/test_processor_tail_sampling_properties: HARNESS_OBJ += $(KIT_LIB)
+$(BUILD)/tests/stage/test_processor_tail_sampling_properties $(BUILD)/tests/stage/test_processor_tail_sampling_hostile: HARNESS_OBJ += $(KIT_LIB)
+
+$(BUILD)/bench/micro_tail_steps: $(HARNESS_OBJ) $(KIT_LIB)
+$(BUILD)/bench/micro_tail_steps: HOST_LIBS := $(HARNESS_OBJ) $(KIT_LIB) $(BUILD)/libweir.a $(HOST_LIBS) -lcmocka
 
 check-stage: all $(STAGE_TEST_BIN) ## each stage's .so on the harness
 	@tests/tools/run_all.sh stage $(BUILD) $(STAGE_TEST_BIN)

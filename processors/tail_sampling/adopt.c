@@ -7,35 +7,45 @@
 
 #define TS_RENEW_TRACES 64u /* in one step */
 
-static int fit_bits(struct sampler *s, struct ts_trace *t) {
+/* A few words: where there is no memory for these, nothing can go on, as in the host. */
+static void fit_bits(struct sampler *s, struct ts_trace *t) {
   uint64_t *own = (uint64_t *)(void *)(t + 1);
   uint64_t *bits = s->words > s->table_words ? calloc(s->words, sizeof *bits) : own;
-  if (!bits) return WEIR_E_NOMEM;
+  if (!bits) {
+    s->host->log(s->stage, WEIR_LOG_ERROR, "no memory for %u bytes", (unsigned)(s->words * sizeof *bits));
+    abort();
+  }
   if (t->facts.bits != own) free(t->facts.bits);
   t->facts.bits = bits;
   memset(bits, 0, s->words * sizeof *bits);
-  return 0;
 }
 
-/* Nothing could be read: what does not depend on policies stays as it was, and the next span, or the end, tries again. */
-static void keep_sums(struct sampler *s, struct ts_trace *t, const struct ts_facts *was, uint8_t generation) {
-  uint64_t *bits = t->facts.bits;
-  t->facts = *was;
-  t->facts.bits = bits;
-  t->generation = generation;
-  s->host->log(s->stage, WEIR_LOG_WARN, "no memory to look at a trace again after a reload: until there is, only its times, counts and chance are known to the new policies");
+/* It is judged without them. */
+static void cannot_read(struct sampler *s, struct ts_trace *t, uint32_t n) {
+  if (!n) t->unread = 0;
+  s->observer.errors++;
+  s->host->log(s->stage, WEIR_LOG_ERROR, "spans of a trace could not be read again for the new policies: no memory");
 }
 
-void ts_renew(struct sampler *s, struct ts_trace *t) {
-  struct weir_batch *b = NULL;
-  struct ts_facts was = t->facts;
-  uint8_t generation = t->generation;
+static void begin(struct sampler *s, struct ts_trace *t) {
+  uint8_t id[16];
+  memcpy(id, t->facts.id, 16);
+  t->unread = 0;
+  if (t->state != TS_DECIDED) fit_bits(s, t);
   t->generation = s->generation;
   if (t->state == TS_DECIDED) return;
-  const struct weir_data *d = fit_bits(s, t) ? NULL : ts_reread(s, t->newest, &b);
-  uint64_t *bits = t->facts.bits;
-  t->facts = (struct ts_facts){ .bits = bits };
-  ts_facts_init(s->program, &t->facts, was.id);
+  t->unread = t->newest;
+  t->facts = (struct ts_facts){ .bits = t->facts.bits };
+  ts_facts_init(s->program, &t->facts, id);
+}
+
+int ts_renew(struct sampler *s, struct ts_trace *t) {
+  struct weir_batch *b;
+  uint32_t n;
+  if (t->generation != s->generation) begin(s, t);
+  if (!t->unread) return 0;
+  const struct weir_data *d = ts_reread(s, t->unread, &b, &n, &t->unread);
+  if (!d) cannot_read(s, t, n);
   ts_observer_batch(&s->observer);
   for (uint32_t i = 0; d && i < d->n_resources; i++)
     for (uint32_t j = 0; j < d->resources[i]->n_scopes; j++)
@@ -45,20 +55,22 @@ void ts_renew(struct sampler *s, struct ts_trace *t) {
       }
   if (b) s->host->absorb(s->stage, b);
   ts_observer_batch(&s->observer);
-  if (!d) keep_sums(s, t, &was, generation);
+  return t->unread != 0;
 }
 
 void ts_renew_some(struct sampler *s) {
   struct ts_verdict v = { .said = s->said };
-  for (uint32_t n = 0; s->stale && n < TS_RENEW_TRACES; n++) {
+  for (uint32_t n = 0; s->stale && n < TS_RENEW_TRACES && !ts_step_is_over(s); n++) {
     struct ts_trace *t = s->stale;
-    s->stale = t->newer;
+    int is_new = t->generation == s->generation && !t->unread;
     if (t->state == TS_DECIDED && !ts_is_collector(s)) {
+      s->stale = t->newer;
       ts_forget_decided(s, t);
       continue;
     }
-    if (t->generation == s->generation || t->state == TS_DECIDED) continue;
-    ts_renew(s, t);
+    if (!is_new && ts_renew(s, t)) continue;
+    s->stale = t->newer;
+    if (is_new || t->state == TS_DECIDED) continue;
     if (!ts_is_collector(s) && ts_settled(s->program, &t->facts, &v)) ts_end(s, t, TS_WHEN_EARLY, &v, 0);
   }
 }
@@ -73,6 +85,7 @@ void ts_adopt(void *self, void *from) {
   uint64_t n = ts_table_count(old->table);
   ts_put_late(old);
   ts_flush(old);
+  ts_leave_moves(s, old);
   s->table = old->table;
   s->store = old->store;
   s->table_words = old->table_words;

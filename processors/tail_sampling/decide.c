@@ -66,24 +66,35 @@ static void ask(struct sampler *s, const struct ts_trace *t, int when, struct ts
 static void fill_record(struct sampler *s, const struct ts_trace *t, int when, const struct ts_verdict *v, uint64_t span, struct ts_record *r) {
   uint32_t missing = ts_store_missing_parents(s->store, t->newest);
   *r = (struct ts_record){ .time_unix_ns = s->host->now_unix_ns(), .age_ns = s->host->now_mono_ns() - t->first_ns, .span = span, .threshold = v->threshold,
-    .bytes = t->facts.bytes, .spans = t->facts.n_spans, .missing_parents = missing, .policy = ts_policy_text(s, v->policy),
+    .bytes = t->facts.bytes, .spans = t->spans, .missing_parents = missing, .policy = ts_policy_text(s, v->policy),
     .predicate = v->leaf == TS_LEAF_NONE ? 0 : ts_journal_text(s->journal, ts_leaf_text(s->program, v->leaf)), .outcome = v->outcome, .when = (uint8_t)when,
     .roots = (uint8_t)(t->facts.n_roots > 255 ? 255 : t->facts.n_roots) };
   memcpy(r->id, t->facts.id, 16);
 }
 
-static uint64_t find_span(struct sampler *s, const struct ts_trace *t, uint16_t leaf) {
-  struct weir_batch *b = NULL;
-  const struct weir_data *d = leaf == TS_LEAF_NONE ? NULL : ts_reread(s, t->newest, &b);
-  uint64_t span = d ? ts_find_span(s, d, 0, UINT64_MAX, leaf) : 0;
-  if (b) s->host->absorb(s->stage, b);
+static uint64_t find_span(struct sampler *s, ts_ref newest, uint16_t leaf) {
+  uint64_t span = 0;
+  for (ts_ref rest; newest && !span; newest = rest) {
+    struct weir_batch *b;
+    uint32_t n;
+    const struct weir_data *d = ts_reread(s, newest, &b, &n, &rest);
+    span = d ? ts_find_span(s, d, 0, UINT64_MAX, leaf) : 0;
+    if (b) s->host->absorb(s->stage, b);
+  }
   return span;
 }
 
 static void let_go(struct sampler *s, struct ts_trace *t, int when, const struct ts_verdict *v, struct ts_record *r) {
-  if (v->outcome == TS_DROPPED && !r->span) r->span = find_span(s, t, v->leaf);
+  uint16_t leaf = v->outcome == TS_DROPPED && !r->span ? v->leaf : TS_LEAF_NONE;
+  s->host->dropped(s->stage, t->spans, drop_reason(when, v));
+  if (ts_leave(s, t, 0, 0, leaf, r)) return;
+  if (leaf != TS_LEAF_NONE) r->span = find_span(s, t->newest, leaf);
   ts_journal_add(s->journal, r);
-  s->host->dropped(s->stage, t->facts.n_spans, drop_reason(when, v));
+}
+
+static void send(struct sampler *s, struct ts_trace *t, const struct ts_verdict *v, const struct ts_record *r) {
+  uint16_t leaf = r->span ? TS_LEAF_NONE : v->leaf;
+  if (!ts_leave(s, t, 1, v->threshold, leaf, r)) ts_output(s, t->newest, t->spans, v->threshold, leaf, r);
 }
 
 /* Under `semantics: collector` a trace that no cache takes stays known until num_traces needs its place, but for what span-ingest gives up at its time: that is forgotten. */
@@ -111,13 +122,13 @@ static void remember(struct sampler *s, struct ts_trace *t, int when, const stru
 void ts_end(struct sampler *s, struct ts_trace *t, int when, const struct ts_verdict *given, uint64_t span) {
   struct ts_verdict v = { .said = s->said };
   struct ts_record r;
-  if (t->generation != s->generation) ts_renew(s, t);
+  while (ts_renew(s, t)) continue;
   if (given) v = *given;
   else ask(s, t, when, &v);
   if (v.threshold < t->shed_threshold) v.threshold = t->shed_threshold;
   fill_record(s, t, when, &v, span, &r);
   count_end(s, t, when, &v, r.age_ns);
-  if (v.outcome == TS_KEEP) ts_output(s, t->newest, t->facts.n_spans, v.threshold, span ? TS_LEAF_NONE : v.leaf, &r);
+  if (v.outcome == TS_KEEP) send(s, t, &v, &r);
   else let_go(s, t, when, &v, &r);
   remember(s, t, when, &v);
 }
@@ -191,8 +202,8 @@ void ts_arm(struct sampler *s) {
   int64_t due = 0, now = s->host->now_mono_ns();
   int when;
   struct ts_trace *t = next_due(s, &due, &when);
-  if (s->n_runs) due = now + TS_RETRY_NS;
-  else if (s->draining || s->stale) due = now;
+  if (s->n_runs || s->leaving_waits) due = now + TS_RETRY_NS;
+  else if (s->draining || s->stale || s->leaving) due = now;
   else if (!t) return;
   else if (!ts_is_collector(s) && due < now + TS_QUANTUM_NS) due = now + TS_QUANTUM_NS;
   if (s->due_ns && s->due_ns <= due) return;
@@ -203,12 +214,11 @@ void ts_arm(struct sampler *s) {
 /* Ends at most so many traces as one step may. 1: there are more. */
 static int end_due(struct sampler *s) {
   int64_t now = s->host->now_mono_ns(), due;
-  uint64_t bytes = 0;
   int when;
-  for (uint32_t n = 0; n < TS_STEP_TRACES && bytes < TS_STEP_BYTES && s->out.n < 4 * TS_OUT_BYTES; n++) {
+  for (uint32_t n = 0; n < TS_STEP_TRACES && !ts_step_is_over(s) && s->out.n < 4 * TS_OUT_BYTES; n++) {
     struct ts_trace *t = next_due(s, &due, &when);
     if (!t || (due > now && !s->draining)) return 0;
-    bytes += t->facts.bytes;
+    if (ts_renew(s, t)) continue;
     ts_end(s, t, due > now ? TS_WHEN_SHUTDOWN : when, NULL, 0);
   }
   return 1;
@@ -218,16 +228,18 @@ void ts_on_timer(void *self) {
   struct sampler *s = self;
   int64_t began = s->host->now_mono_ns();
   s->due_ns = 0;
-  ts_renew_some(s);
+  ts_step_begin(s);
+  ts_leave_some(s);
   int more = end_due(s);
+  ts_renew_some(s);
   ts_flush(s);
   if (!ts_table_count(s->table)) ts_store_trim(s->store); /* a pause: what was kept for the next spans goes */
   ts_settle_bytes(s);
   s->metrics->observe(s->cells.latency, (double)(s->host->now_mono_ns() - began) / 1e6);
-  if (s->draining && !more && !s->n_runs) {
+  if (s->draining && !more && !s->n_runs && !s->leaving) {
     s->draining = 0;
     s->host->drained(s->stage);
-  } else if (more && !s->n_runs) {
+  } else if (more && !s->n_runs && !s->leaving_waits) {
     s->due_ns = began;
     s->timers->set(s->timer, 0);
   } else {

@@ -137,6 +137,7 @@ static int shed(struct arrival *a, uint64_t threshold) {
   ts_journal_add(s->journal, &r);
   ts_memory_drop(s->memory, a->id, a->hash);
   s->metrics->add(s->cells.shed, 1);
+  s->metrics->add(s->cells.when[TS_WHEN_SHED], 1);
   s->host->dropped(s->stage, 1, "shed");
   return 1;
 }
@@ -175,7 +176,7 @@ static int too_large(struct sampler *s, struct ts_trace *t) {
 static void judge(struct arrival *a, struct ts_trace *t, int news) {
   struct sampler *s = a->s;
   struct ts_verdict v = { .said = s->said };
-  if (too_large(s, t) || ts_is_collector(s) || !news || !ts_settled(s->program, &t->facts, &v)) return;
+  if (t->unread || too_large(s, t) || ts_is_collector(s) || !news || !ts_settled(s->program, &t->facts, &v)) return;
   ts_end(s, t, TS_WHEN_EARLY, &v, v.leaf != TS_LEAF_NONE && ts_leaf_matches(s->program, v.leaf, a->resource, a->scope, a->span) ? ts_span_id(a->span->span_id) : 0);
 }
 
@@ -225,7 +226,7 @@ static void judge_all_alone(struct sampler *s) {
 
 static void add_to_trace(struct arrival *a, struct ts_trace *t) {
   struct sampler *s = a->s;
-  int first = t->facts.n_spans == 0, had_root = t->facts.n_roots != 0;
+  int first = t->newest == 0, had_root = t->facts.n_roots != 0;
   ts_ref ref = ts_store_put(s->store, a->resource, a->scope, a->span, t->newest);
   if (!ref) {
     s->host->dropped(s->stage, 1, "no_memory");
@@ -233,6 +234,7 @@ static void add_to_trace(struct arrival *a, struct ts_trace *t) {
     return;
   }
   t->newest = ref;
+  t->spans++;
   int news = ts_observe(&s->observer, a->resource, a->scope, a->span, a->span->rec.raw_n, &t->facts);
   if (!had_root && t->facts.n_roots && s->cfg->decision_wait_after_root_received) {
     t->root_ns = a->now;
@@ -306,6 +308,7 @@ void ts_consume(void *self, struct weir_batch *b) {
     if (own) s->host->absorb(s->stage, own);
     return;
   }
+  ts_step_begin(s);
   take_all(s, d);
   ts_flush(s);
   if (own) s->host->absorb(s->stage, own);

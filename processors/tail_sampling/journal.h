@@ -21,7 +21,7 @@ struct ts_journal;
 #define TS_WHEN_TOO_LARGE 4 /* maximum_trace_size_bytes */
 #define TS_WHEN_SHED 5      /* over the budget: new traces were thinned out, by the threshold in the record */
 #define TS_WHEN_SHUTDOWN 6
-#define TS_WHEN_LATE 7      /* a span of a trace that was decided before; one record per batch and trace */
+#define TS_WHEN_LATE 7      /* a span of a trace that was dropped before; of those that come one after the other, the first */
 
 struct ts_record {
   uint8_t id[16];

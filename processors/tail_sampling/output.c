@@ -121,17 +121,16 @@ static void lose_output(struct sampler *s, const char *why) {
 static void reset(struct sampler *s) {
   s->n_runs = s->n_put = 0;
   s->out.n = 0;
+  s->out.failed = 0;
   if (s->out.cap > 2 * TS_OUT_BYTES) kit_bytes_free(&s->out);
 }
 
-void ts_flush(struct sampler *s) {
+static int send(struct sampler *s) {
   struct weir_error err = { 0 };
-  ts_put_late(s);
-  if (!s->n_runs) return;
   struct weir_batch *b = to_batch(s, &s->out, &err);
-  if (!b && err.code == WEIR_E_NOMEM) { /* what was released gives room: the timer comes back */
+  if (!b && err.code == WEIR_E_NOMEM) {
     ts_store_trim(s->store);
-    return;
+    return WEIR_E_NOMEM;
   }
   if (b) {
     complete(s, b);
@@ -139,13 +138,39 @@ void ts_flush(struct sampler *s) {
   } else {
     lose_output(s, err.msg);
   }
-  reset(s);
+  return 0;
 }
 
-const struct weir_data *ts_reread(struct sampler *s, ts_ref newest, struct weir_batch **ret) {
+void ts_flush(struct sampler *s) {
+  ts_put_late(s);
+  if (s->n_runs && send(s) == 0) reset(s); /* else: what was released gives room, and the timer comes back */
+}
+
+int ts_output_some(struct sampler *s, struct ts_leaving *l, uint32_t *ret_n, ts_ref *ret_rest) {
+  ts_flush(s);
+  if (s->n_runs || !ts_room_for_run(s)) return WEIR_E_NOMEM;
+  struct ts_run *run = &s->runs[s->n_runs++];
+  int r = ts_store_write_some(s->store, l->newest, TS_STEP_SPANS, TS_STEP_BYTES, &s->out, ret_n, ret_rest);
+  *run = (struct ts_run){ .spans = *ret_n, .threshold = l->threshold, .leaf = l->leaf };
+  if (r == WEIR_E_INVALID) lose_output(s, "a compressed segment is damaged");
+  else if (!r) r = send(s);
+  ts_step_add(s, s->out.n, *ret_n);
+  if (!r) {
+    l->leaf = run->leaf;
+    l->record.span |= run->record.span;
+  }
+  reset(s);
+  return r == WEIR_E_NOMEM ? r : 0;
+}
+
+const struct weir_data *ts_reread(struct sampler *s, ts_ref newest, struct weir_batch **ret, uint32_t *ret_n, ts_ref *ret_rest) {
   struct weir_error err = { 0 };
   struct kit_bytes bytes = { 0 };
-  *ret = ts_store_write(s->store, newest, &bytes) ? NULL : to_batch(s, &bytes, &err);
+  *ret = NULL;
+  *ret_n = 0;
+  *ret_rest = 0;
+  if (ts_store_write_some(s->store, newest, TS_STEP_SPANS, TS_STEP_BYTES, &bytes, ret_n, ret_rest) == 0) *ret = to_batch(s, &bytes, &err);
+  ts_step_add(s, bytes.n, *ret_n);
   kit_bytes_free(&bytes);
   return *ret ? s->host->batch_read(*ret, &err) : NULL;
 }

@@ -81,17 +81,35 @@ static int leaf(struct ts_compiler *c, const struct ts_policy_config *from, enum
   return 0;
 }
 
+/* Settings of another type would have no effect, and its own be the defaults: most likely the wrong type was written. */
+static int check_blocks(struct ts_compiler *c, const struct ts_policy_config *p, enum ts_type type) {
+  const struct {
+    enum ts_type type;
+    const void *block;
+  } blocks[] = { { TS_LATENCY, p->latency }, { TS_NUMERIC, p->numeric_attribute }, { TS_PROBABILISTIC, p->probabilistic }, { TS_STATUS_CODE, p->status_code }, { TS_STRING, p->string_attribute },
+    { TS_RATE_LIMITING, p->rate_limiting }, { TS_BYTES_LIMITING, p->bytes_limiting }, { TS_SPAN_COUNT, p->span_count }, { TS_TRACE_STATE, p->trace_state }, { TS_BOOLEAN, p->boolean_attribute },
+    { TS_OTTL, p->ottl_condition }, { TS_AND, p->and }, { TS_DROP, p->drop }, { TS_NOT, p->not }, { TS_COMPOSITE, p->composite } };
+  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+    if (!blocks[i].block || blocks[i].type == type) continue;
+    weir_hint(c->err, "write `type: %s`, or take `%s` away", ts_type_name(blocks[i].type), ts_type_name(blocks[i].type));
+    return ts_refuse(c, ts_type_name(blocks[i].type), "a policy of type %s has no use for `%s`", ts_type_name(type), ts_type_name(blocks[i].type));
+  }
+  return 0;
+}
+
 /* A plain policy, or `not` with one. */
 static int plain_or_not(struct ts_compiler *c, const struct ts_policy_config *from, enum ts_type type, const char **keys) {
   struct ts_program *p = c->program;
   struct ts_leaf *l = &p->leaves[p->n_leaves];
   size_t path = strlen(c->path);
-  int rc;
+  int rc = check_blocks(c, from, type);
+  if (rc) return rc;
   if (type == TS_NOT && !from->not) return ts_refuse(c, NULL, "a policy of type not needs the key `not`");
   if (type == TS_NOT) {
     enter(c, ".not.not_sub_policy");
     from = from->not->policy;
-    rc = leaf(c, from, ts_type_of(from, TS_LEVEL_NOT), keys);
+    rc = check_blocks(c, from, ts_type_of(from, TS_LEVEL_NOT));
+    if (!rc) rc = leaf(c, from, ts_type_of(from, TS_LEVEL_NOT), keys);
     l->invert ^= 1;
   } else {
     rc = leaf(c, from, type, keys);
@@ -121,7 +139,8 @@ static int term(struct ts_compiler *c, const struct ts_policy_config *from, enum
   struct ts_program *p = c->program;
   struct ts_term *t = &p->terms[p->n_terms];
   t->first = (uint16_t)p->n_leaves;
-  int rc = type == TS_AND ? list(c, from->and, "and", keys) : type == TS_DROP ? list(c, from->drop, "drop", keys) : plain_or_not(c, from, type, keys);
+  int rc = type == TS_AND || type == TS_DROP ? check_blocks(c, from, type) : 0;
+  if (!rc) rc = type == TS_AND ? list(c, from->and, "and", keys) : type == TS_DROP ? list(c, from->drop, "drop", keys) : plain_or_not(c, from, type, keys);
   t->n = (uint16_t)(p->n_leaves - t->first);
   p->n_terms++;
   for (uint32_t i = t->first; i < p->n_leaves; i++) {
@@ -243,7 +262,8 @@ static int policy(struct ts_compiler *c, const struct ts_config *config, size_t 
   *q = (struct ts_policy){ .name = ts_keep_text(p, from->name), .type = (uint8_t)from->type, .dry_run = from->dry_run != 0, .first = (uint16_t)p->n_terms };
   p->n_policies++;
   if (!q->name) return no_memory(c);
-  int rc = from->type == TS_COMPOSITE ? composite(c, from->composite, q, keys) : term(c, from, (enum ts_type)from->type, keys);
+  int rc = from->type == TS_COMPOSITE ? check_blocks(c, from, TS_COMPOSITE) : 0;
+  if (!rc) rc = from->type == TS_COMPOSITE ? composite(c, from->composite, q, keys) : term(c, from, (enum ts_type)from->type, keys);
   q->n = (uint16_t)(p->n_terms - q->first);
   if (rc) return rc;
   q->asks_rate = from->type == TS_COMPOSITE;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const when_names[] = { "wait", "root", "settled", "num_traces", "too_large", "shed", "shutdown", "late" };
+static const char *const when_names[] = { "wait", "root", "settled", "num_traces", "too_large", "shed", "shutdown" };
 
 static struct weir_cell *counter(struct sampler *s, const char *name, const char *labels, const char *help) { return s->metrics->counter(s->stage, name, labels, help); }
 static struct weir_cell *gauge(struct sampler *s, const char *name, const char *labels, const char *help) { return s->metrics->gauge(s->stage, name, labels, help); }

@@ -141,10 +141,19 @@ static void fetch(const char *p, uint32_t n) {
   for (uint32_t i = 0; i < n && i < 1024; i += 64) __builtin_prefetch(p + i);
 }
 
-/* The trace's spans into s->pieces, newest first. */
-static int gather(struct ts_store *s, ts_ref newest, size_t *ret_n) {
+/* What reading this span costs after the one before: its bytes, and the frames that have to be decompressed for it. */
+static uint64_t cost_of(const struct ts_piece *p, const struct ts_piece *before) {
+  uint32_t first = p->from / TS_FRAME_BYTES, last = (p->n ? p->from + p->n - 1 : p->from) / TS_FRAME_BYTES;
+  if (p->segment->state != TS_PACKED) return p->n;
+  int shared = before && before->segment == p->segment && before->from / TS_FRAME_BYTES == last;
+  return p->n + (uint64_t)(last - first + !shared) * TS_FRAME_BYTES;
+}
+
+/* The newest of a trace's spans into s->pieces, newest first. */
+static int gather(struct ts_store *s, ts_ref newest, size_t most, uint64_t bytes, size_t *ret_n, ts_ref *ret_rest) {
+  uint64_t cost = 0;
   size_t n = 0;
-  for (; newest; n++) {
+  for (; newest && n < most; n++) {
     uint32_t i;
     const struct ts_segment *seg = ts_segment_of(s, newest, &i);
     const struct ts_entry *e = ts_entry_at(seg, i);
@@ -157,9 +166,12 @@ static int gather(struct ts_store *s, ts_ref newest, size_t *ret_n) {
     uint32_t from = ts_entry_from(seg, i);
     if (seg->state != TS_PACKED) fetch(seg->block + from, e->end - from);
     s->pieces[n] = (struct ts_piece){ seg, from, e->end - from, e->pair, 0 };
+    cost += cost_of(&s->pieces[n], n ? &s->pieces[n - 1] : NULL);
+    if (cost > bytes && n) break;
     newest = e->before;
   }
   *ret_n = n;
+  *ret_rest = newest;
   return 0;
 }
 
@@ -199,10 +211,10 @@ static int write_group(struct ts_store *s, size_t from, const struct group *g, s
   return r;
 }
 
-int ts_store_write(struct ts_store *s, ts_ref newest, struct kit_bytes *out) {
-  size_t n, total = 0, before = out->n;
+/* What was gathered, n spans. */
+static int write_pieces(struct ts_store *s, size_t n, struct kit_bytes *out) {
+  size_t total = 0, before = out->n;
   struct group g;
-  if (gather(s, newest, &n)) return WEIR_E_NOMEM;
   for (size_t i = n; i; i = g.end) {
     g = group_of(s, i);
     total += field_size(g.resource);
@@ -216,6 +228,21 @@ int ts_store_write(struct ts_store *s, ts_ref newest, struct kit_bytes *out) {
   if (r) out->n = before;
   return r;
 }
+
+int ts_store_write(struct ts_store *s, ts_ref newest, struct kit_bytes *out) {
+  ts_ref rest;
+  size_t n;
+  return gather(s, newest, SIZE_MAX, UINT64_MAX, &n, &rest) ? WEIR_E_NOMEM : write_pieces(s, n, out);
+}
+
+int ts_store_write_some(struct ts_store *s, ts_ref newest, uint32_t spans, uint64_t bytes, struct kit_bytes *out, uint32_t *ret_n, ts_ref *ret_rest) {
+  size_t n;
+  if (gather(s, newest, spans, bytes, &n, ret_rest)) return WEIR_E_NOMEM;
+  *ret_n = (uint32_t)n;
+  return write_pieces(s, n, out);
+}
+
+uint64_t ts_store_unpacked(const struct ts_store *s) { return s->unpacked; }
 
 /* --- completeness ------------------------------------------------------------------------------------------ */
 

@@ -40,6 +40,11 @@ ts_ref ts_store_put(struct ts_store *, const struct weir_resource *, const struc
 /* Appends the trace, in order of arrival, to `out` as ResourceSpans of a TracesData (opentelemetry-proto trace.proto): neighbours of one resource and scope share one.
  * 0; WEIR_E_NOMEM; WEIR_E_INVALID: a compressed segment is damaged (an own bug or bad memory). */
 int ts_store_write(struct ts_store *, ts_ref newest, struct kit_bytes *out);
+/* The same for the newest of its spans alone: at most so many, and at most `bytes` of their bytes and of frames that have to be decompressed, but one at least. *ret_n: how many they are, *ret_rest:
+ * the newest of those before them, 0 = none; both are set when WEIR_E_INVALID is returned too. For traces of many thousand spans, in steps: then ts_store_release_some(newest, *ret_n). */
+int ts_store_write_some(struct ts_store *, ts_ref newest, uint32_t spans, uint64_t bytes, struct kit_bytes *out, uint32_t *ret_n, ts_ref *ret_rest);
+/* Bytes that were decompressed so far: what reading costs beside what is read. */
+uint64_t ts_store_unpacked(const struct ts_store *);
 /* Lets go of the trace's spans. */
 void ts_store_release(struct ts_store *, ts_ref newest);
 /* At most so many of them, the newest first; returns the newest of those that are left, 0 = none. For traces of many thousand spans, in steps. */

@@ -94,6 +94,7 @@ struct ts_store {
   ZSTD_DCtx *dctx;
   struct ts_frame frames[TS_CACHED_FRAMES];
   uint64_t clock; /* of frames */
+  uint64_t unpacked;
   struct ts_piece *pieces;
   size_t cap_pieces;
 };

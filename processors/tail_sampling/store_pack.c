@@ -123,6 +123,7 @@ static int unpack(struct ts_store *s, const struct ts_segment *seg, uint32_t num
   memcpy(&to, ends + number * sizeof to, sizeof to);
   if (from > to || to > seg->block_bytes - seg->n * sizeof(struct ts_entry)) return WEIR_E_INVALID;
   if (ZSTD_decompressDCtx(s->dctx, f->p, TS_FRAME_BYTES, ends + from, to - from) != frame_length(seg, number)) return WEIR_E_INVALID;
+  s->unpacked += frame_length(seg, number);
   f->seq = seg->seq;
   f->number = number;
   f->n = frame_length(seg, number);

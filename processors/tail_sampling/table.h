@@ -21,10 +21,12 @@ struct ts_trace {
   struct ts_trace *root_older, *root_newer; /* by arrival of the root, when in_roots; the table's */
   uint64_t hash;
   ts_ref newest;
+  ts_ref unread;             /* the owner's: from here on older spans are not yet in the facts; 0: all are */
   int64_t first_ns, root_ns; /* monotonic; when its first span came, and its first root */
   uint8_t in_roots;          /* the table's */
   uint8_t state, outcome;    /* the owner's */
   uint8_t generation;        /* the owner's: of the policies that its bits are of */
+  uint32_t spans;            /* in the store; facts may know fewer of them for a while after a reload */
   uint32_t alone;            /* span-ingest under `semantics: collector`: where its spans of this batch are looked at, plus 1 */
   uint64_t shed_threshold;   /* it came while new traces were thinned out by this; 0: it did not */
   struct ts_facts facts;

@@ -76,6 +76,7 @@ static void ts_close(void *self) {
     for (struct ts_trace *t; (t = ts_table_oldest(s->table)) != NULL;) ts_forget(s, t);
     atomic_fetch_sub_explicit(&s->shared->bytes, s->told_bytes, memory_order_relaxed);
   }
+  ts_leave_free(s);
   ts_observer_done(&s->observer);
   ts_store_free(s->store);
   ts_table_free(s->table);

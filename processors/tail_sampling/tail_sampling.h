@@ -4,6 +4,7 @@
  *   tail_sampling.c  the stage: settings, life, drain
  *   ingest.c         a batch comes in: each span to its trace, to a decision that was made before, or to a new trace
  *   decide.c         a trace's end: asked at its time, in small steps; the record of why
+ *   leave.c          the end of traces that are too large for one step
  *   output.c         kept traces become batches again, with their thresholds written
  *   pressure.c       the ladder: compress, thin out, push back
  *   adopt.c          a reload: traces go on under other policies
@@ -32,7 +33,9 @@
 #include "table.h"
 
 #define TS_STEP_TRACES 128u       /* decided in one step of the lane at most */
-#define TS_STEP_BYTES (512u << 10) /* of their spans */
+#define TS_STEP_BYTES (512u << 10) /* of spans that are written, read again or let go in one step, and of what is decompressed for that */
+#define TS_STEP_SPANS 2048u       /* of such spans */
+#define TS_STEP_FRAMES 32u        /* a trace of more spans, of which some may be compressed, leaves in steps: each may stand in a frame of its own */
 #define TS_OUT_BYTES (1u << 20)   /* a batch of kept traces is sent when it has so much */
 #define TS_SECOND 1000000000LL
 #define TS_RETRY_NS 50000000LL    /* when there was no memory for a batch of kept traces */
@@ -57,6 +60,16 @@ struct ts_run {
   struct ts_record record;
 };
 
+/* A decided trace that leaves in steps, the newest of its spans first. */
+struct ts_leaving {
+  struct ts_leaving *after;
+  ts_ref newest; /* of those that are still there */
+  uint64_t threshold;
+  uint16_t leaf;  /* whose span is still to be found for the record */
+  uint8_t keep, has_record; /* has_record: the record is not yet in the journal */
+  struct ts_record record;
+};
+
 /* span-ingest under `semantics: collector`: the spans of one trace in one batch, judged without those before. */
 struct ts_alone {
   struct ts_trace *trace; /* NULL: it has ended meanwhile */
@@ -73,7 +86,7 @@ struct ts_cells {
   struct weir_cell *sampled, *not_sampled, *dropped; /* all policies together */
   struct weir_cell *new_traces, *late_kept, *late_dropped, *too_early, *too_large, *on_memory, *errors, *bad_tracestates;
   struct weir_cell *latency, *late_age, *removal_age;
-  struct weir_cell *bytes, *wire_bytes, *spans, *compressed, *oldest, *rootless, *shed, *when[8];
+  struct weir_cell *bytes, *wire_bytes, *spans, *compressed, *oldest, *rootless, *shed, *when[TS_WHEN_LATE]; /* late spans are no decision */
 };
 
 struct sampler {
@@ -96,6 +109,9 @@ struct sampler {
   uint32_t words, table_words; /* of bits; a table from before a reload may have fewer */
   uint8_t generation;
   struct ts_trace *cursor;     /* collector: no trace before it in the order of arrival is undecided; NULL: from the oldest */
+  struct ts_leaving *leaving, **leaving_end; /* in the order in which they were decided */
+  int leaving_waits;           /* for memory */
+  uint64_t step_bytes, step_spans, step_unpacked; /* of the lane's step; the last as ts_store_unpacked was when it began */
   struct ts_trace *stale;      /* reload: from here on bits may be of the policies before; NULL: all are of today's */
 
   struct weir_timer *timer;
@@ -125,6 +141,19 @@ struct sampler {
 static inline int ts_judges_alone(const struct sampler *s) { return s->cfg->semantics == TS_COLLECTOR && s->cfg->sampling_strategy == TS_SPAN_INGEST; }
 static inline int ts_is_collector(const struct sampler *s) { return s->cfg->semantics == TS_COLLECTOR; }
 
+/* What a step of the lane has done so far. */
+static inline void ts_step_begin(struct sampler *s) {
+  s->step_bytes = s->step_spans = 0;
+  s->step_unpacked = ts_store_unpacked(s->store);
+}
+static inline void ts_step_add(struct sampler *s, uint64_t bytes, uint64_t spans) {
+  s->step_bytes += bytes;
+  s->step_spans += spans;
+}
+static inline int ts_step_is_over(const struct sampler *s) {
+  return s->step_spans >= TS_STEP_SPANS || s->step_bytes + (ts_store_unpacked(s->store) - s->step_unpacked) >= TS_STEP_BYTES;
+}
+
 /* ingest.c */
 void ts_consume(void *self, struct weir_batch *);
 void ts_put_late(struct sampler *); /* the bytes of late spans, to the output */
@@ -144,14 +173,23 @@ void ts_on_timer(void *self);
 void ts_arm(struct sampler *); /* sets the timer for the next trace that is due */
 uint16_t ts_policy_text(struct sampler *, uint16_t policy);
 
+/* leave.c */
+/* Takes the spans of a trace that is decided, for later steps, when they are more than what is left of this one: 1; then t->newest is 0. 0: they are to leave now. */
+int ts_leave(struct sampler *, struct ts_trace *, int keep, uint64_t threshold, uint16_t leaf, const struct ts_record *);
+void ts_leave_some(struct sampler *); /* until the step is over */
+void ts_leave_moves(struct sampler *to, struct sampler *from);
+void ts_leave_free(struct sampler *);
+
 /* output.c */
 int ts_room_for_run(struct sampler *); /* 1, or 0: no memory */
 /* Puts the trace's spans into the output; the record is completed (span) and written when it is sent. 0, or the spans were dropped and counted. */
 int ts_output(struct sampler *, ts_ref newest, uint64_t spans, uint64_t threshold, uint16_t leaf, const struct ts_record *);
 /* Sends what is in the output. What finds no memory stays, and the timer tries again. */
 void ts_flush(struct sampler *);
-/* The batch of this trace's spans, for reading; to be absorbed. NULL: no memory or damage. */
-const struct weir_data *ts_reread(struct sampler *, ts_ref newest, struct weir_batch **ret);
+/* Sends the newest spans of a trace that leaves, what one step may; it is the caller who releases them. 0 (sent, or damaged, and counted); WEIR_E_NOMEM: nothing has changed. */
+int ts_output_some(struct sampler *, struct ts_leaving *, uint32_t *ret_n, ts_ref *ret_rest);
+/* A batch of the newest spans, what one step may, for reading; to be absorbed. *ret_n, *ret_rest: as of ts_store_write_some. NULL: no memory or damage. */
+const struct weir_data *ts_reread(struct sampler *, ts_ref newest, struct weir_batch **ret, uint32_t *ret_n, ts_ref *ret_rest);
 /* Its first span that makes the leaf true; 0 = none. */
 uint64_t ts_find_span(const struct sampler *, const struct weir_data *, uint64_t from, uint64_t n, uint16_t leaf);
 
@@ -165,8 +203,8 @@ void ts_settle_bytes(struct sampler *);
 
 /* adopt.c */
 void ts_adopt(void *self, void *from);
-/* Brings the trace's bits to today's policies. */
-void ts_renew(struct sampler *, struct ts_trace *);
+/* Brings the trace's bits to today's policies, at most what one step may of its spans. 1: there are more. Facts of a part of its spans are as if the others were still to come. */
+int ts_renew(struct sampler *, struct ts_trace *);
 void ts_renew_some(struct sampler *);
 
 /* report.c */

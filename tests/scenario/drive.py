@@ -169,7 +169,7 @@ def send_client(scenario, spec, errors):
     try:
         while left > 0 and (end is None or time.monotonic() < end):
             left -= 1
-            request = payload.message(signal, spec.get("items", 1), spec.get("pad", 0), spec.get("service", "generated"))
+            request = payload.message(signal, spec.get("items", 1), spec.get("pad", 0), spec.get("service", "generated"), trace=spec.get("trace"))
             send_one(scenario, spec, client, signal, request, deadline)
             if "until" in spec and is_reached(scenario, spec["until"], deadline):
                 return

@@ -37,13 +37,15 @@ def _set(attributes, values):
             a.value.string_value = v
 
 
-def message(signal, n, pad=0, service="generated", scopes=1):
-    """A request of n items, none equal to any other of this process. pad: bytes of text added to each item."""
+def message(signal, n, pad=0, service="generated", scopes=1, trace=None):
+    """A request of n items, none equal to any other of this process. pad: bytes of text added to each item; trace: the id (hex) of all spans, else one at random."""
     request = items.REQUEST[signal]()
     filler = "x" * pad
     make = {"traces": _spans, "metrics": _points, "logs": _logs}[signal]
     for i in range(scopes):
         make(request, n // scopes + (1 if i < n % scopes else 0), filler, service)
+    for span in (span for r in getattr(request, "resource_spans", []) for s in r.scope_spans for span in s.spans if trace is not None):
+        span.trace_id = bytes.fromhex(trace)
     return request
 
 

@@ -152,6 +152,25 @@ static inline void model_write(struct model *m, const struct model_trace *t, str
   }
 }
 
+/* In pieces, the newest first: each is what a trace of these spans alone would be. */
+static inline void model_check_pieces(struct model *m, const struct model_trace *t) {
+  struct kit_bytes got = { 0 }, want = { 0 };
+  uint32_t left = t->n, n = 0;
+  int r = 0;
+  for (ts_ref at = t->newest, rest; at && !r; at = rest) {
+    got.n = want.n = 0;
+    r = ts_store_write_some(m->store, at, 3, 5000, &got, &n, &rest);
+    if (r) break;
+    MODEL_MUST(n >= 1 && n <= 3 && n <= left);
+    model_write(m, &(struct model_trace){ .spans = t->spans + (left - n), .n = n }, &want);
+    if (!want.failed) MODEL_MUST(got.n == want.n && memcmp(got.p, want.p, want.n) == 0);
+    left -= n;
+  }
+  MODEL_MUST(r == WEIR_E_NOMEM || (r == 0 && left == 0));
+  kit_bytes_free(&got);
+  kit_bytes_free(&want);
+}
+
 /* Byte for byte, behind what is there already. Returns the store's answer, which without failing memory is 0. */
 static inline int model_check(struct model *m, uint32_t trace) {
   struct kit_bytes got = { 0 }, want = { 0 };
@@ -163,6 +182,7 @@ static inline int model_check(struct model *m, uint32_t trace) {
   if (r == 0 && !want.failed) MODEL_MUST(got.n == want.n + 6 && (want.n == 0 || memcmp(got.p + 6, want.p, want.n) == 0));
   kit_bytes_free(&got);
   kit_bytes_free(&want);
+  if (r == 0) model_check_pieces(m, &m->traces[trace]);
   model_stats(m);
   return r;
 }
