@@ -233,7 +233,7 @@ void ts_on_timer(void *self) {
   int more = end_due(s);
   ts_renew_some(s);
   ts_flush(s);
-  if (!ts_table_count(s->table)) ts_store_trim(s->store); /* a pause: what was kept for the next spans goes */
+  if (!ts_table_count(s->table) && !s->leaving) ts_store_trim(s->store); /* a pause: what was kept for the next spans goes */
   ts_settle_bytes(s);
   s->metrics->observe(s->cells.latency, (double)(s->host->now_mono_ns() - began) / 1e6);
   if (s->draining && !more && !s->n_runs && !s->leaving) {
