@@ -70,12 +70,20 @@ static void some_operation(void) {
   else if (below(20) == 0) ts_store_trim(m.store);
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OPERATIONS 20000 /* sanitizers make each of them 5 to 20 times slower */
+#define STRIDE 7         /* and not every allocation fails */
+#else
+#define OPERATIONS 100000
+#define STRIDE 1
+#endif
+
 static void random_operations_agree_with_a_model(void **state) {
   (void)state;
   struct ts_store_stats st;
   uint64_t packed = 0;
   begin();
-  for (int i = 0; i < 100000; i++) {
+  for (int i = 0; i < OPERATIONS; i++) {
     some_operation();
     if (i % 100 == 0) bytes_are_exact();
     ts_store_stats(m.store, &st);
@@ -91,7 +99,7 @@ static void allocations_that_fail_change_nothing(void **state) {
   (void)state;
   static const uint32_t one_in[] = { 2, 5, 30, 0 };
   begin();
-  for (int i = 0; i < 40000; i++) {
+  for (int i = 0; i < OPERATIONS / 2; i++) {
     alloc_fail_one_in = one_in[i / 500 % 4];
     some_operation();
     alloc_fail_one_in = 0;
@@ -127,7 +135,7 @@ static void each_allocation_fails_in_turn(void **state) {
   begin();
   end();
   uint64_t n = 1;
-  while (live_and_fail_at(n)) n++;
+  while (live_and_fail_at(n)) n += STRIDE;
   assert_true(n > 40);
 }
 
