@@ -228,7 +228,7 @@ run_scrape() {
 
 # run_tail LABEL SHAPE SPANS COMMAND...: from the socket to the decision, of every span: tail.yaml decides after 2 s.
 run_tail() {
-  local label=$1 shape=$2 spans=$3 pid before after empty
+  local label=$1 shape=$2 spans=$3 pid before after
   shift 3
   start process "$@"
   pid=$PID
@@ -243,16 +243,18 @@ run_tail() {
   stop "$pid"
 }
 
-# run_held LABEL TRACES MAX COMMAND...: memory of TRACES undecided traces of ten spans, by the spans' bytes on the wire; MAX: max_bytes, so that what is over half of it is compressed.
+# run_held LABEL TRACES COMMAND...: memory of TRACES undecided traces of ten spans, by the spans' bytes on the wire, and the CPU from the socket into the store.
 run_held() {
-  local label=$1 traces=$2 pid empty held wire
+  local label=$1 traces=$2 pid empty before held wire
   shift 2
   start process "$@"
   pid=$PID
   wait_port "$GRPC" "$pid" || { fail "$label" "$(tail -3 "$WORK/process")"; stop "$pid"; return; }
   empty=$(rss_kib "$pid" VmRSS)
+  before=$(cpu_us "$pid")
   "$BUILD/bench/load" send --grpc "$GRPC" --spread --spans $((traces * 10)) --limit $((LIMIT_S * 3)) >"$WORK/load" || fail "$label" "$(tail -1 "$WORK/load") $(tail -3 "$WORK/process")"
   settle "$pid"
+  note "$label" "$(awk -v d=$(($(cpu_us "$pid") - before)) -v n="$((traces * 10))" 'BEGIN { printf "%.3f", d / n }')"
   held=$((($(rss_kib "$pid" VmRSS) - empty) * 1024))
   wire=$(sed -n 's/.*bytes_per_span=\([0-9]*\).*/\1/p' "$WORK/load")
   note "$label-mib" $((held / 1048576))

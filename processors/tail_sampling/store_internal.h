@@ -16,7 +16,7 @@
 #define TS_FRAME_BYTES (32u << 10)
 #define TS_BLOCK_BYTES (TS_SEGMENT_BYTES - 64u) /* with malloc's header, a whole number of pages */
 #define TS_SEGMENT_SPANS 65535u
-#define TS_SPARE_BLOCKS 8u /* freed ones that are kept, and one more for each 4 segments: what is put into a new block costs 230 ns a span of page faults, 22 in a used one */
+#define TS_SPARE_BLOCKS 8u /* freed ones that are kept, and one more for each 16 segments: what is put into a new block costs 230 ns a span of page faults, 22 in a used one */
 #define TS_CACHED_FRAMES 32u /* 1 MiB: traces decided one after the other have spans in the same segments, as many as a trace has spans. Frames of 64 KiB would be 7 % smaller, and twice as slow where nothing is shared */
 
 /* Of one span. 24 bytes. */

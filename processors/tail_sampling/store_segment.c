@@ -28,7 +28,7 @@ static char *block_take(struct ts_store *s, size_t bytes) {
 }
 
 void ts_block_give(struct ts_store *s, char *block, size_t bytes) {
-  if (bytes != TS_BLOCK_BYTES || s->n_spare >= TS_SPARE_BLOCKS + s->segments / 4) {
+  if (bytes != TS_BLOCK_BYTES || s->n_spare >= TS_SPARE_BLOCKS + s->segments / 16) {
     ts_store_give(s, block, bytes);
     return;
   }
