@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint16_t ts_policy_text(struct sampler *s, uint16_t policy) {
+static uint16_t policy_text(struct sampler *s, uint16_t policy) {
   if (policy >= ts_program_policies(s->program)) return 0;
   if (!s->policy_texts[policy]) s->policy_texts[policy] = ts_journal_text(s->journal, ts_program_name(s->program, policy));
   return s->policy_texts[policy];
@@ -66,7 +66,7 @@ static void ask(struct sampler *s, const struct ts_trace *t, int when, struct ts
 static void fill_record(struct sampler *s, const struct ts_trace *t, int when, const struct ts_verdict *v, uint64_t span, struct ts_record *r) {
   uint32_t missing = ts_store_missing_parents(s->store, t->newest);
   *r = (struct ts_record){ .time_unix_ns = s->host->now_unix_ns(), .age_ns = s->host->now_mono_ns() - t->first_ns, .span = span, .threshold = v->threshold,
-    .bytes = t->facts.bytes, .spans = t->spans, .missing_parents = missing, .policy = ts_policy_text(s, v->policy),
+    .bytes = t->facts.bytes, .spans = t->spans, .missing_parents = missing, .policy = policy_text(s, v->policy),
     .predicate = v->leaf == TS_LEAF_NONE ? 0 : ts_journal_text(s->journal, ts_leaf_text(s->program, v->leaf)), .outcome = v->outcome, .when = (uint8_t)when,
     .roots = (uint8_t)(t->facts.n_roots > 255 ? 255 : t->facts.n_roots) };
   memcpy(r->id, t->facts.id, 16);
@@ -78,7 +78,7 @@ static uint64_t find_span(struct sampler *s, ts_ref newest, uint16_t leaf) {
     struct weir_batch *b;
     uint32_t n;
     const struct weir_data *d = ts_reread(s, newest, &b, &n, &rest);
-    span = d ? ts_find_span(s, d, 0, UINT64_MAX, leaf) : 0;
+    span = d ? ts_find_span(s, d, leaf) : 0;
     if (b) s->host->absorb(s->stage, b);
   }
   return span;

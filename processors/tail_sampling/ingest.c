@@ -20,29 +20,14 @@ static int is_clean(const struct weir_data *d) {
   return 1;
 }
 
-static struct weir_body *to_bytes(struct sampler *s, struct weir_batch *b, struct weir_error *err) {
+/* What an earlier stage edited is written out once and read again, into *ret_own: the store keeps bytes. */
+static const struct weir_data *read_clean(struct sampler *s, struct weir_batch *b, struct weir_batch **ret_own, struct weir_error *err) {
+  const struct weir_data *d = s->host->batch_read(b, err);
   const struct weir_iov *iov;
   size_t n_iov, n;
-  if (s->otlp->encode(b, &iov, &n_iov, &n, err)) return NULL;
-  struct weir_body *body = s->http->body_new(s->stage, n);
-  if (!body) {
-    weir_fail(err, WEIR_E_NOMEM, "the memory limit of this process is reached");
-    return NULL;
-  }
-  for (size_t i = 0; i < n_iov; i++) {
-    memcpy(body->p + body->n, iov[i].p, iov[i].n);
-    body->n += iov[i].n;
-  }
-  return body;
-}
-
-/* What an earlier stage edited is written out once and read again: the store keeps bytes. */
-const struct weir_data *ts_read_clean(struct sampler *s, struct weir_batch *b, struct weir_batch **ret_own, struct weir_error *err) {
-  const struct weir_data *d = s->host->batch_read(b, err);
   *ret_own = NULL;
   if (!d || is_clean(d)) return d;
-  struct weir_body *body = to_bytes(s, b, err);
-  if (!body || s->otlp->decode(s->stage, WEIR_TRACES, body, body->p, body->n, WEIR_VALIDATE_ENVELOPE, ret_own, err)) return NULL;
+  if (s->otlp->encode(b, &iov, &n_iov, &n, err) || !(*ret_own = ts_to_batch(s, iov, n_iov, n, err))) return NULL;
   return s->host->batch_read(*ret_own, err);
 }
 
@@ -300,7 +285,7 @@ void ts_consume(void *self, struct weir_batch *b) {
     s->host->settle(s->stage, b, &why);
     return;
   }
-  const struct weir_data *d = ts_read_clean(s, b, &own, &err);
+  const struct weir_data *d = read_clean(s, b, &own, &err);
   if (!d) {
     why.code = err.code == WEIR_E_INVALID ? WEIR_REJECTED : WEIR_RETRY;
     why.msg = err.msg;

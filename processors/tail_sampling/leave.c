@@ -43,7 +43,7 @@ static ts_ref let_go_some(struct sampler *s, struct ts_leaving *l) {
   ts_ref rest;
   if (l->leaf != TS_LEAF_NONE) {
     const struct weir_data *d = ts_reread(s, l->newest, &b, &n, &rest);
-    l->record.span = d ? ts_find_span(s, d, 0, UINT64_MAX, l->leaf) : 0;
+    l->record.span = d ? ts_find_span(s, d, l->leaf) : 0;
     if (b) s->host->absorb(s->stage, b);
     if (l->record.span || !d) record(s, l);
   }

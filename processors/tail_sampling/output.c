@@ -51,11 +51,10 @@ static int matches(const struct sampler *s, const struct walk *w, uint16_t leaf,
   return ts_leaf_matches(s->program, leaf, r, r->scopes[w->c], span);
 }
 
-uint64_t ts_find_span(const struct sampler *s, const struct weir_data *d, uint64_t from, uint64_t n, uint16_t leaf) {
+uint64_t ts_find_span(const struct sampler *s, const struct weir_data *d, uint16_t leaf) {
   struct walk w = { .d = d };
-  struct weir_span *span;
-  for (uint64_t i = 0; (span = next_span(&w)) != NULL && i - from < n; i++)
-    if (i >= from && matches(s, &w, leaf, span)) return ts_span_id(span->span_id);
+  for (struct weir_span *span; (span = next_span(&w)) != NULL;)
+    if (matches(s, &w, leaf, span)) return ts_span_id(span->span_id);
   return 0;
 }
 
@@ -99,16 +98,22 @@ static void complete(struct sampler *s, struct weir_batch *b) {
 
 /* --- bytes to a batch -------------------------------------------------------------------------------------------------------------- */
 
-static struct weir_batch *to_batch(struct sampler *s, const struct kit_bytes *from, struct weir_error *err) {
+struct weir_batch *ts_to_batch(struct sampler *s, const struct weir_iov *iov, size_t n_iov, size_t n, struct weir_error *err) {
   struct weir_batch *b = NULL;
-  struct weir_body *body = s->http->body_new(s->stage, from->n);
+  struct weir_body *body = s->http->body_new(s->stage, n);
   if (!body) {
     weir_fail(err, WEIR_E_NOMEM, "the memory limit of this process is reached");
     return NULL;
   }
-  memcpy(body->p, from->p, from->n);
-  body->n = from->n;
+  for (size_t i = 0; i < n_iov; i++) {
+    memcpy(body->p + body->n, iov[i].p, iov[i].n);
+    body->n += iov[i].n;
+  }
   return s->otlp->decode(s->stage, WEIR_TRACES, body, body->p, body->n, WEIR_VALIDATE_ENVELOPE, &b, err) ? NULL : b;
+}
+
+static struct weir_batch *to_batch(struct sampler *s, const struct kit_bytes *from, struct weir_error *err) {
+  return ts_to_batch(s, &(struct weir_iov){ from->p, from->n }, 1, from->n, err);
 }
 
 static void lose_output(struct sampler *s, const char *why) {

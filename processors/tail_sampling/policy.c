@@ -50,10 +50,8 @@ int ts_program_new(const struct weir_host *host, struct weir_stage *stage, const
 
 uint32_t ts_program_words(const struct ts_program *p) { return p->words; }
 uint32_t ts_program_policies(const struct ts_program *p) { return p->n_policies; }
-uint32_t ts_program_leaves(const struct ts_program *p) { return p->n_leaves; }
 const char *ts_program_name(const struct ts_program *p, uint32_t policy) { return p->policies[policy].name; }
 const char *ts_program_type(const struct ts_program *p, uint32_t policy) { return ts_type_name((enum ts_type)p->policies[policy].type); }
-int ts_program_dry_run(const struct ts_program *p, uint32_t policy) { return p->policies[policy].dry_run; }
 const char *ts_leaf_text(const struct ts_program *p, uint16_t leaf) { return leaf < p->n_leaves ? p->leaves[leaf].text : ""; }
 
 const char *ts_program_sub_name(const struct ts_program *p, uint32_t policy, uint16_t sub) {

@@ -71,11 +71,9 @@ struct ts_verdict {
 int ts_program_new(const struct weir_host *, struct weir_stage *, const struct ts_config *, struct ts_program **ret, struct weir_error *);
 void ts_program_free(struct ts_program *);
 uint32_t ts_program_words(const struct ts_program *);   /* 64-bit words of bits in the facts of a trace */
-uint32_t ts_program_leaves(const struct ts_program *);  /* how many; in the order of the policies */
 uint32_t ts_program_policies(const struct ts_program *); /* how many; indexes are those of the configuration */
 const char *ts_program_name(const struct ts_program *, uint32_t policy);
 const char *ts_program_type(const struct ts_program *, uint32_t policy);
-int ts_program_dry_run(const struct ts_program *, uint32_t policy); /* it is counted in `said` and has no say */
 const char *ts_program_sub_name(const struct ts_program *, uint32_t policy, uint16_t sub); /* ts_verdict.sub of a composite; "" when it has no name */
 /* A short text for people: `status_code is ERROR`, `latency > 500 ms`; "" for TS_LEAF_NONE. */
 const char *ts_leaf_text(const struct ts_program *, uint16_t leaf);

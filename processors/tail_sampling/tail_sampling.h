@@ -157,8 +157,6 @@ static inline int ts_step_is_over(const struct sampler *s) {
 /* ingest.c */
 void ts_consume(void *self, struct weir_batch *);
 void ts_put_late(struct sampler *); /* the bytes of late spans, to the output */
-/* A batch of records that are as received: the same, or one made of its bytes after an edit (then *ret_own is to be absorbed). NULL: err. */
-const struct weir_data *ts_read_clean(struct sampler *, struct weir_batch *, struct weir_batch **ret_own, struct weir_error *);
 
 /* decide.c */
 /* Decides this trace now; `verdict` NULL: asks the policies. Ends the trace's life, but under `semantics: collector` may leave it as decided. `span`: the one that settled it, 0
@@ -171,7 +169,6 @@ void ts_forget_decided(struct sampler *, struct ts_trace *);
 void ts_evict(struct sampler *);
 void ts_on_timer(void *self);
 void ts_arm(struct sampler *); /* sets the timer for the next trace that is due */
-uint16_t ts_policy_text(struct sampler *, uint16_t policy);
 
 /* leave.c */
 /* Takes the spans of a trace that is decided, for later steps, when they are more than what is left of this one: 1; then t->newest is 0. 0: they are to leave now. */
@@ -182,6 +179,8 @@ void ts_leave_free(struct sampler *);
 
 /* output.c */
 int ts_room_for_run(struct sampler *); /* 1, or 0: no memory */
+/* A message in pieces as a batch. NULL: err. */
+struct weir_batch *ts_to_batch(struct sampler *, const struct weir_iov *, size_t n_iov, size_t n, struct weir_error *);
 /* Puts the trace's spans into the output; the record is completed (span) and written when it is sent. 0, or the spans were dropped and counted. */
 int ts_output(struct sampler *, ts_ref newest, uint64_t spans, uint64_t threshold, uint16_t leaf, const struct ts_record *);
 /* Sends what is in the output. What finds no memory stays, and the timer tries again. */
@@ -191,7 +190,7 @@ int ts_output_some(struct sampler *, struct ts_leaving *, uint32_t *ret_n, ts_re
 /* A batch of the newest spans, what one step may, for reading; to be absorbed. *ret_n, *ret_rest: as of ts_store_write_some. NULL: no memory or damage. */
 const struct weir_data *ts_reread(struct sampler *, ts_ref newest, struct weir_batch **ret, uint32_t *ret_n, ts_ref *ret_rest);
 /* Its first span that makes the leaf true; 0 = none. */
-uint64_t ts_find_span(const struct sampler *, const struct weir_data *, uint64_t from, uint64_t n, uint16_t leaf);
+uint64_t ts_find_span(const struct sampler *, const struct weir_data *, uint16_t leaf);
 
 /* pressure.c */
 /* Whether there is room for a batch; else what its sender hears. */
