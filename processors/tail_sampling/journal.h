@@ -11,6 +11,8 @@
 
 #include <weir/stage.h>
 
+#include "plugins/kit/bytes.h"
+
 struct ts_journal;
 
 /* Why a trace was decided then. */
@@ -47,6 +49,11 @@ void ts_journal_move(struct ts_journal *to, struct ts_journal *from);
 /* "why trace_id=HEX [format=json]", "decisions [outcome=kept|dropped] [policy=NAME] [since_unix_ns=N] [limit=N] [format=json]" (words as in plugins/kit/question.h); limit:
  * the newest so many, 100 when it is not said, 0 = all. Oldest first; over 1 MiB the oldest are left out. 1 when the question is one of these. */
 int ts_journal_inspect(const struct ts_journal *, const char *question, struct weir_answer *);
+/* For others who answer "why": the trace that is asked about, 1; 0: another question, or no id. Whether the answer shall be JSON. */
+int ts_question_trace_id(const char *question, uint8_t id[16]);
+int ts_question_is_json(const char *question);
+/* A time as it begins each line: UTC, with 3 or 9 digits of a second. */
+void ts_put_time(struct kit_bytes *, int64_t unix_ns, int digits);
 uint64_t ts_journal_bytes(const struct ts_journal *);
 
 #endif

@@ -69,7 +69,7 @@ static void put_quoted(struct kit_bytes *b, const char *s) {
   kit_put_char(b, '"');
 }
 
-static void put_time(struct kit_bytes *b, int64_t unix_ns, int digits) {
+void ts_put_time(struct kit_bytes *b, int64_t unix_ns, int digits) {
   time_t s = (time_t)(unix_ns / NS_PER_S);
   int64_t ns = unix_ns % NS_PER_S;
   char buf[40];
@@ -171,7 +171,7 @@ static void put_decision(struct kit_bytes *b, const struct ts_journal *j, const 
 }
 
 static void put_text_line(struct kit_bytes *b, const struct ts_journal *j, const struct ts_record *r, int with_id) {
-  put_time(b, r->time_unix_ns, 3);
+  ts_put_time(b, r->time_unix_ns, 3);
   kit_put_char(b, ' ');
   if (with_id) put_id(b, r->id);
   if (with_id) kit_put_char(b, ' ');
@@ -201,7 +201,7 @@ static void put_member(struct kit_bytes *b, const char *key, const char *text) {
 
 static void put_json_line(struct kit_bytes *b, const struct ts_journal *j, const struct ts_record *r) {
   kit_put_text(b, "{\"time\":\"");
-  put_time(b, r->time_unix_ns, 9);
+  ts_put_time(b, r->time_unix_ns, 9);
   kit_put_text(b, "\",\"trace_id\":\"");
   put_id(b, r->id);
   put_f(b, "\",\"outcome\":\"%s\",\"reason\":\"%s\"", r->outcome == TS_KEEP ? "kept" : "dropped", r->when < sizeof when_key / sizeof *when_key ? when_key[r->when] : "unknown");
@@ -265,10 +265,19 @@ static int read_id(const char *hex, uint8_t id[16]) {
   return hex[32] ? -1 : 0;
 }
 
-static void why(const struct ts_journal *j, const char *question, struct lines *l) {
+int ts_question_trace_id(const char *question, uint8_t id[16]) {
   char hex[40];
+  return kit_question_is(question, "why") && kit_question_get(question, "trace_id", hex, sizeof hex) == 1 && read_id(hex, id) == 0;
+}
+
+int ts_question_is_json(const char *question) {
+  char format[8];
+  return kit_question_get(question, "format", format, sizeof format) == 1 && strcmp(format, "json") == 0;
+}
+
+static void why(const struct ts_journal *j, const char *question, struct lines *l) {
   uint8_t id[16];
-  if (!j->cap || kit_question_get(question, "trace_id", hex, sizeof hex) != 1 || read_id(hex, id)) return;
+  if (!j->cap || !ts_question_trace_id(question, id)) return;
   uint32_t at = *journal_head(j, id);
   for (const struct ts_record *r; (r = journal_at(j, at)) != NULL;) {
     if (memcmp(r->id, id, 16) == 0 && !add_line(l, j, r)) return;
@@ -323,10 +332,9 @@ static void decisions(const struct ts_journal *j, const char *question, struct l
 
 int ts_journal_inspect(const struct ts_journal *j, const char *question, struct weir_answer *a) {
   struct lines l = { .n = 0 };
-  char format[8] = "";
   int is_why = kit_question_is(question, "why");
   if (!is_why && !kit_question_is(question, "decisions")) return 0;
-  l.json = kit_question_get(question, "format", format, sizeof format) == 1 && strcmp(format, "json") == 0;
+  l.json = ts_question_is_json(question);
   l.with_id = !is_why;
   if (is_why) why(j, question, &l);
   else decisions(j, question, &l);

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static const char *const when_names[] = { "wait", "root", "settled", "num_traces", "too_large", "shed", "shutdown" };
 
@@ -117,47 +116,32 @@ void ts_show(struct sampler *s) {
 
 /* --- questions --------------------------------------------------------------------------------------------------------------------- */
 
-static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
-
-static int read_id(const char *p, uint8_t id[16]) {
-  for (int i = 0; i < 32; i++) {
-    int v = hex(p[i]);
-    if (v < 0) return 0;
-    id[i / 2] = (uint8_t)(i % 2 ? id[i / 2] | v : v << 4);
-  }
-  return 1;
-}
-
-static void put_time(int64_t unix_ns, char *buf, size_t cap) {
-  time_t t = (time_t)(unix_ns / TS_SECOND);
-  struct tm tm;
-  gmtime_r(&t, &tm);
-  size_t n = strftime(buf, cap, "%Y-%m-%dT%H:%M:%S", &tm);
-  snprintf(buf + n, cap - n, ".%03dZ", (int)(unix_ns / 1000000 % 1000));
-}
-
 static void tell_undecided(struct sampler *s, const struct ts_trace *t, int json, struct weir_answer *answer) {
-  char at[40], id[33], line[400];
+  char id[33], line[400];
+  struct kit_bytes at = { 0 };
   int64_t age = s->host->now_mono_ns() - t->first_ns, left = s->cfg->decision_wait - age;
-  put_time(s->host->now_unix_ns(), at, sizeof at);
+  ts_put_time(&at, s->host->now_unix_ns(), 3);
+  kit_put_char(&at, 0);
+  if (at.failed) { /* nothing is said */
+    kit_bytes_free(&at);
+    return;
+  }
   for (size_t i = 0; i < 16; i++) snprintf(id + 2 * i, 3, "%02x", t->facts.id[i]);
   if (left < 0) left = 0;
   int n = json ? snprintf(line, sizeof line,
-                   "{\"time\":\"%s\",\"trace_id\":\"%s\",\"outcome\":\"undecided\",\"age_ms\":%" PRId64 ",\"decided_in_ms\":%" PRId64 ",\"spans\":%" PRIu32 ",\"bytes\":%" PRIu64 ",\"root_seen\":%s}\n", at, id,
+                   "{\"time\":\"%s\",\"trace_id\":\"%s\",\"outcome\":\"undecided\",\"age_ms\":%" PRId64 ",\"decided_in_ms\":%" PRId64 ",\"spans\":%" PRIu32 ",\"bytes\":%" PRIu64 ",\"root_seen\":%s}\n", at.p, id,
                    age / 1000000, left / 1000000, t->facts.n_spans, t->facts.bytes, t->facts.n_roots ? "true" : "false")
-               : snprintf(line, sizeof line, "%s undecided: its first span came %.1f s ago, it is decided in %.1f s at the latest; %" PRIu32 " %s, %" PRIu64 " bytes, %s\n", at,
+               : snprintf(line, sizeof line, "%s undecided: its first span came %.1f s ago, it is decided in %.1f s at the latest; %" PRIu32 " %s, %" PRIu64 " bytes, %s\n", at.p,
                    (double)age / 1e9, (double)left / 1e9, t->facts.n_spans, t->facts.n_spans == 1 ? "span" : "spans", t->facts.bytes, t->facts.n_roots ? "root seen" : "no root seen");
   answer->put(answer, line, (size_t)n);
+  kit_bytes_free(&at);
 }
 
 int ts_inspect(void *self, const char *question, struct weir_answer *answer) {
-  static const char why[] = "why trace_id=";
   struct sampler *s = self;
   uint8_t id[16];
   int known = ts_journal_inspect(s->journal, question, answer);
-  if (!strncmp(question, why, sizeof why - 1) && strlen(question) >= sizeof why - 1 + 32 && read_id(question + sizeof why - 1, id)) {
-    const struct ts_trace *t = ts_table_find(s->table, id, ts_table_hash(s->table, id));
-    if (t && t->state == TS_UNDECIDED) tell_undecided(s, t, strstr(question, "format=json") != NULL, answer);
-  }
+  const struct ts_trace *t = ts_question_trace_id(question, id) ? ts_table_find(s->table, id, ts_table_hash(s->table, id)) : NULL;
+  if (t && t->state == TS_UNDECIDED) tell_undecided(s, t, ts_question_is_json(question), answer);
   return known;
 }
