@@ -75,6 +75,26 @@ void loop_run_timers(struct loop *l) {
   }
 }
 
+int loop_settle(struct loop *l) {
+  for (int left = LOOP_SETTLE_MAX; left > 0; left--) {
+    loop_run_once(l);
+    if (!l->step_head && atomic_load(&l->inbox_n) == 0) return 0;
+  }
+  return -1;
+}
+
+int loop_advance(struct loop *l, int64_t ns) {
+  int64_t until = clock_mono_ns() + ns;
+  while (l->n_heap && l->heap[1]->due_ns <= until) {
+    int64_t due = l->heap[1]->due_ns, now = clock_mono_ns();
+    if (due > now) clock_advance(due - now);
+    loop_run_timers(l);
+    if (loop_settle(l)) return -1;
+  }
+  clock_advance(until - clock_mono_ns());
+  return loop_settle(l);
+}
+
 /* --- steps ----------------------------------------------------------------------------------------- */
 
 void loop_defer(struct loop *l, struct defer *d) {

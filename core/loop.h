@@ -111,5 +111,10 @@ void timer_set(struct loop *, struct timer *, int64_t delay_ns); /* (re)arms; fn
 void timer_cancel(struct loop *, struct timer *);
 /* Runs what is due; for tests with a virtual clock (loop_run does it by itself). */
 void loop_run_timers(struct loop *);
+/* With a virtual clock: passes until no step and no post is left. 0, or -1 when there are still some after LOOP_SETTLE_MAX passes. */
+#define LOOP_SETTLE_MAX 1000
+int loop_settle(struct loop *);
+/* Turns the virtual clock, stopping at each timer that becomes due, and settles after each. As loop_settle. */
+int loop_advance(struct loop *, int64_t ns);
 
 #endif

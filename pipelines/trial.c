@@ -13,7 +13,6 @@
 
 #define TRIAL_MONO_NS (1000 * NS_PER_S)
 #define TRIAL_UNIX_NS (1700000000 * NS_PER_S)
-#define ROUNDS_MAX 100000 /* of steps that cause steps */
 
 /* Spans of one trace that came out. */
 struct counted {
@@ -100,13 +99,6 @@ static const struct stage_ops ops = { on_emit, on_done, on_drop, on_drained, on_
 
 /* --- life ---------------------------------------------------------------------------------------------------------------------------- */
 
-static void run(struct trial *t) {
-  for (int left = ROUNDS_MAX; left > 0; left--) {
-    loop_run_once(&t->loop);
-    if (!t->loop.step_head && atomic_load(&t->loop.inbox_n) == 0) return;
-  }
-}
-
 static int open_one(struct weir_stage *s, struct weir_error *err) {
   const struct weir_stage_type *type = &s->entry->type;
   if (type->prepare && type->prepare(host_table(), s, s->config, &s->shared, err)) return -1;
@@ -159,7 +151,7 @@ void trial_close(struct trial *t) {
     stage_close(s);
     if (s->shared) s->entry->type.release(s->shared);
   }
-  run(t);
+  loop_settle(&t->loop);
   loop_done(&t->loop);
   listeners_free(t->env.listeners);
   metrics_free(t->env.metrics);
@@ -206,22 +198,12 @@ int trial_send(struct trial *t, struct part *part, const char **ret_why) {
   struct sending s = { t, part };
   t->heard = 0;
   loop_post(&t->loop, take_part, &s);
-  run(t);
+  loop_settle(&t->loop);
   *ret_why = t->why;
   return !t->heard || t->verdict.code == WEIR_DELIVERED;
 }
 
-void trial_advance(struct trial *t, int64_t ns) {
-  int64_t until = clock_mono_ns() + ns;
-  while (t->loop.n_heap && t->loop.heap[1]->due_ns <= until) {
-    int64_t due = t->loop.heap[1]->due_ns, now = clock_mono_ns();
-    if (due > now) clock_advance(due - now);
-    loop_run_timers(&t->loop);
-    run(t);
-  }
-  clock_advance(until - clock_mono_ns());
-  run(t);
-}
+void trial_advance(struct trial *t, int64_t ns) { loop_advance(&t->loop, ns); }
 
 uint64_t trial_kept(const struct trial *t, const char *trace_id) {
   for (size_t i = 0; i < t->n_counted; i++)

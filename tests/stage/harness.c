@@ -223,14 +223,11 @@ char *harness_refused(const struct harness_setup *s) {
 
 /* --- work -------------------------------------------------------------------------------------------------------------- */
 
-static int is_idle(const struct loop *l) { return !l->step_head && atomic_load(&l->inbox_n) == 0; }
-
-void harness_run(struct harness *h) {
-  int left = 1000;
-  do loop_run_once(&h->loop);
-  while (!is_idle(&h->loop) && --left);
-  if (!left) fail_msg("after 1000 rounds the stage still has steps to run: does one step always cause the next?");
+static void check_settled(int r) {
+  if (r) fail_msg("after %d rounds the stage still has steps to run: does one step always cause the next?", LOOP_SETTLE_MAX);
 }
+
+void harness_run(struct harness *h) { check_settled(loop_settle(&h->loop)); }
 
 static int64_t real_ns(void) {
   struct timespec ts;
@@ -254,17 +251,7 @@ void harness_feed(struct harness *h, struct weir_batch *b) {
   harness_run(h);
 }
 
-void harness_advance(struct harness *h, int64_t ns) {
-  int64_t until = clock_mono_ns() + ns;
-  while (h->loop.n_heap && h->loop.heap[1]->due_ns <= until) {
-    int64_t due = h->loop.heap[1]->due_ns, now = clock_mono_ns();
-    if (due > now) clock_advance(due - now);
-    loop_run_timers(&h->loop);
-    harness_run(h);
-  }
-  clock_advance(until - clock_mono_ns());
-  harness_run(h);
-}
+void harness_advance(struct harness *h, int64_t ns) { check_settled(loop_advance(&h->loop, ns)); }
 
 void harness_drain(struct harness *h) {
   stage_drain(h->now);
